@@ -1,0 +1,118 @@
+//! Keeps a stream's answers in order: what the store settled, and what was refused before it got there.
+
+use std::collections::VecDeque;
+
+use crate::{RefusalCode, Settlement};
+
+/// Sequences are settled in their order, though some are refused at once and others wait for a flush.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    settled: u64,
+    /// Refused, but a lower sequence still waits for the store.
+    waiting: VecDeque<(u64, RefusalCode)>,
+}
+
+impl Ledger {
+    /// A ledger in which everything up to `settled` has been answered.
+    pub(crate) fn new(settled: u64) -> Self {
+        Ledger {
+            settled,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// The highest sequence that has been answered.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// Refuses `sequence`, which is higher than all before. The answer comes back at once if
+    /// nothing lower is waiting, else with the next settlement.
+    pub(crate) fn refuse(&mut self, sequence: u64, code: RefusalCode) -> Option<Settlement> {
+        self.waiting.push_back((sequence, code));
+        let mut answer = Settlement::default();
+        self.take_next(&mut answer);
+        (!answer.refused.is_empty()).then(|| self.close(answer))
+    }
+
+    /// Adds the refusals that belong between and directly behind what the store settled.
+    pub(crate) fn settle(&mut self, mut answer: Settlement) -> Settlement {
+        let from_store = std::mem::take(&mut answer.refused);
+        for refusal in from_store {
+            self.take_below(refusal.0, &mut answer);
+            answer.refused.push(refusal);
+        }
+        self.take_below(answer.settled, &mut answer);
+        self.settled = self.settled.max(answer.settled);
+        self.take_next(&mut answer);
+        self.close(answer)
+    }
+
+    /// Forgets the refusals that were not answered: their messages will come again.
+    pub(crate) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn take_below(&mut self, sequence: u64, answer: &mut Settlement) {
+        while let Some(refusal) = self.waiting.pop_front_if(|r| r.0 < sequence) {
+            answer.refused.push(refusal);
+        }
+    }
+
+    fn take_next(&mut self, answer: &mut Settlement) {
+        let mut next = self.settled + 1;
+        while let Some(refusal) = self.waiting.pop_front_if(|r| r.0 == next) {
+            answer.refused.push(refusal);
+            self.settled = next;
+            next += 1;
+        }
+    }
+
+    fn close(&self, mut answer: Settlement) -> Settlement {
+        answer.settled = self.settled;
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MailboxName, Run};
+
+    fn run(first: u64, count: u64) -> Run {
+        Run {
+            first,
+            count,
+            mailbox: MailboxName::inbox(),
+            offset: first,
+            duplicate: false,
+        }
+    }
+
+    #[test]
+    fn a_refusal_waits_for_what_came_before_it() {
+        let mut ledger = Ledger::new(0);
+        assert_eq!(ledger.refuse(2, RefusalCode::TooLarge), None);
+        assert_eq!(ledger.refuse(4, RefusalCode::NotAllowed), None);
+        let answer = ledger.settle(Settlement {
+            settled: 1,
+            runs: vec![run(1, 1)],
+            refused: vec![],
+        });
+        assert_eq!(
+            (answer.settled, answer.refused),
+            (2, vec![(2, RefusalCode::TooLarge)])
+        );
+        let answer = ledger.settle(Settlement {
+            settled: 6,
+            runs: vec![run(3, 1), run(6, 1)],
+            refused: vec![(5, RefusalCode::Conflict)],
+        });
+        assert_eq!(answer.settled, 6);
+        assert_eq!(
+            answer.refused,
+            vec![(4, RefusalCode::NotAllowed), (5, RefusalCode::Conflict)]
+        );
+        assert_eq!(ledger.refuse(7, RefusalCode::BadMailbox).unwrap().settled, 7);
+    }
+}

@@ -1,0 +1,41 @@
+//! What tenfour can say.
+//!
+//! This crate holds the words (mailboxes, messages, identities, receipts) and the
+//! dialects (text, native) as pure state machines: bytes and the time go in with
+//! `handle_*`, bytes and events come out with `poll_*`.
+//!
+//! What is not here: no sockets, no files, no clock, no randomness, no async. Whoever
+//! drives a machine brings those, so that a test can bring its own.
+//!
+//! `docs/protocol.md` describes the same bytes for people who write a client in another language.
+
+// A peer's bytes must never be able to stop us. Tests may.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod fingerprint;
+mod identity;
+mod ledger;
+pub mod limits;
+mod mailbox;
+mod message;
+mod moment;
+pub mod native;
+mod receipt;
+mod temporary;
+pub mod text;
+
+pub use fingerprint::{Fingerprint, ParseFingerprintError};
+pub use identity::{Sender, StreamId};
+pub use mailbox::{MailboxName, MailboxNameError};
+pub use message::{ContentType, Message, MessageName, WordError};
+pub use moment::Moment;
+pub use receipt::{Durability, RefusalCode, Run, Settled, Settlement};
+pub use temporary::TemporaryCode;

@@ -1,0 +1,288 @@
+//! The first frames: who is there, what it wants, what it gets.
+
+use bytes::Bytes;
+
+use super::{Credit, ErrorCode, Fault, fields};
+use crate::{Durability, StreamId};
+
+/// A range of protocol versions, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// The lowest.
+    pub min: u16,
+    /// The highest.
+    pub max: u16,
+}
+
+/// What happens to messages that the server has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// The client knows that the stream is its own: it gets the receipts it lacks and sends only what is new.
+    Continue,
+    /// The client comes with an id from outside (`--id`): it sends everything again, and each message is compared
+    /// with the one that is stored under its identity.
+    Repeat,
+}
+
+/// How long the server keeps a stream's mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// At least 30 days of the store's own running time after its last use.
+    OneShot,
+    /// Until the outbox says that it is finished.
+    Outbox,
+}
+
+/// The stream that a client wants to send on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamWish {
+    /// Its id.
+    pub id: StreamId,
+    /// The last sequence the client holds a stored-receipt for; 0 for none.
+    pub receipted: u64,
+    /// The last sequence the client knows as settled; 0 for none.
+    pub settled: u64,
+    /// What to do about messages that are stored already.
+    pub resumption: Resumption,
+    /// How long to remember it.
+    pub kind: StreamKind,
+}
+
+/// The client's first frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Versions the client speaks.
+    pub versions: Versions,
+    /// Name and version of the client's software, for logs.
+    pub software: String,
+    /// Random, the same for all connections of one process.
+    pub process: [u8; 16],
+    /// 1 for a process' first connection on a stream, then one more each time.
+    pub attempt: u64,
+    /// The least durability that the client accepts.
+    pub durability: Durability,
+    /// Bits of optional abilities; none are defined yet.
+    pub features: u64,
+    /// The stream to send on; without one the client only reads.
+    pub stream: Option<StreamWish>,
+    /// The secret of an invitation, from a client that is to be enrolled.
+    pub invitation: Option<[u8; 32]>,
+}
+
+/// The server's answer to HELLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version that both speak from here.
+    pub version: u16,
+    /// Name and version of the server's software, for logs.
+    pub software: String,
+    /// The store behind this server: another id is another server, whatever its name.
+    pub store: [u8; 16],
+    /// Longest body of a message that this server takes, in bytes.
+    pub max_message: u32,
+    /// How much may be sent and not settled.
+    pub credit: Credit,
+    /// Silence after which a PING is due, in milliseconds.
+    pub heartbeat_ms: u32,
+    /// What a receipt of this server means.
+    pub durability: Durability,
+    /// The stream's mark, if a stream was wished for.
+    pub mark: Option<u64>,
+    /// Bits of optional abilities; none are defined yet.
+    pub features: u64,
+    /// What this key may do, in the words of `authorized_keys`.
+    pub rights: String,
+}
+
+/// Either side's last words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorFrame {
+    /// The reason, for programs.
+    pub code: ErrorCode,
+    /// The reason, for people.
+    pub text: String,
+    /// A reference that stands in both logs; may be empty.
+    pub reference: String,
+    /// With [`ErrorCode::WentBack`]: the mark that the server has.
+    pub mark: Option<u64>,
+}
+
+impl Hello {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let mut versions = self.versions.min.to_be_bytes().to_vec();
+        versions.extend_from_slice(&self.versions.max.to_be_bytes());
+        fields::put(out, 0x81, &versions);
+        fields::put(out, 0x02, self.software.as_bytes());
+        fields::put(out, 0x83, &self.process);
+        fields::put(out, 0x84, &self.attempt.to_be_bytes());
+        fields::put(out, 0x85, &[self.durability.to_wire()]);
+        fields::put(out, 0x06, &self.features.to_be_bytes());
+        if let Some(stream) = &self.stream {
+            let mut value = stream.id.as_bytes().to_vec();
+            value.extend_from_slice(&stream.receipted.to_be_bytes());
+            value.extend_from_slice(&stream.settled.to_be_bytes());
+            value.push(match stream.resumption {
+                Resumption::Continue => 0,
+                Resumption::Repeat => 1,
+            });
+            value.push(match stream.kind {
+                StreamKind::OneShot => 0,
+                StreamKind::Outbox => 1,
+            });
+            fields::put(out, 0x87, &value);
+        }
+        if let Some(secret) = &self.invitation {
+            fields::put(out, 0x88, secret);
+        }
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        let mut versions = None;
+        let mut process = None;
+        let mut hello = Hello {
+            versions: Versions { min: 0, max: 0 },
+            software: String::new(),
+            process: [0; 16],
+            attempt: 0,
+            durability: Durability::Disk,
+            features: 0,
+            stream: None,
+            invitation: None,
+        };
+        while let Some((tag, mut value)) = fields::next(&mut body)? {
+            match tag {
+                0x81 => {
+                    versions = Some(Versions {
+                        min: fields::number(&mut value)?,
+                        max: fields::number(&mut value)?,
+                    });
+                }
+                0x02 => hello.software = fields::text(&value)?.to_owned(),
+                0x83 => process = Some(fields::array(&mut value)?),
+                0x84 => hello.attempt = fields::number(&mut value)?,
+                0x85 => hello.durability = durability(&mut value)?,
+                0x06 => hello.features = fields::number(&mut value)?,
+                0x87 => hello.stream = Some(StreamWish::decode(value)?),
+                0x88 => hello.invitation = Some(fields::array(&mut value)?),
+                other => fields::unknown(other)?,
+            }
+        }
+        hello.versions = versions.ok_or(Fault::protocol("HELLO lacks its versions"))?;
+        hello.process = process.ok_or(Fault::protocol("HELLO lacks its process id"))?;
+        Ok(hello)
+    }
+}
+
+impl StreamWish {
+    fn decode(mut value: Bytes) -> Result<Self, Fault> {
+        let wish = StreamWish {
+            id: StreamId::from_bytes(fields::array(&mut value)?),
+            receipted: fields::number(&mut value)?,
+            settled: fields::number(&mut value)?,
+            resumption: match fields::number::<u8>(&mut value)? {
+                0 => Resumption::Continue,
+                1 => Resumption::Repeat,
+                _ => return Err(Fault::protocol("a stream's resumption is not known here")),
+            },
+            kind: match fields::number::<u8>(&mut value)? {
+                0 => StreamKind::OneShot,
+                1 => StreamKind::Outbox,
+                _ => return Err(Fault::protocol("a stream's kind is not known here")),
+            },
+        };
+        if wish.receipted > wish.settled {
+            return Err(Fault::protocol("a receipt above what is settled"));
+        }
+        Ok(wish)
+    }
+}
+
+impl Welcome {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        fields::put(out, 0x81, &self.version.to_be_bytes());
+        fields::put(out, 0x02, self.software.as_bytes());
+        fields::put(out, 0x83, &self.store);
+        fields::put(out, 0x84, &self.max_message.to_be_bytes());
+        let mut credit = Vec::with_capacity(8);
+        self.credit.encode(&mut credit);
+        fields::put(out, 0x85, &credit);
+        fields::put(out, 0x06, &self.heartbeat_ms.to_be_bytes());
+        fields::put(out, 0x87, &[self.durability.to_wire()]);
+        if let Some(mark) = self.mark {
+            fields::put(out, 0x88, &mark.to_be_bytes());
+        }
+        fields::put(out, 0x09, &self.features.to_be_bytes());
+        fields::put(out, 0x0a, self.rights.as_bytes());
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        let mut welcome = Welcome {
+            version: 0,
+            software: String::new(),
+            store: [0; 16],
+            max_message: 0,
+            credit: Credit {
+                messages: 0,
+                bytes: 0,
+            },
+            heartbeat_ms: u32::try_from(crate::limits::HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+            durability: Durability::Memory,
+            mark: None,
+            features: 0,
+            rights: String::new(),
+        };
+        while let Some((tag, mut value)) = fields::next(&mut body)? {
+            match tag {
+                0x81 => welcome.version = fields::number(&mut value)?,
+                0x02 => welcome.software = fields::text(&value)?.to_owned(),
+                0x83 => welcome.store = fields::array(&mut value)?,
+                0x84 => welcome.max_message = fields::number(&mut value)?,
+                0x85 => welcome.credit = Credit::decode(value)?,
+                0x06 => welcome.heartbeat_ms = fields::number(&mut value)?,
+                0x87 => welcome.durability = durability(&mut value)?,
+                0x88 => welcome.mark = Some(fields::number(&mut value)?),
+                0x09 => welcome.features = fields::number(&mut value)?,
+                0x0a => welcome.rights = fields::text(&value)?.to_owned(),
+                other => fields::unknown(other)?,
+            }
+        }
+        if welcome.credit.messages == 0 || welcome.heartbeat_ms == 0 {
+            return Err(Fault::protocol("WELCOME lacks a field"));
+        }
+        Ok(welcome)
+    }
+}
+
+impl ErrorFrame {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        fields::put(out, 0x01, &self.code.to_wire().to_be_bytes());
+        fields::put(out, 0x02, self.text.as_bytes());
+        fields::put(out, 0x03, self.reference.as_bytes());
+        if let Some(mark) = self.mark {
+            fields::put(out, 0x04, &mark.to_be_bytes());
+        }
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        let mut error = ErrorFrame {
+            code: ErrorCode::Other(0),
+            text: String::new(),
+            reference: String::new(),
+            mark: None,
+        };
+        while let Some((tag, mut value)) = fields::next(&mut body)? {
+            match tag {
+                0x01 => error.code = ErrorCode::from_wire(fields::number(&mut value)?),
+                0x02 => error.text = fields::text(&value)?.to_owned(),
+                0x03 => error.reference = fields::text(&value)?.to_owned(),
+                0x04 => error.mark = Some(fields::number(&mut value)?),
+                other => fields::unknown(other)?,
+            }
+        }
+        Ok(error)
+    }
+}
+
+fn durability(value: &mut Bytes) -> Result<Durability, Fault> {
+    Durability::from_wire(fields::number(value)?).ok_or(Fault::protocol("a durability is not known here"))
+}

@@ -1,0 +1,187 @@
+//! A sender's stream: what is numbered and not yet settled. It outlives connections.
+
+use std::collections::VecDeque;
+
+use super::frame::Frame;
+use super::transfer::MessageFrame;
+use super::{Credit, Fault};
+use crate::limits::MAX_FRAME_BODY;
+use crate::{Message, Settled, Settlement};
+
+/// What is known of a message that has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is not stored: it never left, or the server said so.
+    NotStored,
+    /// It left, and nobody knows.
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Unsettled messages; the first has the sequence `settled + 1`.
+    queue: VecDeque<Message>,
+    settled: u64,
+    receipted: u64,
+    /// Handed whole to the connection of now.
+    transmitted: u64,
+    /// May have reached a server, on any connection.
+    exposed: u64,
+    /// What the server of now has settled or may settle: a receipt above it is a lie.
+    acceptable: u64,
+    /// How much of the message after `transmitted` has gone.
+    progress: Option<usize>,
+    bytes_in_flight: usize,
+}
+
+impl Outgoing {
+    pub(super) fn new() -> Self {
+        Outgoing {
+            queue: VecDeque::new(),
+            settled: 0,
+            receipted: 0,
+            transmitted: 0,
+            exposed: 0,
+            acceptable: 0,
+            progress: None,
+            bytes_in_flight: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, message: Message) -> u64 {
+        self.queue.push_back(message);
+        self.last_numbered()
+    }
+
+    pub(super) fn last_numbered(&self) -> u64 {
+        self.settled + self.queue.len() as u64
+    }
+
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    pub(super) fn receipted(&self) -> u64 {
+        self.receipted
+    }
+
+    pub(super) fn is_all_transmitted(&self) -> bool {
+        self.transmitted >= self.last_numbered()
+    }
+
+    pub(super) fn unsettled(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn fate(&self, sequence: u64) -> Fate {
+        if sequence <= self.exposed {
+            Fate::Unknown
+        } else {
+            Fate::NotStored
+        }
+    }
+
+    /// A new connection goes on behind `last`, and the server may answer up to `mark`.
+    pub(super) fn restart_after(&mut self, last: u64, mark: u64) -> Result<(), Fault> {
+        if last > self.last_numbered() {
+            return Err(Fault::protocol(
+                "the server has messages of this stream that were never sent",
+            ));
+        }
+        self.transmitted = last;
+        self.acceptable = last.max(mark);
+        self.progress = None;
+        self.bytes_in_flight = self
+            .queue
+            .iter()
+            .take(usize::try_from(last - self.settled).unwrap_or(usize::MAX))
+            .map(|message| message.body.len())
+            .sum();
+        Ok(())
+    }
+
+    /// The server said that nothing above `settled` is stored, and nothing sent so far will be.
+    pub(super) fn nothing_stored_above(&mut self, settled: u64) -> Result<(), Fault> {
+        if settled != self.settled {
+            return Err(Fault::protocol("a pause does not fit the receipts before it"));
+        }
+        self.exposed = settled;
+        self.restart_after(settled, settled)
+    }
+
+    /// Checks that `settlement` speaks of exactly what is next, and takes it off the queue.
+    pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<(), Fault> {
+        if settlement.settled > self.acceptable {
+            return Err(Fault::protocol("a receipt for something never sent"));
+        }
+        let mut expected = self.settled.saturating_add(1);
+        for piece in settlement.in_order() {
+            let (first, last) = match piece {
+                Settled::Stored(run) => (run.first, run.last()),
+                Settled::Refused(sequence, _) => (sequence, sequence),
+            };
+            if first != expected {
+                return Err(Fault::protocol(
+                    "a receipt leaves out a message, or names one twice",
+                ));
+            }
+            expected = last.saturating_add(1);
+        }
+        if expected != settlement.settled.saturating_add(1) {
+            return Err(Fault::protocol("a receipt settles more than it names"));
+        }
+        if let Some(run) = settlement.runs.last() {
+            self.receipted = run.last();
+        }
+        while self.settled < settlement.settled {
+            let Some(message) = self.queue.pop_front() else {
+                return Err(Fault::protocol("a receipt for something never sent"));
+            };
+            self.settled += 1;
+            self.bytes_in_flight = self.bytes_in_flight.saturating_sub(message.body.len());
+        }
+        self.transmitted = self.transmitted.max(self.settled);
+        Ok(())
+    }
+
+    /// Appends frames up to about `room` bytes, as far as `credit` goes.
+    pub(super) fn transmit(&mut self, out: &mut Vec<u8>, room: usize, credit: Credit, max_message: u32) {
+        let start = out.len();
+        while out.len() - start < room {
+            let in_flight = self.transmitted - self.settled;
+            let Some(message) = self.queue.get(usize::try_from(in_flight).unwrap_or(usize::MAX)) else {
+                return;
+            };
+            let length = message.body.len();
+            let sequence = self.transmitted + 1;
+            let sent = match self.progress {
+                Some(sent) => {
+                    let part = message.body.slice(sent..length.min(sent + MAX_FRAME_BODY));
+                    let sent = sent + part.len();
+                    Frame::Part(part).encode(out);
+                    sent
+                }
+                None => {
+                    let over = self.bytes_in_flight + length > credit.bytes as usize;
+                    if in_flight >= u64::from(credit.messages) || (over && in_flight > 0) {
+                        return;
+                    }
+                    let withheld = length > max_message as usize;
+                    let frame = MessageFrame::starting(sequence, message, withheld);
+                    let sent = if withheld { length } else { frame.body.len() };
+                    Frame::Message(frame).encode(out);
+                    self.exposed = self.exposed.max(sequence);
+                    sent
+                }
+            };
+            if sent < length {
+                self.progress = Some(sent);
+            } else {
+                self.progress = None;
+                self.bytes_in_flight += length;
+                self.transmitted = sequence;
+                self.acceptable = self.acceptable.max(sequence);
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Frames of reading: a mailbox from an offset on, pulled by the reader's credit.
+
+use bytes::Bytes;
+
+use super::transfer::{put_words, take_words};
+use super::{Credit, Fault, fields};
+use crate::limits::MAX_FRAME_BODY;
+use crate::{ContentType, MailboxName, Message, MessageName, StreamId};
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At the oldest message kept.
+    Oldest,
+    /// At this offset, or the next one that is kept.
+    Offset(u64),
+    /// So many messages before the end.
+    Last(u64),
+    /// At the first message stored at this time or later, in microseconds since 1970-01-01 UTC.
+    Since(i64),
+}
+
+/// A client's wish to read. A connection has one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Chosen by the client; its items carry it.
+    pub request: u32,
+    /// What to read.
+    pub mailbox: MailboxName,
+    /// Where to begin.
+    pub from: ReadFrom,
+    /// Wait for new messages at the end, instead of saying that it is reached.
+    pub follow: bool,
+    /// How many items, and bytes of bodies, may come before more credit is granted.
+    pub credit: Credit,
+}
+
+/// More credit for a read that is under way; it adds to what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadCredit {
+    pub(super) request: u32,
+    pub(super) credit: Credit,
+}
+
+/// A stored message as a reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its place in the mailbox.
+    pub offset: u64,
+    /// When it was stored, in microseconds since 1970-01-01 UTC by the server's clock.
+    pub time: i64,
+    /// Who sent it: a fingerprint, or the name of a pseudo-sender.
+    pub sender: String,
+    /// The stream it was numbered in; all zero for none.
+    pub stream: StreamId,
+    /// Its number there; 0 for none.
+    pub sequence: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// The start of an item; PART frames bring the rest of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemFrame {
+    pub(super) request: u32,
+    pub(super) offset: u64,
+    pub(super) time: i64,
+    pub(super) sequence: u64,
+    pub(super) stream: [u8; 16],
+    pub(super) total: u32,
+    pub(super) sender: Bytes,
+    pub(super) content_type: Option<Bytes>,
+    pub(super) name: Option<Bytes>,
+    pub(super) body: Bytes,
+}
+
+/// Fixed part of an ITEM frame.
+const FIXED: usize = 4 + 8 + 8 + 8 + 16 + 4 + 1 + 1 + 2;
+
+/// The end of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadEnd {
+    /// The read that ended.
+    pub request: u32,
+    /// The offset at which it would go on.
+    pub next: u64,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Why a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Everything there is has been sent.
+    CaughtUp,
+    /// This key may not read that mailbox.
+    NotAllowed,
+    /// The message at `next` does not match its checksum.
+    Damaged,
+    /// The store could not be read.
+    Failed,
+    /// A number this version does not know.
+    Other(u16),
+}
+
+impl EndReason {
+    const TABLE: [(EndReason, u16); 4] = [
+        (EndReason::CaughtUp, 0),
+        (EndReason::NotAllowed, 1),
+        (EndReason::Damaged, 2),
+        (EndReason::Failed, 3),
+    ];
+
+    fn to_wire(self) -> u16 {
+        match self {
+            EndReason::Other(number) => number,
+            known => Self::TABLE
+                .iter()
+                .find(|row| row.0 == known)
+                .map_or(u16::MAX, |row| row.1),
+        }
+    }
+
+    fn from_wire(number: u16) -> Self {
+        Self::TABLE
+            .iter()
+            .find(|row| row.1 == number)
+            .map_or(EndReason::Other(number), |row| row.0)
+    }
+}
+
+impl ReadRequest {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        fields::put(out, 0x81, &self.request.to_be_bytes());
+        fields::put(out, 0x82, self.mailbox.as_str().as_bytes());
+        match self.from {
+            ReadFrom::Oldest => {}
+            ReadFrom::Offset(offset) => fields::put(out, 0x83, &offset.to_be_bytes()),
+            ReadFrom::Last(count) => fields::put(out, 0x84, &count.to_be_bytes()),
+            ReadFrom::Since(time) => fields::put(out, 0x85, &time.to_be_bytes()),
+        }
+        fields::put(out, 0x86, &[u8::from(self.follow)]);
+        let mut credit = Vec::with_capacity(8);
+        self.credit.encode(&mut credit);
+        fields::put(out, 0x87, &credit);
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        let mut mailbox = None;
+        let mut read = ReadRequest {
+            request: 0,
+            mailbox: MailboxName::inbox(),
+            from: ReadFrom::Oldest,
+            follow: false,
+            credit: Credit {
+                messages: 1,
+                bytes: 0,
+            },
+        };
+        while let Some((tag, mut value)) = fields::next(&mut body)? {
+            match tag {
+                0x81 => read.request = fields::number(&mut value)?,
+                0x82 => {
+                    mailbox = Some(
+                        MailboxName::from_wire(&value)
+                            .map_err(|_| Fault::protocol("READ names a malformed mailbox"))?,
+                    )
+                }
+                0x83 => read.from = ReadFrom::Offset(fields::number(&mut value)?),
+                0x84 => read.from = ReadFrom::Last(fields::number(&mut value)?),
+                0x85 => read.from = ReadFrom::Since(fields::number(&mut value)?),
+                0x86 => read.follow = fields::number::<u8>(&mut value)? != 0,
+                0x87 => read.credit = Credit::decode(value)?,
+                other => fields::unknown(other)?,
+            }
+        }
+        read.mailbox = mailbox.ok_or(Fault::protocol("READ names no mailbox"))?;
+        Ok(read)
+    }
+}
+
+impl ReadCredit {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request.to_be_bytes());
+        self.credit.encode(out);
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        Ok(ReadCredit {
+            request: fields::number(&mut body)?,
+            credit: Credit::decode(body)?,
+        })
+    }
+}
+
+impl ItemFrame {
+    /// The first frame of `item`.
+    pub(super) fn starting(request: u32, item: &Item) -> Self {
+        let word = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let message = &item.message;
+        let content_type = message.content_type.as_ref().map(ContentType::as_str).map(word);
+        let name = message.name.as_ref().map(MessageName::as_str).map(word);
+        let words = [&content_type, &name]
+            .into_iter()
+            .flatten()
+            .map(|w| 3 + w.len())
+            .sum::<usize>();
+        let room = MAX_FRAME_BODY.saturating_sub(FIXED + item.sender.len() + words);
+        ItemFrame {
+            request,
+            offset: item.offset,
+            time: item.time,
+            sequence: item.sequence,
+            stream: *item.stream.as_bytes(),
+            total: u32::try_from(message.body.len()).unwrap_or(u32::MAX),
+            sender: word(&item.sender),
+            content_type,
+            name,
+            body: message.body.slice(..message.body.len().min(room)),
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request.to_be_bytes());
+        out.extend_from_slice(&self.offset.to_be_bytes());
+        out.extend_from_slice(&self.time.to_be_bytes());
+        out.extend_from_slice(&self.sequence.to_be_bytes());
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(&self.total.to_be_bytes());
+        out.push(u8::try_from(self.sender.len()).unwrap_or(u8::MAX));
+        out.push(0);
+        let mut words = Vec::new();
+        put_words(&mut words, &self.content_type, &self.name);
+        out.extend_from_slice(&u16::try_from(words.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&self.sender);
+        out.extend_from_slice(&words);
+        out.extend_from_slice(&self.body);
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        let request = fields::number(&mut body)?;
+        let offset = fields::number(&mut body)?;
+        let time = fields::number(&mut body)?;
+        let sequence = fields::number(&mut body)?;
+        let stream = fields::array(&mut body)?;
+        let total = fields::number(&mut body)?;
+        let sender_length = fields::number::<u8>(&mut body)?;
+        fields::number::<u8>(&mut body)?;
+        let words_length = fields::number::<u16>(&mut body)?;
+        let sender = fields::take(&mut body, sender_length.into())?;
+        let (content_type, name) = take_words(fields::take(&mut body, words_length.into())?)?;
+        if body.len() > total as usize {
+            return Err(Fault::protocol("an item is longer than its length says"));
+        }
+        Ok(ItemFrame {
+            request,
+            offset,
+            time,
+            sequence,
+            stream,
+            total,
+            sender,
+            content_type,
+            name,
+            body,
+        })
+    }
+
+    /// The whole item, once its body is there.
+    pub(super) fn into_item(self, mailbox: MailboxName, body: Bytes) -> Result<Item, Fault> {
+        let bad = |_| Fault::protocol("an item has a malformed name or content type");
+        Ok(Item {
+            offset: self.offset,
+            time: self.time,
+            sender: fields::text(&self.sender)?.to_owned(),
+            stream: StreamId::from_bytes(self.stream),
+            sequence: self.sequence,
+            message: Message {
+                mailbox,
+                content_type: self
+                    .content_type
+                    .map(|w| fields::text(&w)?.parse::<ContentType>().map_err(bad))
+                    .transpose()?,
+                name: self
+                    .name
+                    .map(|w| fields::text(&w)?.parse::<MessageName>().map_err(bad))
+                    .transpose()?,
+                body,
+            },
+        })
+    }
+}
+
+impl ReadEnd {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request.to_be_bytes());
+        out.extend_from_slice(&self.next.to_be_bytes());
+        out.extend_from_slice(&self.reason.to_wire().to_be_bytes());
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        Ok(ReadEnd {
+            request: fields::number(&mut body)?,
+            next: fields::number(&mut body)?,
+            reason: EndReason::from_wire(fields::number(&mut body)?),
+        })
+    }
+}

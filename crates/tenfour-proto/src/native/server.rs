@@ -1,0 +1,630 @@
+//! The server's side of one native connection.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::frame::Frame;
+use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
+use super::parcel::Parcel;
+use super::reading::{Item, ItemFrame, ReadEnd, ReadRequest};
+use super::splitter::Splitter;
+use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
+use super::{ErrorCode, Fault, VERSION, fields};
+use crate::ledger::Ledger;
+use crate::limits;
+use crate::{
+    ContentType, Durability, MailboxName, Message, MessageName, Moment, RefusalCode, Settlement,
+    TemporaryCode,
+};
+
+/// What a server allows.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// Longest body of a message, in bytes.
+    pub max_message: u32,
+    /// How much may be sent and not settled.
+    pub credit: Credit,
+    /// Silence after which a PING is due; after twice this time the peer is dead.
+    pub heartbeat: Duration,
+    /// HELLO must be whole within this time.
+    pub handshake_deadline: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            max_message: limits::DEFAULT_MAX_MESSAGE,
+            credit: Credit {
+                messages: limits::DEFAULT_CREDIT_MESSAGES,
+                bytes: limits::DEFAULT_CREDIT_BYTES,
+            },
+            heartbeat: limits::HEARTBEAT,
+            handshake_deadline: limits::HANDSHAKE_DEADLINE,
+        }
+    }
+}
+
+/// What the driver has to act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// Who is there. Answer with [`Server::welcome`] or [`Server::fail`].
+    Hello(Box<Hello>),
+    /// Somebody wants to read. Answer with [`Server::send_items`] and [`Server::end_read`].
+    Read(ReadRequest),
+    /// A read may send more.
+    ReadCredit,
+}
+
+/// What the driver knows when it lets a client in.
+#[derive(Clone, Debug)]
+pub struct WelcomeTerms {
+    /// Name and version of the server's software.
+    pub software: String,
+    /// The store's id.
+    pub store: [u8; 16],
+    /// What a receipt means here.
+    pub durability: Durability,
+    /// The mark of the stream wished for, read behind everything an older connection had deposited.
+    pub mark: Option<u64>,
+    /// What this key may do.
+    pub rights: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing but HELLO may come, and soon.
+    Hello,
+    /// HELLO has come; the driver decides.
+    Deciding,
+    /// Messages and reads.
+    Open,
+    /// The last messages are being settled: the client sent CLOSE, or the server sent GOAWAY.
+    Draining,
+    /// Nothing more in either direction, but what is left to transmit.
+    Ended,
+}
+
+/// The machine. After each `handle_*` or other call take all of
+/// [`take_messages`](Self::take_messages), [`poll_event`](Self::poll_event) and
+/// [`poll_transmit`](Self::poll_transmit), then look at [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Server {
+    options: ServerOptions,
+    phase: Phase,
+    splitter: Splitter,
+    transmit: Vec<u8>,
+    events: VecDeque<ServerEvent>,
+    messages: Vec<(u64, Message)>,
+    parcel: Option<Box<Parcel<MessageFrame>>>,
+    ledger: Ledger,
+    durability: Durability,
+    /// The sequence that must come next; 0 when no stream was wished for.
+    next: u64,
+    /// A PAUSE is out: messages are dropped until RESUME.
+    discarding: bool,
+    /// Counts the RESUMEs: which messages belong together.
+    epoch: u64,
+    last_mailbox: Option<MailboxName>,
+    read: Option<Box<ActiveRead>>,
+    began: Moment,
+    last_heard: Moment,
+    pinged: bool,
+}
+
+#[derive(Debug)]
+struct ActiveRead {
+    request: u32,
+    items: u64,
+    bytes: u64,
+}
+
+impl Server {
+    /// A connection whose TLS handshake has just ended.
+    pub fn new(options: ServerOptions, now: Moment) -> Self {
+        Server {
+            options,
+            phase: Phase::Hello,
+            splitter: Splitter::new(),
+            transmit: Vec::new(),
+            events: VecDeque::new(),
+            messages: Vec::new(),
+            parcel: None,
+            ledger: Ledger::new(0),
+            durability: Durability::Memory,
+            next: 0,
+            discarding: false,
+            epoch: 0,
+            last_mailbox: None,
+            read: None,
+            began: now,
+            last_heard: now,
+            pinged: false,
+        }
+    }
+
+    /// Takes what arrived. After a fault the ERROR frame is ready to be sent and the machine has ended.
+    pub fn handle_bytes(&mut self, now: Moment, input: &[u8]) -> Result<(), Fault> {
+        if self.phase == Phase::Ended {
+            return Ok(());
+        }
+        self.last_heard = now;
+        self.pinged = false;
+        self.splitter.push(input);
+        self.take_frames().inspect_err(|fault| {
+            self.fail(fault.code, fault.text, String::new(), None);
+        })
+    }
+
+    fn take_frames(&mut self) -> Result<(), Fault> {
+        // While the driver decides about HELLO, what follows waits unread.
+        while self.phase != Phase::Deciding && self.phase != Phase::Ended {
+            let Some(raw) = self.splitter.next()? else {
+                return Ok(());
+            };
+            if let Some(frame) = Frame::decode(raw)? {
+                self.take_frame(frame)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_frame(&mut self, frame: Frame) -> Result<(), Fault> {
+        if self.phase == Phase::Hello {
+            let Frame::Hello(hello) = frame else {
+                return match frame {
+                    Frame::Error(_) => {
+                        self.phase = Phase::Ended;
+                        Ok(())
+                    }
+                    _ => Err(Fault::protocol("the first frame is not HELLO")),
+                };
+            };
+            if hello.versions.min > VERSION || hello.versions.max < VERSION {
+                return Err(Fault {
+                    code: ErrorCode::Version,
+                    text: "this server speaks version 1 only",
+                });
+            }
+            self.phase = Phase::Deciding;
+            self.events.push_back(ServerEvent::Hello(Box::new(hello)));
+            return Ok(());
+        }
+        match frame {
+            Frame::Message(message) => self.take_message(message),
+            Frame::Part(part) => self.take_part(&part),
+            Frame::Ping(data) => {
+                Frame::Pong(data).encode(&mut self.transmit);
+                Ok(())
+            }
+            Frame::Pong(_) => Ok(()),
+            Frame::Close => {
+                if self.parcel.is_some() && !self.discarding {
+                    return Err(Fault::protocol("CLOSE in the middle of a message"));
+                }
+                self.phase = Phase::Draining;
+                self.read = None;
+                self.finish_draining();
+                Ok(())
+            }
+            Frame::Resume(next) => {
+                if !self.discarding || next != self.next {
+                    return Err(Fault::protocol("RESUME without a pause, or at another sequence"));
+                }
+                self.discarding = false;
+                self.epoch += 1;
+                Ok(())
+            }
+            Frame::Read(read) => {
+                if self.read.is_some() {
+                    return Err(Fault::protocol("a second READ while one is under way"));
+                }
+                self.read = Some(Box::new(ActiveRead {
+                    request: read.request,
+                    items: read.credit.messages.into(),
+                    bytes: read.credit.bytes.into(),
+                }));
+                self.events.push_back(ServerEvent::Read(read));
+                Ok(())
+            }
+            Frame::ReadCredit(more) => {
+                if let Some(read) = self.read.as_mut().filter(|read| read.request == more.request) {
+                    read.items = read.items.saturating_add(more.credit.messages.into());
+                    read.bytes = read.bytes.saturating_add(more.credit.bytes.into());
+                    self.events.push_back(ServerEvent::ReadCredit);
+                }
+                Ok(())
+            }
+            Frame::Error(_) => {
+                self.phase = Phase::Ended;
+                Ok(())
+            }
+            Frame::Hello(_) => Err(Fault::protocol("a second HELLO")),
+            Frame::Welcome(_)
+            | Frame::Receipt(_)
+            | Frame::Credit(_)
+            | Frame::Pause(_)
+            | Frame::GoAway(_)
+            | Frame::Item(_)
+            | Frame::ReadEnd(_) => Err(Fault::protocol("a frame that only a server sends")),
+        }
+    }
+
+    fn take_message(&mut self, mut frame: MessageFrame) -> Result<(), Fault> {
+        if self.next == 0 {
+            return Err(Fault::protocol("a message, but HELLO named no stream"));
+        }
+        if self.discarding || self.phase == Phase::Draining {
+            return Ok(());
+        }
+        if self.parcel.is_some() {
+            return Err(Fault::protocol("a message in the middle of another"));
+        }
+        if frame.sequence != self.next {
+            return Err(Fault {
+                code: ErrorCode::Gap,
+                text: "the sequence is not the next one; nothing of it is stored",
+            });
+        }
+        let outstanding = self.next - self.ledger.settled();
+        if outstanding > u64::from(self.options.credit.messages) {
+            return Err(Fault::protocol("more messages than the credit allows"));
+        }
+        let total = frame.total as usize;
+        let body = std::mem::take(&mut frame.body);
+        let too_large = frame.withheld || frame.total > self.options.max_message;
+        if body.len() == total || frame.withheld {
+            return self.take_whole(frame, (!too_large).then_some(body));
+        }
+        self.parcel = Some(Box::new(if too_large {
+            Parcel::begin_dropped(frame, total, &body)
+        } else {
+            Parcel::begin(frame, total, &body)
+        }));
+        Ok(())
+    }
+
+    fn take_part(&mut self, part: &[u8]) -> Result<(), Fault> {
+        let Some(parcel) = &mut self.parcel else {
+            return if self.discarding || self.phase == Phase::Draining {
+                Ok(())
+            } else {
+                Err(Fault::protocol("a part without a message"))
+            };
+        };
+        parcel.add(part)?;
+        if parcel.is_whole()
+            && let Some(parcel) = self.parcel.take()
+        {
+            let (frame, body) = parcel.finish();
+            return self.take_whole(frame, body);
+        }
+        Ok(())
+    }
+
+    /// A message is here in full (or, without a body, refused for its size).
+    fn take_whole(&mut self, frame: MessageFrame, body: Option<Bytes>) -> Result<(), Fault> {
+        let sequence = frame.sequence;
+        self.next += 1;
+        match self.understand(frame, body) {
+            Ok(message) => self.messages.push((sequence, message)),
+            Err(code) => self.refuse(sequence, code),
+        }
+        Ok(())
+    }
+
+    fn understand(&mut self, frame: MessageFrame, body: Option<Bytes>) -> Result<Message, RefusalCode> {
+        let body = body.ok_or(RefusalCode::TooLarge)?;
+        let mailbox = match &self.last_mailbox {
+            Some(last) if last.as_str().as_bytes() == frame.mailbox => last.clone(),
+            _ => MailboxName::from_wire(&frame.mailbox).map_err(|_| RefusalCode::BadMailbox)?,
+        };
+        self.last_mailbox = Some(mailbox.clone());
+        let mut message = Message::new(mailbox, body);
+        if let Some(word) = &frame.content_type {
+            message.content_type = Some(word_of::<ContentType>(word)?);
+        }
+        if let Some(word) = &frame.name {
+            message.name = Some(word_of::<MessageName>(word)?);
+        }
+        Ok(message)
+    }
+
+    /// Lets the client in.
+    pub fn welcome(&mut self, terms: WelcomeTerms, hello: &Hello) -> Result<(), Fault> {
+        self.durability = terms.durability;
+        if terms.durability < hello.durability {
+            self.fail(
+                ErrorCode::Durability,
+                "this server's store is less durable than demanded",
+                String::new(),
+                None,
+            );
+            return Ok(());
+        }
+        if let (Some(wish), Some(mark)) = (&hello.stream, terms.mark) {
+            if mark < wish.receipted {
+                self.fail(
+                    ErrorCode::WentBack,
+                    "the client holds receipts for messages that this store does not have",
+                    String::new(),
+                    Some(mark),
+                );
+                return Ok(());
+            }
+            let resume_at = match wish.resumption {
+                Resumption::Continue => wish.settled.max(mark),
+                Resumption::Repeat => wish.settled,
+            };
+            self.next = resume_at.saturating_add(1);
+            // In a continued stream the receipts for what lies below come from the store's runs.
+            self.ledger = Ledger::new(resume_at);
+        }
+        Frame::Welcome(Welcome {
+            version: VERSION,
+            software: terms.software,
+            store: terms.store,
+            max_message: self.options.max_message,
+            credit: self.options.credit,
+            heartbeat_ms: u32::try_from(self.options.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            durability: terms.durability,
+            mark: terms.mark,
+            features: 0,
+            rights: terms.rights,
+        })
+        .encode(&mut self.transmit);
+        self.splitter.allow_full_frames();
+        self.phase = Phase::Open;
+        Ok(())
+    }
+
+    /// Sends the receipts that a continuing client lacks; `settlement` covers all from its last settled
+    /// sequence up to the mark. Call it directly after [`welcome`](Self::welcome), before
+    /// [`go_on`](Self::go_on).
+    pub fn replay(&mut self, settlement: &Settlement) {
+        if self.phase == Phase::Open {
+            self.transmit_receipt(settlement);
+        }
+    }
+
+    /// Reads what came behind HELLO while the driver decided.
+    pub fn go_on(&mut self) -> Result<(), Fault> {
+        self.take_frames().inspect_err(|fault| {
+            self.fail(fault.code, fault.text, String::new(), None);
+        })
+    }
+
+    /// Ends the connection with an ERROR frame.
+    pub fn fail(&mut self, code: ErrorCode, text: &str, reference: String, mark: Option<u64>) {
+        if self.phase != Phase::Ended {
+            Frame::Error(ErrorFrame {
+                code,
+                text: text.to_owned(),
+                reference,
+                mark,
+            })
+            .encode(&mut self.transmit);
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Ended;
+        self.parcel = None;
+        self.read = None;
+        self.messages = Vec::new();
+    }
+
+    /// Refuses a message that [`take_messages`](Self::take_messages) gave; higher ones may follow.
+    pub fn refuse(&mut self, sequence: u64, code: RefusalCode) {
+        if let Some(answer) = self.ledger.refuse(sequence, code) {
+            self.transmit_receipt(&answer);
+            self.finish_draining();
+        }
+    }
+
+    /// The store has settled what was taken, up to `settlement.settled`.
+    pub fn handle_settlement(&mut self, settlement: Settlement) {
+        if self.phase == Phase::Ended || self.discarding {
+            return;
+        }
+        let answer = self.ledger.settle(settlement);
+        self.transmit_receipt(&answer);
+        self.finish_draining();
+    }
+
+    fn transmit_receipt(&mut self, settlement: &Settlement) {
+        for frame in ReceiptFrame::frames(settlement, self.durability) {
+            Frame::Receipt(frame).encode(&mut self.transmit);
+        }
+    }
+
+    /// The store took none of the messages of `epoch` that are not settled yet.
+    pub fn handle_not_now(&mut self, epoch: u64, reason: TemporaryCode, wait: Duration) {
+        if epoch != self.epoch || self.discarding || self.phase == Phase::Ended {
+            return;
+        }
+        self.discarding = true;
+        self.ledger.forget_waiting();
+        self.messages = Vec::new();
+        self.parcel = None;
+        let settled = self.ledger.settled();
+        self.next = settled.saturating_add(1);
+        Frame::Pause(Pause {
+            reason,
+            wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+            settled,
+        })
+        .encode(&mut self.transmit);
+        self.finish_draining();
+    }
+
+    /// The server stops: no more messages are taken, the last receipts go out, then CLOSE.
+    pub fn go_away(&mut self, reason: TemporaryCode) {
+        match self.phase {
+            Phase::Open => {
+                Frame::GoAway(reason).encode(&mut self.transmit);
+                self.phase = Phase::Draining;
+                self.parcel = None;
+                self.read = None;
+                self.finish_draining();
+            }
+            Phase::Hello | Phase::Deciding => {
+                Frame::GoAway(reason).encode(&mut self.transmit);
+                self.end();
+            }
+            Phase::Draining | Phase::Ended => {}
+        }
+    }
+
+    fn finish_draining(&mut self) {
+        let all_settled = self.discarding || self.ledger.settled() + 1 >= self.next;
+        if self.phase == Phase::Draining && all_settled && self.messages.is_empty() {
+            Frame::Close.encode(&mut self.transmit);
+            self.end();
+        }
+    }
+
+    /// How many items, and bytes of bodies, the active read may send now.
+    pub fn read_room(&self) -> Option<(u64, u64)> {
+        self.read
+            .as_ref()
+            .filter(|read| read.items > 0 && read.bytes > 0)
+            .map(|read| (read.items, read.bytes))
+    }
+
+    /// A read is under way.
+    pub fn is_reading(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// Sends stored messages to the reader.
+    pub fn send_items(&mut self, items: &[Item]) {
+        for item in items {
+            let Some(read) = &mut self.read else { return };
+            let length = item.message.body.len();
+            read.items = read.items.saturating_sub(1);
+            read.bytes = read.bytes.saturating_sub(length as u64);
+            let frame = ItemFrame::starting(read.request, item);
+            let mut sent = frame.body.len();
+            Frame::Item(frame).encode(&mut self.transmit);
+            while sent < length {
+                let part = item
+                    .message
+                    .body
+                    .slice(sent..length.min(sent + limits::MAX_FRAME_BODY));
+                sent += part.len();
+                Frame::Part(part).encode(&mut self.transmit);
+            }
+        }
+    }
+
+    /// Ends the active read.
+    pub fn end_read(&mut self, next: u64, reason: super::EndReason) {
+        if let Some(read) = self.read.take() {
+            Frame::ReadEnd(ReadEnd {
+                request: read.request,
+                next,
+                reason,
+            })
+            .encode(&mut self.transmit);
+        }
+    }
+
+    /// The peer cannot be heard because the server itself is not reading: it counts as alive, and is told so.
+    pub fn keep_alive(&mut self, now: Moment) {
+        if matches!(self.phase, Phase::Open | Phase::Draining) {
+            self.last_heard = now;
+            Frame::Ping([0; 8]).encode(&mut self.transmit);
+        }
+    }
+
+    /// Acts on the time.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        match self.phase {
+            Phase::Hello if now >= self.began + self.options.handshake_deadline => {
+                self.fail(
+                    ErrorCode::TimedOut,
+                    "HELLO did not come in time",
+                    String::new(),
+                    None,
+                );
+            }
+            Phase::Open | Phase::Draining => {
+                let silence = now.since(self.last_heard);
+                if silence >= self.options.heartbeat * 2 {
+                    self.fail(
+                        ErrorCode::TimedOut,
+                        "nothing was heard for two heartbeats",
+                        String::new(),
+                        None,
+                    );
+                } else if silence >= self.options.heartbeat && !self.pinged {
+                    self.pinged = true;
+                    Frame::Ping([0; 8]).encode(&mut self.transmit);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        match self.phase {
+            Phase::Hello => Some(self.began + self.options.handshake_deadline),
+            Phase::Open | Phase::Draining if self.pinged => {
+                Some(self.last_heard + self.options.heartbeat * 2)
+            }
+            Phase::Open | Phase::Draining => Some(self.last_heard + self.options.heartbeat),
+            Phase::Deciding | Phase::Ended => None,
+        }
+    }
+
+    /// The next thing to act on.
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        self.events.pop_front()
+    }
+
+    /// The messages that came, in the order of their sequences. Each must be deposited or refused.
+    pub fn take_messages(&mut self) -> Vec<(u64, Message)> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// To which of the stretches between pauses the messages of now belong.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Moves what is to be sent behind the bytes of `out`.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
+        if out.is_empty() {
+            std::mem::swap(out, &mut self.transmit);
+        } else {
+            out.append(&mut self.transmit);
+        }
+        self.transmit = Vec::new();
+    }
+
+    /// Bytes held of unfinished frames and messages.
+    pub fn buffered(&self) -> usize {
+        self.splitter.buffered() + self.parcel.as_ref().map_or(0, |parcel| parcel.buffered())
+    }
+
+    /// The connection may be closed once everything is transmitted.
+    pub fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// HELLO was accepted.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining)
+    }
+}
+
+fn word_of<T: std::str::FromStr>(word: &Bytes) -> Result<T, RefusalCode> {
+    fields::text(word)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(RefusalCode::BadMessage)
+}

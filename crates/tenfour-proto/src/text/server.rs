@@ -1,0 +1,410 @@
+//! The server's side of one text connection.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{Answer, Foreign, GREETING};
+use crate::ledger::Ledger;
+use crate::{Durability, RefusalCode, Settled, Settlement, TemporaryCode};
+
+/// What the driver has to act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message for `inbox`; messages are numbered 1, 2, 3 ... within the connection.
+    Message {
+        /// Its number.
+        sequence: u64,
+        /// Its bytes.
+        body: Bytes,
+    },
+    /// The other end speaks another protocol. Send what is left to send, then close.
+    Foreign(Foreign),
+}
+
+/// The machine: bytes in, messages out; settlements in, answers out.
+///
+/// Drive it with [`handle_bytes`](Self::handle_bytes), [`handle_end`](Self::handle_end) and
+/// [`handle_settlement`](Self::handle_settlement); after each, take all of
+/// [`poll_event`](Self::poll_event) and then [`poll_transmit`](Self::poll_transmit).
+#[derive(Debug)]
+pub struct Server {
+    state: State,
+    max_message: usize,
+    durability: Durability,
+    partial: Vec<u8>,
+    numbered: u64,
+    ledger: Ledger,
+    events: VecDeque<Event>,
+    transmit: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The first bytes could still be another protocol's.
+    First,
+    /// Reading lines.
+    Lines,
+    /// Inside a line that is too long; the refusal is on its way.
+    Skipping,
+    /// Nothing more is read.
+    Ended,
+}
+
+impl Server {
+    /// A connection that has just been accepted; the greeting is ready to be sent.
+    pub fn new(max_message: u32, durability: Durability) -> Self {
+        Server {
+            state: State::First,
+            max_message: max_message as usize,
+            durability,
+            partial: Vec::new(),
+            numbered: 0,
+            ledger: Ledger::new(0),
+            events: VecDeque::new(),
+            transmit: GREETING.to_vec(),
+        }
+    }
+
+    /// Takes what arrived.
+    pub fn handle_bytes(&mut self, input: &[u8]) {
+        if self.state == State::Ended || input.is_empty() {
+            return;
+        }
+        let buffer = if self.partial.is_empty() {
+            Bytes::copy_from_slice(input)
+        } else {
+            let mut joined = std::mem::take(&mut self.partial);
+            joined.extend_from_slice(input);
+            Bytes::from(joined)
+        };
+        if self.state == State::First {
+            match Foreign::in_prefix(&buffer) {
+                None => {
+                    self.partial = buffer.to_vec();
+                    return;
+                }
+                Some(Some(protocol)) => return self.turn_away(protocol),
+                Some(None) => {}
+            }
+        }
+        self.take_lines(buffer);
+    }
+
+    fn take_lines(&mut self, mut rest: Bytes) {
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let mut line = rest.split_to(end + 1);
+            line.truncate(end);
+            if line.last() == Some(&b'\r') {
+                line.truncate(end - 1);
+            }
+            match self.state {
+                State::Skipping => self.state = State::Lines,
+                State::First if Foreign::in_line(&line).is_some() => {
+                    return self.turn_away(Foreign::Http);
+                }
+                _ => {
+                    self.state = State::Lines;
+                    self.take_message(line);
+                }
+            }
+        }
+        if self.state == State::Skipping {
+            return;
+        }
+        // One more byte than allowed may still be the CR before a LF.
+        let over = rest.len().saturating_sub(self.max_message);
+        if over > 1 || (over == 1 && rest.last() != Some(&b'\r')) {
+            self.state = State::Skipping;
+            self.refuse_too_large();
+        } else {
+            self.partial = rest.to_vec();
+        }
+    }
+
+    fn take_message(&mut self, body: Bytes) {
+        if body.len() > self.max_message {
+            return self.refuse_too_large();
+        }
+        self.numbered += 1;
+        self.events.push_back(Event::Message {
+            sequence: self.numbered,
+            body,
+        });
+    }
+
+    fn refuse_too_large(&mut self) {
+        self.numbered += 1;
+        if let Some(answer) = self.ledger.refuse(self.numbered, RefusalCode::TooLarge) {
+            self.write(&answer);
+        }
+    }
+
+    fn turn_away(&mut self, protocol: Foreign) {
+        self.state = State::Ended;
+        self.partial = Vec::new();
+        self.transmit.extend_from_slice(
+            format!("no foreign this is a tenfour text listener, it does not speak {protocol}\n").as_bytes(),
+        );
+        self.events.push_back(Event::Foreign(protocol));
+    }
+
+    /// The other end finished sending, cleanly: what it left without LF is a message too.
+    pub fn handle_end(&mut self) {
+        let last = std::mem::take(&mut self.partial);
+        match self.state {
+            State::First | State::Lines if !last.is_empty() => self.take_message(Bytes::from(last)),
+            _ => {}
+        }
+        self.state = State::Ended;
+    }
+
+    /// The connection broke: an unfinished line is dropped. Gives the number of its bytes.
+    pub fn handle_reset(&mut self) -> usize {
+        self.state = State::Ended;
+        std::mem::take(&mut self.partial).len()
+    }
+
+    /// The store has settled the messages up to `settlement.settled`.
+    pub fn handle_settlement(&mut self, settlement: Settlement) {
+        let answer = self.ledger.settle(settlement);
+        self.write(&answer);
+    }
+
+    /// The store took none of the messages up to `last`, for now.
+    pub fn handle_not_now(&mut self, last: u64, code: TemporaryCode) {
+        let first = self.ledger.settled() + 1;
+        let answer = self.ledger.settle(Settlement {
+            settled: last,
+            ..Settlement::default()
+        });
+        // The ledger tells which of them had been refused for good; the others are `code`.
+        let mut refused = answer.refused.iter().copied().peekable();
+        for sequence in first..=answer.settled {
+            let line = match refused.next_if(|r| r.0 == sequence) {
+                Some((_, code)) => Answer::Refused(code),
+                None => Answer::NotNow(code),
+            };
+            self.write_line(&line);
+        }
+    }
+
+    fn write(&mut self, answer: &Settlement) {
+        for piece in answer.in_order() {
+            match piece {
+                Settled::Stored(run) => {
+                    for offset in run.offset..run.offset.saturating_add(run.count) {
+                        self.write_line(&Answer::Stored {
+                            mailbox: run.mailbox.clone(),
+                            offset,
+                            durability: self.durability,
+                        });
+                    }
+                }
+                Settled::Refused(_, code) => self.write_line(&Answer::Refused(code)),
+            }
+        }
+    }
+
+    fn write_line(&mut self, answer: &Answer) {
+        self.transmit.extend_from_slice(answer.to_string().as_bytes());
+        self.transmit.push(b'\n');
+    }
+
+    /// The next thing to act on.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Moves what is to be sent behind the bytes of `out`.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.transmit);
+        // An idle connection keeps no buffer.
+        self.transmit = Vec::new();
+    }
+
+    /// Bytes of a line that is not finished.
+    pub fn buffered(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Every message that arrived has been answered.
+    pub fn is_settled(&self) -> bool {
+        self.ledger.settled() == self.numbered
+    }
+
+    /// No more messages will come.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{MailboxName, Run};
+
+    const MAX: u32 = 8;
+
+    fn machine() -> Server {
+        Server::new(MAX, Durability::Disk)
+    }
+
+    fn events(server: &mut Server) -> Vec<Event> {
+        std::iter::from_fn(|| server.poll_event()).collect()
+    }
+
+    fn sent(server: &mut Server) -> String {
+        let mut out = Vec::new();
+        server.poll_transmit(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn message(sequence: u64, body: &'static [u8]) -> Event {
+        Event::Message {
+            sequence,
+            body: Bytes::from_static(body),
+        }
+    }
+
+    fn stored(first: u64, count: u64, offset: u64) -> Settlement {
+        Settlement {
+            settled: first + count - 1,
+            runs: vec![Run {
+                first,
+                count,
+                mailbox: MailboxName::inbox(),
+                offset,
+                duplicate: false,
+            }],
+            refused: vec![],
+        }
+    }
+
+    #[test]
+    fn the_recipe() {
+        let mut server = machine();
+        assert_eq!(sent(&mut server), "You are connected!");
+        server.handle_bytes(b"hi");
+        assert_eq!(events(&mut server), []);
+        server.handle_end();
+        assert_eq!(events(&mut server), [message(1, b"hi")]);
+        server.handle_settlement(stored(1, 1, 4127));
+        assert_eq!(sent(&mut server), "10-4 inbox 4127\n");
+        assert!(server.is_settled() && server.has_ended());
+    }
+
+    #[test]
+    fn lines_end_in_lf_and_an_empty_line_is_a_message() {
+        let mut server = machine();
+        server.handle_bytes(b"a\r\n\n\0\xff\nb\r\r\nhi\n");
+        server.handle_end();
+        assert_eq!(
+            events(&mut server),
+            [
+                message(1, b"a"),
+                message(2, b""),
+                message(3, b"\0\xff"),
+                message(4, b"b\r"),
+                message(5, b"hi")
+            ]
+        );
+    }
+
+    #[test]
+    fn no_bytes_are_no_message() {
+        let mut server = machine();
+        server.handle_end();
+        assert_eq!(events(&mut server), []);
+    }
+
+    #[test]
+    fn a_reset_drops_and_counts_the_unfinished_line() {
+        let mut server = machine();
+        server.handle_bytes(b"one\ntwo");
+        assert_eq!(server.handle_reset(), 3);
+        assert_eq!(events(&mut server), [message(1, b"one")]);
+    }
+
+    #[test]
+    fn a_long_line_is_refused_in_its_place_and_the_next_is_read() {
+        let mut server = machine();
+        sent(&mut server);
+        server.handle_bytes(b"12345678\r\n123456789\nok\n");
+        assert_eq!(events(&mut server), [message(1, b"12345678"), message(3, b"ok")]);
+        assert_eq!(sent(&mut server), "");
+        server.handle_settlement(stored(1, 1, 7));
+        assert_eq!(
+            sent(&mut server),
+            "10-4 inbox 7\nno too-large the message is larger than the server allows\n"
+        );
+        server.handle_not_now(3, TemporaryCode::Full);
+        assert_eq!(sent(&mut server), "no full the store is full, try again later\n");
+        assert!(server.is_settled());
+    }
+
+    #[test]
+    fn less_than_disk_is_said() {
+        let mut server = Server::new(MAX, Durability::Memory);
+        sent(&mut server);
+        server.handle_bytes(b"x\n");
+        server.handle_settlement(stored(1, 1, 1));
+        assert_eq!(sent(&mut server), "10-4 inbox 1 memory\n");
+    }
+
+    #[test]
+    fn other_protocols_are_turned_away_with_one_line() {
+        let cases: [(&[u8], Foreign); 6] = [
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Foreign::Http),
+            (b"\x16\x03\x01\x02\x0a\x01", Foreign::Tls),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Foreign::Ssh),
+            (b"\0\0\0\x0a\xfeSMB\n", Foreign::Smb),
+            (b"\x03\0\0\x13\x0e", Foreign::Rdp),
+            (b"\0\x01\0\0\x21\x12\xa4\x42abc", Foreign::Stun),
+        ];
+        for (bytes, protocol) in cases {
+            let mut server = Server::new(100, Durability::Disk);
+            sent(&mut server);
+            server.handle_bytes(bytes);
+            assert_eq!(events(&mut server), [Event::Foreign(protocol)]);
+            assert!(sent(&mut server).starts_with("no foreign "));
+            assert!(server.has_ended());
+        }
+    }
+
+    #[test]
+    fn only_first_bytes_are_judged() {
+        let mut server = Server::new(100, Durability::Disk);
+        server.handle_bytes(b"hi\nGET / HTTP/1.1\nS\n");
+        assert_eq!(events(&mut server).len(), 3);
+        let mut server = Server::new(100, Durability::Disk);
+        server.handle_bytes(b"SSH");
+        server.handle_end();
+        assert_eq!(events(&mut server), [message(1, b"SSH")]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_chunking_gives_the_same_events(
+            input in proptest::collection::vec(
+                prop_oneof![Just(b'\n'), Just(b'\r'), Just(0u8), Just(1u8), Just(0x16u8), Just(3u8), Just(b'S'), any::<u8>()], 0..60),
+            cuts in proptest::collection::vec(0usize..60, 0..8),
+        ) {
+            let run = |chunks: Vec<&[u8]>| {
+                let mut server = machine();
+                for chunk in chunks { server.handle_bytes(chunk); }
+                server.handle_end();
+                (events(&mut server), sent(&mut server))
+            };
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(input.len())).collect();
+            cuts.sort_unstable();
+            let mut chunks = Vec::new();
+            let mut from = 0;
+            for cut in cuts { chunks.push(&input[from..cut]); from = cut; }
+            chunks.push(&input[from..]);
+            prop_assert_eq!(run(chunks), run(vec![&input]));
+        }
+    }
+}

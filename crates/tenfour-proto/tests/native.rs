@@ -1,0 +1,295 @@
+//! Two native machines, a model of a store, and a wire that can be cut after any byte.
+
+mod pair;
+
+use pair::{Pair, Script};
+use proptest::prelude::*;
+use tenfour_proto::native::{ClientEvent, ErrorCode, Frame, Resumption, ServerEvent};
+use tenfour_proto::{Durability, RefusalCode, TemporaryCode};
+
+/// Two mailboxes in one stream, refused messages in the middle and at both ends.
+fn session() -> Script {
+    Script::new()
+        .refused("denied", "first of all", RefusalCode::NotAllowed)
+        .stored("a", "one")
+        .stored("a", "two")
+        .stored("b", "")
+        .refused("b", &"x".repeat(pair::MAX_MESSAGE + 1), RefusalCode::TooLarge)
+        .refused("denied", "in the middle", RefusalCode::NotAllowed)
+        .stored("b", "three\0\n")
+        .stored("a", "four")
+        .refused("denied", "at the end", RefusalCode::NotAllowed)
+}
+
+#[test]
+fn a_whole_session() {
+    let mut pair = Pair::new(session(), Resumption::Continue);
+    pair.run_to_the_end();
+    pair.check();
+    assert_eq!(pair.connections, 1);
+}
+
+#[test]
+fn a_cut_after_every_byte_loses_and_doubles_nothing() {
+    for resumption in [Resumption::Continue, Resumption::Repeat] {
+        for eager in [true, false] {
+            let mut whole = Pair::new(session(), resumption);
+            whole.commit_eagerly = eager;
+            whole.run_to_the_end();
+            let (up, down) = (whole.bytes_up, whole.bytes_down);
+            assert!(up > 200 && down > 100, "the session is worth cutting");
+            for cut in 0..=up {
+                cut_once(resumption, eager, Some(cut), None);
+            }
+            for cut in 0..=down {
+                cut_once(resumption, eager, None, Some(cut));
+            }
+        }
+    }
+}
+
+fn cut_once(resumption: Resumption, eager: bool, up: Option<usize>, down: Option<usize>) {
+    let mut pair = Pair::new(session(), resumption);
+    pair.commit_eagerly = eager;
+    pair.cut_up = up;
+    pair.cut_down = down;
+    pair.run_to_the_end();
+    pair.check();
+}
+
+#[test]
+fn a_large_message_is_cut_anywhere() {
+    let script = || {
+        Script::new()
+            .stored("a", "before")
+            .stored("big", &"0123456789abcdef".repeat(9_000))
+            .stored("a", "after")
+    };
+    let mut whole = Pair::new(script(), Resumption::Continue);
+    whole.max_message = 200_000;
+    whole.run_to_the_end();
+    whole.check();
+    for cut in (0..whole.bytes_up).step_by(1_777).chain([65_535, 65_536, 65_700]) {
+        let mut pair = Pair::new(script(), Resumption::Continue);
+        pair.max_message = 200_000;
+        pair.cut_up = Some(cut);
+        pair.run_to_the_end();
+        pair.check();
+    }
+}
+
+#[test]
+fn a_pause_discards_what_was_on_its_way_and_it_comes_again() {
+    for resumption in [Resumption::Continue, Resumption::Repeat] {
+        for full_at in 0..6 {
+            let mut pair = Pair::new(session(), resumption);
+            pair.full_at_commit = Some(full_at);
+            pair.run_to_the_end();
+            pair.check();
+        }
+    }
+}
+
+#[test]
+fn a_stopping_server_settles_what_it_took_and_the_rest_goes_elsewhere() {
+    let mut pair = Pair::new(session(), Resumption::Continue);
+    pair.go_away_after = Some(150);
+    pair.run_to_the_end();
+    pair.check();
+    assert!(pair.connections >= 2);
+    assert!(
+        pair.seen
+            .contains(&ClientEvent::GoingAway(TemporaryCode::Stopping))
+    );
+}
+
+#[test]
+fn a_repeat_under_the_same_id_gets_the_first_receipts_again() {
+    let mut first = Pair::new(session(), Resumption::Repeat);
+    first.run_to_the_end();
+    let mut second = Pair::new(session(), Resumption::Repeat).on_store(first.store.clone());
+    second.run_to_the_end();
+    second.check();
+    assert_eq!(second.store.mailboxes, first.store.mailboxes);
+    assert!(
+        second
+            .receipts
+            .values()
+            .all(|r| r.is_err() || r.as_ref().unwrap().2)
+    );
+}
+
+#[test]
+fn other_content_under_the_same_id_is_a_conflict() {
+    let mut first = Pair::new(Script::new().stored("a", "one"), Resumption::Repeat);
+    first.run_to_the_end();
+    let script = Script::new().refused("a", "uno", RefusalCode::Conflict);
+    let mut second = Pair::new(script, Resumption::Repeat).on_store(first.store);
+    second.run_to_the_end();
+    assert_eq!(second.receipts[&1], Err(RefusalCode::Conflict));
+    assert_eq!(second.store.mailboxes["a"].len(), 1);
+}
+
+#[test]
+fn a_server_that_went_back_is_noticed_by_both() {
+    let mut pair = Pair::new(session(), Resumption::Continue);
+    pair.run_to_the_end();
+    pair.store.forget_messages();
+    pair.connect();
+    pair.exchange();
+    assert!(matches!(
+        pair.seen.last(),
+        Some(ClientEvent::WentBack {
+            mark: 0,
+            receipted: 8
+        })
+    ));
+    assert!(pair.server_has_ended());
+}
+
+#[test]
+fn another_store_under_the_same_name_gets_nothing() {
+    let mut pair = Pair::new(Script::new().stored("a", "one"), Resumption::Continue);
+    pair.cut_down = Some(150);
+    pair.run_until_cut();
+    pair.store.id = [9; 16];
+    pair.connect();
+    pair.exchange();
+    assert!(
+        matches!(pair.seen.last(), Some(ClientEvent::OtherStore { .. })),
+        "{:?}",
+        pair.seen
+    );
+}
+
+#[test]
+fn less_durability_than_demanded_is_refused_before_any_message() {
+    let mut pair = Pair::new(session(), Resumption::Continue);
+    pair.store.durability = Durability::Memory;
+    pair.connect();
+    pair.exchange();
+    assert!(matches!(
+        pair.seen.last(),
+        Some(ClientEvent::Failed(error)) if error.code == ErrorCode::Durability
+    ));
+    assert!(pair.store.mailboxes.is_empty());
+}
+
+#[test]
+fn a_receipt_for_something_never_sent_is_a_fault() {
+    let mut pair = Pair::new(Script::new().stored("a", "one"), Resumption::Continue);
+    pair.connect();
+    pair.exchange();
+    let fault = pair.inject_down(&pair::receipt_bytes(5)).unwrap_err();
+    assert_eq!(fault.text, "a receipt for something never sent");
+}
+
+#[test]
+fn a_gap_is_an_error_and_nothing_of_it_is_stored() {
+    let mut pair = Pair::new(Script::new().stored("a", "one"), Resumption::Continue);
+    pair.connect();
+    pair.exchange();
+    let fault = pair.inject_up(&pair::message_bytes(7, "a", b"x")).unwrap_err();
+    assert_eq!(fault.code, ErrorCode::Gap);
+    assert_eq!(pair.store.mailboxes["a"].len(), 1);
+}
+
+#[test]
+fn unknown_frames_are_skipped_unless_critical() {
+    let mut pair = Pair::new(Script::new().stored("a", "one"), Resumption::Continue);
+    pair.connect();
+    pair.exchange();
+    assert_eq!(pair.inject_up(&[0, 0, 0, 2, 0x7f, 0, 0, 0, 1, 2]), Ok(()));
+    assert_eq!(pair.inject_down(&[0, 0, 0, 0, 0x7e, 0, 0, 0]), Ok(()));
+    assert!(pair.inject_up(&[0, 0, 0, 0, 0x7f, 0x80, 0, 0]).is_err());
+}
+
+#[test]
+fn silence_is_answered_by_a_ping_and_then_by_the_end() {
+    let mut pair = Pair::new(Script::new(), Resumption::Continue);
+    pair.connect();
+    pair.exchange();
+    pair.sleep(15);
+    pair.exchange();
+    assert!(!pair.server_has_ended(), "both answered");
+    pair.deaf = true;
+    pair.sleep(15);
+    pair.sleep(15);
+    assert!(pair.server_has_ended());
+    assert!(pair.seen.contains(&ClientEvent::Dead));
+}
+
+#[test]
+fn a_stranger_gets_one_small_frame_and_one_deadline() {
+    let mut pair = Pair::new(Script::new(), Resumption::Continue);
+    let mut server = pair.bare_server();
+    let fault = server
+        .handle_bytes(pair.now, b"GET / HTTP/1.1\r\n\r\n")
+        .unwrap_err();
+    assert_eq!(fault.code, ErrorCode::Protocol);
+    let mut server = pair.bare_server();
+    server
+        .handle_bytes(pair.now, &[0, 0, 0x0f, 0xff, 1, 0, 0, 0])
+        .unwrap();
+    pair.sleep(10);
+    server.handle_timeout(pair.now);
+    assert!(server.has_ended());
+    let mut server = pair.bare_server();
+    assert!(
+        server
+            .handle_bytes(pair.now, &[0, 0, 0x10, 1, 1, 0, 0, 0])
+            .is_err()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn every_chunking_gives_the_same_events(sizes in proptest::collection::vec(1usize..90, 1..40)) {
+        let mut whole = Pair::new(session(), Resumption::Continue);
+        whole.run_to_the_end();
+        let mut chunked = Pair::new(session(), Resumption::Continue);
+        chunked.chunks = sizes;
+        chunked.run_to_the_end();
+        chunked.check();
+        prop_assert_eq!(whole.store.mailboxes, chunked.store.mailboxes);
+        prop_assert_eq!(whole.receipts, chunked.receipts);
+    }
+
+    #[test]
+    fn many_cuts_in_one_session(cuts in proptest::collection::vec((any::<bool>(), 0usize..600), 0..12), eager in any::<bool>(), repeat in any::<bool>()) {
+        let resumption = if repeat { Resumption::Repeat } else { Resumption::Continue };
+        let mut pair = Pair::new(session(), resumption);
+        pair.commit_eagerly = eager;
+        for (up, at) in cuts {
+            if up { pair.cut_up = Some(at) } else { pair.cut_down = Some(at) }
+            pair.run_until_cut();
+        }
+        pair.run_to_the_end();
+        pair.check();
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(input in proptest::collection::vec(any::<u8>(), 0..300), kind in 0u8..0x30) {
+        let mut pair = Pair::new(Script::new().stored("a", "one"), Resumption::Continue);
+        pair.connect();
+        pair.exchange();
+        let mut frame = u32::try_from(input.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend_from_slice(&[kind, 0, 0, 0]);
+        frame.extend_from_slice(&input);
+        let _ = pair.inject_up(&frame);
+        let _ = pair.inject_down(&frame);
+        let mut server = pair.bare_server();
+        let _ = server.handle_bytes(pair.now, &input);
+        while let Some(event) = server.poll_event() {
+            let _: ServerEvent = event;
+        }
+    }
+}
+
+/// The type is public for fuzzers and tools; it must stay printable.
+#[test]
+fn frames_are_printable() {
+    assert_eq!(format!("{:?}", Frame::Close), "Close");
+}
