@@ -22,6 +22,7 @@
 
 mod fingerprint;
 mod identity;
+mod item;
 mod ledger;
 pub mod limits;
 mod mailbox;
@@ -34,6 +35,7 @@ pub mod text;
 
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use identity::{Sender, StreamId};
+pub use item::Item;
 pub use mailbox::{MailboxName, MailboxNameError};
 pub use message::{ContentType, Message, MessageName, WordError};
 pub use moment::Moment;

@@ -1,1 +1,97 @@
-//! tenfour-store
+//! Where tenfour's messages rest.
+//!
+//! A [`Store`] takes batches of messages and answers for each stretch of them: stored at which
+//! offsets, or refused why. One batch or a thousand, there is one transaction and one flush, and the
+//! streams' marks are in it: that is what makes *exactly once* and *durable* the same promise.
+//!
+//! Synchronous, owned by one thread. No sockets, no frames, no async. Two kinds: [`SqliteStore`] on
+//! disk, [`MemoryStore`] for tests and for those who want speed and nothing kept. `docs/storage.md`
+//! describes the file.
+
+// What lies on a disk may be damaged; that must not stop us either. Tests may.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod batch;
+mod checksum;
+mod deposit;
+mod error;
+mod lock;
+mod mailboxes;
+mod memory;
+mod place;
+mod sqlite;
+
+pub use batch::{Batch, Outcome, Stored};
+pub use error::{OpenError, ReadError, StoreError};
+pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
+pub use sqlite::{SqliteOptions, SqliteStore};
+
+use tenfour_proto::{Durability, Item, MailboxName, Sender, Settlement, StreamId};
+
+/// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
+pub const MAX_MAILBOXES: usize = 10_000;
+
+/// Most one-shot streams of one sender; beyond, new ones have to wait.
+pub const MAX_ONE_SHOT_STREAMS: u64 = 1_000_000;
+
+/// Most outbox streams of one sender; beyond, new ones have to wait.
+pub const MAX_OUTBOX_STREAMS: u64 = 1_024;
+
+/// A place for messages. Owned by one thread; readers come from [`Store::reader`].
+pub trait Store: Send {
+    /// 128 random bits, made with the store. Another id is another store.
+    fn id(&self) -> [u8; 16];
+
+    /// What a receipt of this store means.
+    fn durability(&self) -> Durability;
+
+    /// Stores every message that is not refused, in one transaction with one flush, and gives one
+    /// outcome for each batch. `time` is the wall clock, in microseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    ///
+    /// After an error nothing is known of any message of the batches, and the store takes no more:
+    /// it is *poisoned*, and must be opened again, which reads the truth from the disk.
+    fn commit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError>;
+
+    /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
+    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;
+
+    /// The receipts of everything in the stream above `after`, up to its mark. What was refused
+    /// below the mark is [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).
+    fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError>;
+
+    /// Another view of the same messages, for another thread.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+}
+
+/// Reads committed messages. Sees none before it is as durable as its receipt says.
+pub trait Reader: Send {
+    /// The messages of `mailbox` from offset `from` on, in order: at most `items`, and no more once
+    /// their bodies have `bytes` bytes together (so at least one, if there is one).
+    fn read(
+        &mut self,
+        mailbox: &MailboxName,
+        from: u64,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Vec<Item>, ReadError>;
+
+    /// The highest offset given in `mailbox`; 0 for a mailbox that is not there.
+    fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError>;
+
+    /// The first offset whose message was stored at `time` (microseconds since 1970-01-01 UTC) or
+    /// later; one past the last if there is none. Where the server's clock once stepped back, near it.
+    fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError>;
+
+    /// All mailboxes with their last offsets, by name.
+    fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError>;
+}

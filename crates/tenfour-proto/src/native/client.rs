@@ -6,11 +6,11 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
 use super::outgoing::{Fate, Outgoing};
 use super::parcel::Parcel;
-use super::reading::{Item, ItemFrame, ReadCredit, ReadEnd, ReadRequest};
+use super::reading::{ItemFrame, ReadCredit, ReadEnd, ReadRequest};
 use super::splitter::Splitter;
 use super::transfer::{Credit, Pause};
 use super::{ErrorCode, Fault, VERSION};
-use crate::{Durability, MailboxName, Message, Moment, Settlement, StreamId, TemporaryCode, limits};
+use crate::{Durability, Item, MailboxName, Message, Moment, Settlement, StreamId, TemporaryCode, limits};
 
 /// What a client is and wants.
 #[derive(Clone, Debug)]

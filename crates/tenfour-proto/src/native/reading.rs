@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::transfer::{put_words, take_words};
 use super::{Credit, Fault, fields};
 use crate::limits::MAX_FRAME_BODY;
-use crate::{ContentType, MailboxName, Message, MessageName, StreamId};
+use crate::{ContentType, Item, MailboxName, Message, MessageName, StreamId};
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,23 +40,6 @@ pub struct ReadRequest {
 pub struct ReadCredit {
     pub(super) request: u32,
     pub(super) credit: Credit,
-}
-
-/// A stored message as a reader sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Its place in the mailbox.
-    pub offset: u64,
-    /// When it was stored, in microseconds since 1970-01-01 UTC by the server's clock.
-    pub time: i64,
-    /// Who sent it: a fingerprint, or the name of a pseudo-sender.
-    pub sender: String,
-    /// The stream it was numbered in; all zero for none.
-    pub stream: StreamId,
-    /// Its number there; 0 for none.
-    pub sequence: u64,
-    /// The message.
-    pub message: Message,
 }
 
 /// The start of an item; PART frames bring the rest of its body.

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
-use super::reading::{Item, ItemFrame, ReadEnd, ReadRequest};
+use super::reading::{ItemFrame, ReadEnd, ReadRequest};
 use super::splitter::Splitter;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{ErrorCode, Fault, VERSION, fields};
 use crate::ledger::Ledger;
 use crate::limits;
 use crate::{
-    ContentType, Durability, MailboxName, Message, MessageName, Moment, RefusalCode, Settlement,
+    ContentType, Durability, Item, MailboxName, Message, MessageName, Moment, RefusalCode, Settlement,
     TemporaryCode,
 };
 

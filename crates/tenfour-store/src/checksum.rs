@@ -1,0 +1,77 @@
+//! The checksum of a message: CRC-32 (IEEE) over everything a reader is told.
+
+use crc32fast::Hasher;
+use tenfour_proto::{Message, StreamId};
+
+/// What is the same for all messages of a sender's stream, hashed once.
+#[derive(Clone)]
+pub(crate) struct Origin(Hasher);
+
+impl Origin {
+    pub(crate) fn new(sender: &str, stream: StreamId) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(sender.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(stream.as_bytes());
+        Origin(hasher)
+    }
+
+    /// The checksum of one message. Each part is preceded by its length, so that no two messages
+    /// are hashed from the same bytes.
+    pub(crate) fn of(&self, offset: u64, sequence: u64, time: i64, message: &Message) -> u32 {
+        let content_type = message.content_type.as_ref().map_or("", |t| t.as_str());
+        let name = message.name.as_ref().map_or("", |n| n.as_str());
+        let mailbox = message.mailbox.as_str();
+        let mut head = [0; 32];
+        let fields = [
+            offset,
+            sequence,
+            time as u64,
+            lengths(mailbox, content_type, name),
+        ];
+        for (slot, field) in head.chunks_exact_mut(8).zip(fields) {
+            slot.copy_from_slice(&field.to_le_bytes());
+        }
+        let mut hasher = self.0.clone();
+        hasher.update(&head);
+        hasher.update(mailbox.as_bytes());
+        hasher.update(content_type.as_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&message.body);
+        hasher.finalize()
+    }
+}
+
+/// Each is at most 255, so they fit side by side.
+fn lengths(mailbox: &str, content_type: &str, name: &str) -> u64 {
+    (mailbox.len() as u64) << 32 | (content_type.len() as u64) << 16 | name.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenfour_proto::MailboxName;
+
+    #[test]
+    fn every_part_counts() {
+        let stream = StreamId::from_bytes([1; 16]);
+        let origin = Origin::new("anonymous", stream);
+        let message = Message::new(MailboxName::inbox(), "body");
+        let sum = origin.of(1, 2, 3, &message);
+        let named = message.clone().with_name("n".parse().unwrap());
+        let typed = message.clone().with_content_type("n".parse().unwrap());
+        let elsewhere = Message::new("outbox".parse().unwrap(), "body");
+        for other in [
+            origin.of(2, 2, 3, &message),
+            origin.of(1, 1, 3, &message),
+            origin.of(1, 2, 4, &message),
+            origin.of(1, 2, 3, &named),
+            origin.of(1, 2, 3, &typed),
+            origin.of(1, 2, 3, &elsewhere),
+            Origin::new("somebody", stream).of(1, 2, 3, &message),
+            Origin::new("anonymous", StreamId::from_bytes([2; 16])).of(1, 2, 3, &message),
+        ] {
+            assert_ne!(sum, other);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a batch means: new messages are appended, repeats are answered from the runs, conflicts refused.
+//!
+//! The one place where identity becomes *exactly once*; both stores use it.
+
+use tenfour_proto::{MailboxName, Message, RefusalCode, Run, Settlement};
+
+use crate::StoreError;
+use crate::mailboxes::Mailboxes;
+
+/// A stretch of a stream as the store keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlacedRun {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// Number of the mailbox.
+    pub(crate) mailbox: i64,
+    pub(crate) offset: u64,
+}
+
+impl PlacedRun {
+    pub(crate) fn offset_of(&self, sequence: u64) -> Option<u64> {
+        (sequence >= self.first && sequence - self.first < self.count)
+            .then(|| self.offset + (sequence - self.first))
+    }
+}
+
+/// What the store knows of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamState {
+    /// Number of the stream in the store.
+    pub(crate) row: i64,
+    /// The highest sequence settled.
+    pub(crate) mark: u64,
+    /// The run that ends at the mark; earlier ones are kept apart.
+    pub(crate) last_run: Option<PlacedRun>,
+}
+
+/// How a repeated message compares with the one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Same,
+    Different,
+    /// Deleted since; its content can no longer be checked.
+    Gone,
+}
+
+/// What the walk needs from a store.
+pub(crate) trait Backend<'a> {
+    /// Puts a message at an offset that the walk has chosen.
+    fn append(&mut self, mailbox: i64, offset: u64, sequence: u64, message: &'a Message);
+    /// Keeps a run that the stream's row no longer names.
+    fn keep_run(&mut self, stream: i64, run: PlacedRun) -> Result<(), StoreError>;
+    /// The kept run with the highest first sequence that is at most `sequence`.
+    fn earlier_run(&mut self, stream: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError>;
+    /// Compares a message with the one at that place.
+    fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError>;
+}
+
+/// Walks through the messages of one batch.
+pub(crate) fn deposit<'a, B: Backend<'a>>(
+    backend: &mut B,
+    mailboxes: &mut Mailboxes,
+    mut stream: Option<&mut StreamState>,
+    messages: &'a [(u64, Message)],
+) -> Result<Settlement, StoreError> {
+    let mut settlement = Settlement::default();
+    for (sequence, message) in messages {
+        let sequence = *sequence;
+        settlement.settled = sequence;
+        if let Some(stream) = stream.as_deref_mut()
+            && sequence <= stream.mark
+        {
+            match repeat(backend, mailboxes, stream, sequence, message)? {
+                Ok((mailbox, offset)) => extend(&mut settlement.runs, sequence, &mailbox, offset, true),
+                Err(code) => settlement.refused.push((sequence, code)),
+            }
+            continue;
+        }
+        let Some(mailbox) = mailboxes.open(&message.mailbox) else {
+            settlement.refused.push((sequence, RefusalCode::TooManyMailboxes));
+            continue;
+        };
+        mailbox.last += 1;
+        mailbox.raised = true;
+        let (id, offset) = (mailbox.id, mailbox.last);
+        backend.append(id, offset, sequence, message);
+        extend(&mut settlement.runs, sequence, &message.mailbox, offset, false);
+        if let Some(stream) = stream.as_deref_mut() {
+            stream.mark = sequence;
+            match &mut stream.last_run {
+                Some(run)
+                    if run.mailbox == id
+                        && run.first + run.count == sequence
+                        && run.offset + run.count == offset =>
+                {
+                    run.count += 1;
+                }
+                last => {
+                    let new = PlacedRun {
+                        first: sequence,
+                        count: 1,
+                        mailbox: id,
+                        offset,
+                    };
+                    if let Some(old) = last.replace(new) {
+                        backend.keep_run(stream.row, old)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(settlement)
+}
+
+/// A sequence at or below the mark: it was stored, and then this is a repeat or a conflict; or it was refused.
+fn repeat<'a, B: Backend<'a>>(
+    backend: &mut B,
+    mailboxes: &Mailboxes,
+    stream: &StreamState,
+    sequence: u64,
+    message: &Message,
+) -> Result<Result<(MailboxName, u64), RefusalCode>, StoreError> {
+    let last = stream
+        .last_run
+        .and_then(|run| Some((run.mailbox, run.offset_of(sequence)?)));
+    let place = match last {
+        Some(place) => Some(place),
+        None => backend
+            .earlier_run(stream.row, sequence)?
+            .and_then(|run| Some((run.mailbox, run.offset_of(sequence)?))),
+    };
+    let Some((id, offset)) = place else {
+        return Ok(Err(RefusalCode::RefusedEarlier));
+    };
+    let Some(mailbox) = mailboxes
+        .by_id(id)
+        .filter(|mailbox| mailbox.name == message.mailbox)
+    else {
+        return Ok(Err(RefusalCode::Conflict));
+    };
+    Ok(match backend.compare(id, offset, message)? {
+        Comparison::Same | Comparison::Gone => Ok((mailbox.name.clone(), offset)),
+        Comparison::Different => Err(RefusalCode::Conflict),
+    })
+}
+
+/// Adds one message to the last run of an answer, or begins another.
+pub(crate) fn extend(runs: &mut Vec<Run>, first: u64, mailbox: &MailboxName, offset: u64, duplicate: bool) {
+    if let Some(run) = runs.last_mut()
+        && run.duplicate == duplicate
+        && run.first + run.count == first
+        && run.offset + run.count == offset
+        && run.mailbox == *mailbox
+    {
+        run.count += 1;
+    } else {
+        runs.push(Run {
+            first,
+            count: 1,
+            mailbox: mailbox.clone(),
+            offset,
+            duplicate,
+        });
+    }
+}
+
+/// The answer to a client that continues a stream: everything above `after`, holes being refusals.
+pub(crate) fn replay(
+    mailboxes: &Mailboxes,
+    runs: impl IntoIterator<Item = PlacedRun>,
+    after: u64,
+    mark: u64,
+) -> Settlement {
+    let mut settlement = Settlement {
+        settled: mark.max(after),
+        ..Settlement::default()
+    };
+    let mut next = after + 1;
+    for run in runs {
+        let end = run.first + run.count;
+        let Some(mailbox) = mailboxes.by_id(run.mailbox).filter(|_| end > next) else {
+            continue;
+        };
+        while next < run.first {
+            settlement.refused.push((next, RefusalCode::RefusedEarlier));
+            next += 1;
+        }
+        settlement.runs.push(Run {
+            first: next,
+            count: end - next,
+            mailbox: mailbox.name.clone(),
+            offset: run.offset + (next - run.first),
+            duplicate: true,
+        });
+        next = end;
+    }
+    settlement
+}

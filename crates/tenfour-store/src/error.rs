@@ -1,0 +1,85 @@
+//! What can go wrong with a store.
+
+use std::path::PathBuf;
+
+use tenfour_proto::MailboxName;
+
+/// A store could not be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process owns it.
+    #[error("the store `{path}` is in use{}", owner.as_ref().map(|o| format!(" by {o}")).unwrap_or_default())]
+    InUse {
+        /// The store.
+        path: PathBuf,
+        /// Who said so in the lock file.
+        owner: Option<String>,
+    },
+    /// A file that is no store of ours.
+    #[error("`{0}` is not a tenfour store")]
+    NotOurs(PathBuf),
+    /// Written by a later version.
+    #[error("the store `{path}` has format {found}, this version reads up to {known}")]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// On a network file system, where neither locks nor flushes can be trusted.
+    #[error("the store `{path}` would lie on a network file system ({kind}), where a flush is not a promise")]
+    Network {
+        /// The store.
+        path: PathBuf,
+        /// The file system.
+        kind: &'static str,
+    },
+    /// The operating system said no.
+    #[error("cannot open the store `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its reason.
+        source: std::io::Error,
+    },
+    /// SQLite said no, for instance because the file is damaged.
+    #[error("cannot open the store `{path}`")]
+    Sqlite {
+        /// The store.
+        path: PathBuf,
+        /// Its reason.
+        source: rusqlite::Error,
+    },
+}
+
+/// The store is poisoned: what it holds on disk is the truth, and this process no longer knows it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A write, a flush or a rollback failed.
+    #[error("the store failed and must be opened again")]
+    Failed(#[source] rusqlite::Error),
+    /// It failed before.
+    #[error("the store failed earlier and must be opened again")]
+    Poisoned,
+}
+
+/// Messages could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A message does not match its checksum.
+    #[error("the message at {mailbox} #{offset} is damaged")]
+    Damaged {
+        /// Its mailbox.
+        mailbox: MailboxName,
+        /// Its offset.
+        offset: u64,
+    },
+    /// SQLite said no.
+    #[error("the store cannot be read")]
+    Sqlite(#[from] rusqlite::Error),
+}

@@ -1,0 +1,309 @@
+//! A store that keeps nothing: bounded memory, gone when the process ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tenfour_proto::native::StreamKind;
+use tenfour_proto::{Durability, Item, MailboxName, Message, Sender, Settlement, StreamId, TemporaryCode};
+
+use crate::batch::{Batch, Outcome, Stored};
+use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
+use crate::mailboxes::Mailboxes;
+use crate::{MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ReadError, Reader, Store, StoreError};
+
+/// Memory for messages unless said otherwise, in bytes; then it refuses, like a full disk.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// What a message costs beside its bytes.
+const OVERHEAD: u64 = 160;
+
+/// Messages in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    id: [u8; 16],
+    limit: u64,
+    mailboxes: Mailboxes,
+    streams: HashMap<(Sender, StreamId), StreamState>,
+    counts: HashMap<(Sender, bool), u64>,
+    /// Number of the stream -> its earlier runs, in order.
+    runs: Vec<Vec<PlacedRun>>,
+    shared: Arc<RwLock<Shared>>,
+}
+
+/// What readers see.
+#[derive(Debug, Default)]
+struct Shared {
+    used: u64,
+    by_name: HashMap<MailboxName, usize>,
+    /// By number of the mailbox, from 1; each in the order of its offsets, from 1.
+    boxes: Vec<(MailboxName, Vec<Kept>)>,
+    senders: Vec<(String, StreamId)>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stream: u32,
+    sequence: u64,
+    time: i64,
+    message: Message,
+}
+
+impl MemoryStore {
+    /// An empty store for at most `limit` bytes of messages.
+    pub fn new(limit: u64) -> Self {
+        let mut id = [0; 16];
+        if getrandom::fill(&mut id).is_err() {
+            // Only a distinction between stores hangs on it, and this one lives as long as we do.
+            id = u128::from(std::process::id()).to_be_bytes();
+        }
+        MemoryStore {
+            id,
+            limit,
+            mailboxes: Mailboxes::default(),
+            streams: HashMap::new(),
+            counts: HashMap::new(),
+            runs: Vec::new(),
+            shared: Arc::default(),
+        }
+    }
+
+    /// Number of the stream, made if it is new.
+    fn open_stream(&mut self, shared: &mut Shared, batch: &Batch) -> Option<StreamState> {
+        let (stream, kind) = batch
+            .stream
+            .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
+        let key = (batch.sender.clone(), stream);
+        if let Some(state) = self.streams.get(&key) {
+            return Some(*state);
+        }
+        let outbox = kind == StreamKind::Outbox;
+        let count = self.counts.entry((batch.sender.clone(), outbox)).or_default();
+        let most = if outbox {
+            MAX_OUTBOX_STREAMS
+        } else {
+            MAX_ONE_SHOT_STREAMS
+        };
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        let state = StreamState {
+            row: i64::try_from(self.runs.len()).ok()?,
+            mark: 0,
+            last_run: None,
+        };
+        self.runs.push(Vec::new());
+        shared.senders.push((batch.sender.to_string(), stream));
+        self.streams.insert(key, state);
+        Some(state)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        MemoryStore::new(DEFAULT_MEMORY_LIMIT)
+    }
+}
+
+struct Work<'w> {
+    shared: &'w mut Shared,
+    runs: &'w mut Vec<Vec<PlacedRun>>,
+    time: i64,
+    stream: i64,
+    numbered: bool,
+}
+
+impl<'a> Backend<'a> for Work<'_> {
+    fn append(&mut self, mailbox: i64, _offset: u64, sequence: u64, message: &'a Message) {
+        self.shared.used += message.body.len() as u64 + OVERHEAD;
+        let index = mailbox as usize - 1;
+        if self.shared.boxes.len() <= index {
+            self.shared.by_name.insert(message.mailbox.clone(), index);
+            self.shared.boxes.push((message.mailbox.clone(), Vec::new()));
+        }
+        if let Some((_, kept)) = self.shared.boxes.get_mut(index) {
+            kept.push(Kept {
+                stream: self.stream as u32,
+                sequence: if self.numbered { sequence } else { 0 },
+                time: self.time,
+                message: message.clone(),
+            });
+        }
+    }
+
+    fn keep_run(&mut self, stream: i64, run: PlacedRun) -> Result<(), StoreError> {
+        if let Some(runs) = self.runs.get_mut(stream as usize) {
+            runs.push(run);
+        }
+        Ok(())
+    }
+
+    fn earlier_run(&mut self, stream: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError> {
+        Ok(self.runs.get(stream as usize).and_then(|runs| {
+            let after = runs.partition_point(|run| run.first <= sequence);
+            runs.get(after.checked_sub(1)?).copied()
+        }))
+    }
+
+    fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError> {
+        let kept = self
+            .shared
+            .boxes
+            .get(mailbox as usize - 1)
+            .and_then(|(_, kept)| kept.get(offset as usize - 1));
+        Ok(match kept {
+            Some(kept) if kept.message == *message => Comparison::Same,
+            Some(_) => Comparison::Different,
+            None => Comparison::Gone,
+        })
+    }
+}
+
+impl Store for MemoryStore {
+    fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Memory
+    }
+
+    fn commit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let mut shared = write(&shared);
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let mut full = false;
+        for batch in batches {
+            let wanted: u64 = batch
+                .messages
+                .iter()
+                .map(|(_, message)| message.body.len() as u64 + OVERHEAD)
+                .sum();
+            // Once full, full for all that follow: a later batch may belong to the same stream.
+            full |= shared.used + wanted > self.limit;
+            if full {
+                outcomes.push(Outcome::NotNow(TemporaryCode::Full));
+                continue;
+            }
+            let Some(mut state) = self.open_stream(&mut shared, batch) else {
+                outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
+                continue;
+            };
+            let mut work = Work {
+                shared: &mut shared,
+                runs: &mut self.runs,
+                time,
+                stream: state.row,
+                numbered: batch.stream.is_some(),
+            };
+            let stream = batch.stream.is_some().then_some(&mut state);
+            let settlement = deposit::deposit(&mut work, &mut self.mailboxes, stream, &batch.messages)?;
+            if let Some((stream, _)) = batch.stream {
+                self.streams.insert((batch.sender.clone(), stream), state);
+            }
+            outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
+        }
+        Ok(outcomes)
+    }
+
+    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+        Ok(self
+            .streams
+            .get(&(sender.clone(), stream))
+            .map_or(0, |state| state.mark))
+    }
+
+    fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError> {
+        let Some(state) = self.streams.get(&(sender.clone(), stream)) else {
+            return Ok(deposit::replay(&self.mailboxes, [], after, after));
+        };
+        let runs = self.runs.get(state.row as usize).into_iter().flatten().copied();
+        Ok(deposit::replay(
+            &self.mailboxes,
+            runs.chain(state.last_run),
+            after,
+            state.mark,
+        ))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        Ok(Box::new(MemoryReader(Arc::clone(&self.shared))))
+    }
+}
+
+fn write(shared: &RwLock<Shared>) -> RwLockWriteGuard<'_, Shared> {
+    shared.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct MemoryReader(Arc<RwLock<Shared>>);
+
+impl MemoryReader {
+    fn shared(&self) -> RwLockReadGuard<'_, Shared> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn kept(&self, mailbox: &MailboxName) -> &[Kept] {
+        self.by_name
+            .get(mailbox)
+            .and_then(|index| self.boxes.get(*index))
+            .map_or(&[], |(_, kept)| kept)
+    }
+}
+
+impl Reader for MemoryReader {
+    fn read(
+        &mut self,
+        mailbox: &MailboxName,
+        from: u64,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Vec<Item>, ReadError> {
+        let shared = self.shared();
+        let first = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        let mut total = 0;
+        for (index, kept) in shared.kept(mailbox).iter().enumerate().skip(first).take(items) {
+            let Some((sender, stream)) = shared.senders.get(kept.stream as usize) else {
+                continue;
+            };
+            total += kept.message.body.len() as u64;
+            found.push(Item {
+                offset: index as u64 + 1,
+                time: kept.time,
+                sender: sender.clone(),
+                stream: *stream,
+                sequence: kept.sequence,
+                message: kept.message.clone(),
+            });
+            if total >= bytes {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError> {
+        Ok(self.shared().kept(mailbox).len() as u64)
+    }
+
+    fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError> {
+        Ok(self
+            .shared()
+            .kept(mailbox)
+            .partition_point(|kept| kept.time < time) as u64
+            + 1)
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
+        let shared = self.shared();
+        let mut mailboxes: Vec<_> = shared
+            .boxes
+            .iter()
+            .map(|(name, kept)| (name.clone(), kept.len() as u64))
+            .collect();
+        mailboxes.sort_unstable();
+        Ok(mailboxes)
+    }
+}

@@ -1,0 +1,91 @@
+//! The folder a store lies in: made durably, judged before it is trusted, watched for room.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::OpenError;
+
+/// Below this share of the disk nothing more is taken ...
+const RESERVE_SHARE: u64 = 20;
+
+/// ... or below this many bytes, if that is less: room to end in good order, and for whoever has to clean up.
+const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Makes the folder and everything above it that lacks; flushes each new entry into its parent.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), OpenError> {
+    let mut missing: Vec<PathBuf> = Vec::new();
+    let mut at = folder;
+    while !at.as_os_str().is_empty() && !at.exists() {
+        missing.push(at.to_owned());
+        match at.parent() {
+            Some(parent) => at = parent,
+            None => break,
+        }
+    }
+    for folder in missing.iter().rev() {
+        make_private(folder).map_err(|source| OpenError::Io {
+            path: folder.clone(),
+            source,
+        })?;
+        let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
+        flush_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)
+}
+
+/// Flushes the entries of a folder: the names of files in it.
+pub(crate) fn flush_folder(folder: &Path) -> Result<(), OpenError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| OpenError::Io {
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+/// Names the file system if it is one that lives on another machine.
+#[cfg(target_os = "linux")]
+pub(crate) fn network_file_system(folder: &Path) -> io::Result<Option<&'static str>> {
+    /// Magic numbers of statfs(2), and of the kernel's headers for those it leaves out.
+    const NETWORK: [(u64, &str); 9] = [
+        (0x6969, "NFS"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x517b, "SMB"),
+        (0x0102_1997, "9p"),
+        (0x00c3_6400, "Ceph"),
+        (0x7375_7245, "Coda"),
+        (0x5346_414f, "AFS"),
+        (0x6b41_4653, "kAFS"),
+    ];
+    let kind = rustix::fs::statfs(folder)?.f_type as u64 & 0xffff_ffff;
+    Ok(NETWORK.iter().find(|row| row.0 == kind).map(|row| row.1))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn network_file_system(_folder: &Path) -> io::Result<Option<&'static str>> {
+    Ok(None)
+}
+
+/// There is so little room left that nothing more is taken.
+pub(crate) fn is_full(folder: &Path) -> bool {
+    let Ok(space) = rustix::fs::statvfs(folder) else {
+        // What cannot be asked is found out by writing.
+        return false;
+    };
+    let total = space.f_blocks.saturating_mul(space.f_frsize);
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    free < (total / RESERVE_SHARE).min(RESERVE_BYTES)
+}

@@ -1,0 +1,22 @@
+//! The store on disk: SQLite in WAL mode, flushed before anything is said to be stored.
+
+mod checkpoint;
+mod open;
+mod reader;
+mod schema;
+mod streams;
+mod writer;
+
+pub use open::SqliteOptions;
+pub use writer::SqliteStore;
+
+/// The low bits of a message's key are its offset, the high bits the number of its mailbox.
+const OFFSET_BITS: u32 = 48;
+
+/// The key of a message: one integer that orders by mailbox, then offset, so that an append touches no
+/// second index.
+fn message_key(mailbox: i64, offset: u64) -> i64 {
+    mailbox << OFFSET_BITS | (offset as i64 & OFFSET_MASK)
+}
+
+const OFFSET_MASK: i64 = (1 << OFFSET_BITS) - 1;

@@ -1,0 +1,192 @@
+//! Reading a store on disk, in short transactions, beside its writer.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use tenfour_proto::{Item, MailboxName, Message, StreamId};
+
+use super::{OFFSET_MASK, message_key};
+use crate::checksum::Origin;
+use crate::{ReadError, Reader};
+
+/// Memory for a reader's pages, in KiB.
+const CACHE_KIB: i64 = 1024;
+
+/// Streams whose sender is kept in memory.
+const CACHED_STREAMS: usize = 1_024;
+
+struct KnownStream {
+    sender: String,
+    stream: StreamId,
+    origin: Origin,
+}
+
+/// A connection that only reads.
+pub(super) struct SqliteReader {
+    connection: Connection,
+    streams: HashMap<i64, KnownStream>,
+}
+
+impl SqliteReader {
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        Ok(SqliteReader {
+            connection,
+            streams: HashMap::new(),
+        })
+    }
+
+    /// Number and last offset of a mailbox.
+    fn find(&self, mailbox: &MailboxName) -> rusqlite::Result<Option<(i64, u64)>> {
+        self.connection
+            .prepare_cached("SELECT id, last FROM mailbox WHERE name = ?1")?
+            .query_row([mailbox.as_str()], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
+            })
+            .optional()
+    }
+}
+
+impl Reader for SqliteReader {
+    fn read(
+        &mut self,
+        mailbox: &MailboxName,
+        from: u64,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Vec<Item>, ReadError> {
+        let Some((id, _)) = self.find(mailbox)? else {
+            return Ok(Vec::new());
+        };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, stream, sequence, time, checksum, type, name, body FROM message
+             WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
+        )?;
+        let first = message_key(id, from.min(OFFSET_MASK as u64));
+        let last = message_key(id, OFFSET_MASK as u64);
+        let mut rows = statement.query((first, last, i64::try_from(items).unwrap_or(i64::MAX)))?;
+        let mut found = Vec::new();
+        let mut total = 0;
+        while let Some(row) = rows.next()? {
+            let offset = (row.get::<_, i64>(0)? & OFFSET_MASK) as u64;
+            let damaged = || ReadError::Damaged {
+                mailbox: mailbox.clone(),
+                offset,
+            };
+            let stream_row: i64 = row.get(1)?;
+            if !self.streams.contains_key(&stream_row) {
+                if self.streams.len() >= CACHED_STREAMS {
+                    self.streams.clear();
+                }
+                let known = known_stream(&self.connection, stream_row)?.ok_or_else(damaged)?;
+                self.streams.insert(stream_row, known);
+            }
+            let known = self.streams.get(&stream_row).ok_or_else(damaged)?;
+            let sequence = row.get::<_, i64>(2).map_err(|_| damaged())? as u64;
+            let time: i64 = row.get(3).map_err(|_| damaged())?;
+            let checksum: i64 = row.get(4).map_err(|_| damaged())?;
+            let body = row.get_ref(7)?.as_blob().map_err(|_| damaged())?;
+            let mut message = Message::new(mailbox.clone(), Bytes::copy_from_slice(body));
+            if let Some(word) = row.get_ref(5)?.as_str_or_null().map_err(|_| damaged())? {
+                message.content_type = Some(word.parse().map_err(|_| damaged())?);
+            }
+            if let Some(word) = row.get_ref(6)?.as_str_or_null().map_err(|_| damaged())? {
+                message.name = Some(word.parse().map_err(|_| damaged())?);
+            }
+            if i64::from(known.origin.of(offset, sequence, time, &message)) != checksum {
+                // What came before is whole, and is given first.
+                if found.is_empty() {
+                    return Err(damaged());
+                }
+                break;
+            }
+            total += body.len() as u64;
+            found.push(Item {
+                offset,
+                time,
+                sender: known.sender.clone(),
+                stream: known.stream,
+                sequence,
+                message,
+            });
+            if total >= bytes {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError> {
+        Ok(self.find(mailbox)?.map_or(0, |(_, last)| last))
+    }
+
+    fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError> {
+        let Some((id, last)) = self.find(mailbox)? else {
+            return Ok(1);
+        };
+        let mut at = self
+            .connection
+            .prepare_cached("SELECT id, time FROM message WHERE id >= ?1 AND id <= ?2 ORDER BY id LIMIT 1")?;
+        let end = message_key(id, OFFSET_MASK as u64);
+        let (mut low, mut high) = (1, last + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let row = at
+                .query_row((message_key(id, middle), end), |row| {
+                    Ok((
+                        (row.get::<_, i64>(0)? & OFFSET_MASK) as u64,
+                        row.get::<_, i64>(1)?,
+                    ))
+                })
+                .optional()?;
+            match row {
+                Some((offset, stored)) if stored < time => low = offset + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT name, last FROM mailbox ORDER BY name")?;
+        let rows = statement.query_map((), |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)? as u64))
+        })?;
+        let mut mailboxes = Vec::new();
+        for row in rows {
+            let (name, last) = row?;
+            if let Ok(name) = name.parse() {
+                mailboxes.push((name, last));
+            }
+        }
+        Ok(mailboxes)
+    }
+}
+
+fn known_stream(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownStream>> {
+    connection
+        .prepare_cached(
+            "SELECT sender.name, stream.stream FROM stream JOIN sender ON sender.id = stream.sender WHERE stream.id = ?1",
+        )?
+        .query_row([row], |row| {
+            let sender: String = row.get(0)?;
+            let stream = StreamId::from_bytes(row.get(1)?);
+            let origin = Origin::new(&sender, stream);
+            Ok(KnownStream {
+                sender,
+                stream,
+                origin,
+            })
+        })
+        .optional()
+}

@@ -1,0 +1,91 @@
+//! The tables, and the steps between their versions.
+
+use rusqlite::Connection;
+
+/// `10-4` in ASCII, in SQLite's `application_id`.
+pub(super) const APPLICATION_ID: u32 = 0x3130_2d34;
+
+/// The format that this version writes, in SQLite's `user_version`.
+pub(super) const VERSION: u32 = 1;
+
+/// Pages of 8 KiB hold seven messages of 1 KiB where 4 KiB ones hold three and waste the rest.
+pub(super) const PAGE_SIZE: u32 = 8192;
+
+const TABLES: &str = "
+CREATE TABLE store(
+    id      BLOB NOT NULL,             -- 16 random bytes
+    created INTEGER NOT NULL,          -- microseconds since 1970-01-01 UTC
+    hours   INTEGER NOT NULL           -- how long the store has been open in all: ages count in these
+) STRICT;
+CREATE TABLE mailbox(
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    last INTEGER NOT NULL              -- the highest offset given
+) STRICT;
+CREATE TABLE sender(
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,     -- a fingerprint, or a pseudo-sender
+    streams  INTEGER NOT NULL,         -- one-shot streams it has
+    outboxes INTEGER NOT NULL          -- outbox streams it has
+) STRICT;
+CREATE TABLE stream(
+    id      INTEGER PRIMARY KEY,
+    sender  INTEGER NOT NULL REFERENCES sender(id),
+    stream  BLOB NOT NULL,             -- 16 bytes; zero for messages without a stream
+    kind    INTEGER NOT NULL,          -- 0 one-shot, 1 outbox
+    mark    INTEGER NOT NULL,          -- the highest sequence settled
+    first   INTEGER,                   -- the run that ends at the mark
+    count   INTEGER,
+    mailbox INTEGER,
+    offset  INTEGER,
+    used    INTEGER NOT NULL,          -- the store's hours at its last use
+    UNIQUE(sender, stream)
+) STRICT;
+CREATE TABLE run(                      -- the runs before the last one
+    stream  INTEGER NOT NULL REFERENCES stream(id),
+    first   INTEGER NOT NULL,
+    count   INTEGER NOT NULL,
+    mailbox INTEGER NOT NULL,
+    offset  INTEGER NOT NULL,
+    PRIMARY KEY(stream, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE message(
+    id       INTEGER PRIMARY KEY,      -- mailbox << 48 | offset
+    stream   INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,         -- 0 without a stream
+    time     INTEGER NOT NULL,         -- microseconds since 1970-01-01 UTC
+    checksum INTEGER NOT NULL,
+    type     TEXT,
+    name     TEXT,
+    body     BLOB NOT NULL
+) STRICT;
+CREATE VIEW messages AS
+    SELECT mailbox.name AS mailbox,
+           message.id & 0xffffffffffff AS offset,
+           strftime('%Y-%m-%dT%H:%M:%fZ', message.time / 1e6, 'unixepoch') AS time,
+           sender.name AS sender,
+           CASE WHEN sequence > 0 THEN lower(hex(stream.stream)) END AS stream,
+           nullif(sequence, 0) AS sequence,
+           message.type AS type,
+           message.name AS name,
+           length(message.body) AS bytes,
+           CAST(message.body AS TEXT) AS text
+      FROM message
+      JOIN mailbox ON mailbox.id = message.id >> 48
+      JOIN stream ON stream.id = message.stream
+      JOIN sender ON sender.id = stream.sender
+     ORDER BY message.id;
+";
+
+/// Makes the tables of a new store, in one transaction.
+pub(super) fn create(connection: &mut Connection, id: [u8; 16], now: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute(
+        "INSERT INTO store(id, created, hours) VALUES (?1, ?2, 0)",
+        (id, now),
+    )?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}

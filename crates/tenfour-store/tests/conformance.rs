@@ -1,0 +1,342 @@
+//! What every store must do, said once and run on each of them.
+
+use bytes::Bytes;
+use tenfour_proto::native::StreamKind;
+use tenfour_proto::{MailboxName, Message, RefusalCode, Run, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_store::{Batch, MAX_MAILBOXES, MemoryStore, Outcome, SqliteOptions, SqliteStore, Store};
+
+/// Runs one conversation with each kind of store.
+fn each(conversation: impl Fn(&mut dyn Store)) {
+    conversation(&mut MemoryStore::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    conversation(&mut SqliteStore::open(path, SqliteOptions::default()).unwrap());
+}
+
+fn mailbox(name: &str) -> MailboxName {
+    name.parse().unwrap()
+}
+
+fn message(to: &str, body: &str) -> Message {
+    Message::new(mailbox(to), Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn stream(name: &str) -> StreamId {
+    StreamId::of_key(name)
+}
+
+fn batch(id: &str, messages: &[(u64, &str, &str)]) -> Batch {
+    Batch {
+        sender: Sender::Anonymous,
+        stream: Some((stream(id), StreamKind::OneShot)),
+        messages: messages
+            .iter()
+            .map(|(sequence, to, body)| (*sequence, message(to, body)))
+            .collect(),
+    }
+}
+
+fn settle(store: &mut dyn Store, batch: Batch) -> Settlement {
+    match store.commit(&[batch], 1_000).unwrap().remove(0) {
+        Outcome::Settled(stored) => stored.into_settlement(),
+        Outcome::NotNow(code) => panic!("not now: {code}"),
+    }
+}
+
+fn run(first: u64, count: u64, to: &str, offset: u64, duplicate: bool) -> Run {
+    Run {
+        first,
+        count,
+        mailbox: mailbox(to),
+        offset,
+        duplicate,
+    }
+}
+
+fn bodies(store: &dyn Store, name: &str) -> Vec<String> {
+    let items = store
+        .reader()
+        .unwrap()
+        .read(&mailbox(name), 1, 1_000_000, u64::MAX)
+        .unwrap();
+    for (index, item) in items.iter().enumerate() {
+        assert_eq!(item.offset, index as u64 + 1, "offsets have no gap");
+    }
+    items
+        .iter()
+        .map(|item| String::from_utf8_lossy(&item.message.body).into_owned())
+        .collect()
+}
+
+#[test]
+fn a_batch_gets_offsets_in_its_order() {
+    each(|store| {
+        let answer = settle(
+            store,
+            batch(
+                "s",
+                &[
+                    (1, "a", "one"),
+                    (2, "a", "two"),
+                    (3, "b", "three"),
+                    (4, "a", "four"),
+                ],
+            ),
+        );
+        assert_eq!(answer.settled, 4);
+        assert_eq!(answer.refused, []);
+        assert_eq!(
+            answer.runs,
+            [
+                run(1, 2, "a", 1, false),
+                run(3, 1, "b", 1, false),
+                run(4, 1, "a", 3, false)
+            ]
+        );
+        assert_eq!(bodies(store, "a"), ["one", "two", "four"]);
+        assert_eq!(bodies(store, "b"), ["three"]);
+        assert_eq!(bodies(store, "c"), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_repeat_gets_the_first_receipt_again() {
+    each(|store| {
+        let first = [(1, "a", "one"), (2, "b", "two"), (3, "a", "three")];
+        settle(store, batch("s", &first));
+        settle(store, batch("other", &[(1, "a", "between")]));
+        settle(store, batch("s", &[(4, "a", "four")]));
+        let answer = settle(store, batch("s", &first));
+        assert_eq!(
+            answer.runs,
+            [
+                run(1, 1, "a", 1, true),
+                run(2, 1, "b", 1, true),
+                run(3, 1, "a", 2, true)
+            ]
+        );
+        assert_eq!(bodies(store, "a"), ["one", "three", "between", "four"]);
+        assert_eq!(store.mark(&Sender::Anonymous, stream("s")).unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_repeat_in_the_same_commit_is_one_too() {
+    each(|store| {
+        let one = batch("s", &[(1, "a", "one")]);
+        let outcomes = store.commit(&[one.clone(), one], 5).unwrap();
+        let Outcome::Settled(second) = &outcomes[1] else {
+            panic!()
+        };
+        assert_eq!(second.settlement().runs, [run(1, 1, "a", 1, true)]);
+        assert_eq!(bodies(store, "a"), ["one"]);
+    });
+}
+
+#[test]
+fn other_content_under_the_same_identity_is_a_conflict() {
+    each(|store| {
+        settle(store, batch("s", &[(1, "a", "one")]));
+        let mut named = batch("s", &[(1, "a", "one")]);
+        named.messages[0].1.name = Some("x".parse().unwrap());
+        let mut typed = batch("s", &[(1, "a", "one")]);
+        typed.messages[0].1.content_type = Some("x".parse().unwrap());
+        for other in [
+            batch("s", &[(1, "a", "uno")]),
+            batch("s", &[(1, "b", "one")]),
+            named,
+            typed,
+        ] {
+            let answer = settle(store, other);
+            assert_eq!((answer.settled, answer.runs), (1, vec![]));
+            assert_eq!(answer.refused, [(1, RefusalCode::Conflict)]);
+        }
+        assert_eq!(bodies(store, "a"), ["one"]);
+        assert_eq!(bodies(store, "b"), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_hole_below_the_mark_was_refused_and_stays_so() {
+    each(|store| {
+        settle(store, batch("s", &[(2, "a", "two"), (5, "a", "five")]));
+        let answer = settle(
+            store,
+            batch(
+                "s",
+                &[
+                    (1, "a", "one"),
+                    (2, "a", "two"),
+                    (3, "a", "three"),
+                    (6, "a", "six"),
+                ],
+            ),
+        );
+        assert_eq!(
+            answer.refused,
+            [(1, RefusalCode::RefusedEarlier), (3, RefusalCode::RefusedEarlier)]
+        );
+        assert_eq!(answer.runs, [run(2, 1, "a", 1, true), run(6, 1, "a", 3, false)]);
+        let replay = store.replay(&Sender::Anonymous, stream("s"), 2).unwrap();
+        assert_eq!(replay.settled, 6);
+        assert_eq!(
+            replay.refused,
+            [(3, RefusalCode::RefusedEarlier), (4, RefusalCode::RefusedEarlier)]
+        );
+        assert_eq!(replay.runs, [run(5, 2, "a", 2, true)]);
+    });
+}
+
+#[test]
+fn a_replay_begins_in_the_middle_of_a_run() {
+    each(|store| {
+        settle(
+            store,
+            batch(
+                "s",
+                &[
+                    (1, "a", "1"),
+                    (2, "a", "2"),
+                    (3, "b", "3"),
+                    (4, "a", "4"),
+                    (5, "a", "5"),
+                ],
+            ),
+        );
+        let replay = store.replay(&Sender::Anonymous, stream("s"), 1).unwrap();
+        assert_eq!(
+            replay.runs,
+            [
+                run(2, 1, "a", 2, true),
+                run(3, 1, "b", 1, true),
+                run(4, 2, "a", 3, true)
+            ]
+        );
+        let nothing = store.replay(&Sender::Anonymous, stream("s"), 5).unwrap();
+        assert_eq!((nothing.settled, nothing.runs), (5, vec![]));
+        let unknown = store.replay(&Sender::Anonymous, stream("unknown"), 0).unwrap();
+        assert_eq!((unknown.settled, unknown.runs), (0, vec![]));
+    });
+}
+
+#[test]
+fn without_a_stream_nothing_is_a_repeat() {
+    each(|store| {
+        let mut plain = batch("ignored", &[(1, "inbox", "hi"), (2, "inbox", "hi")]);
+        plain.stream = None;
+        settle(store, plain.clone());
+        let answer = settle(store, plain);
+        assert_eq!(answer.runs, [run(1, 2, "inbox", 3, false)]);
+        let items = store
+            .reader()
+            .unwrap()
+            .read(&mailbox("inbox"), 1, 10, u64::MAX)
+            .unwrap();
+        assert!(
+            items
+                .iter()
+                .all(|item| item.sender == "anonymous" && item.sequence == 0)
+        );
+    });
+}
+
+#[test]
+fn senders_do_not_share_streams() {
+    each(|store| {
+        settle(store, batch("s", &[(1, "a", "mine")]));
+        let key = Sender::Key(tenfour_proto::Fingerprint::of_public_key(b"k"));
+        let theirs = Batch {
+            sender: key.clone(),
+            ..batch("s", &[(1, "a", "theirs")])
+        };
+        assert_eq!(store.mark(&key, stream("s")).unwrap(), 0);
+        assert_eq!(settle(store, theirs).runs, [run(1, 1, "a", 2, false)]);
+    });
+}
+
+#[test]
+fn everything_about_a_message_is_read_again() {
+    each(|store| {
+        let mut sent = batch("s", &[(7, "a/b", "")]);
+        sent.messages[0].1.name = Some("größe.txt".parse().unwrap());
+        sent.messages[0].1.content_type = Some("text/plain".parse().unwrap());
+        sent.messages[0].1.body = Bytes::from_static(b"\0\xff\n");
+        settle(store, sent.clone());
+        let item = store
+            .reader()
+            .unwrap()
+            .read(&mailbox("a/b"), 1, 1, 1)
+            .unwrap()
+            .remove(0);
+        assert_eq!(item.message, sent.messages[0].1);
+        assert_eq!((item.offset, item.time, item.sequence), (1, 1_000, 7));
+        assert_eq!((item.sender.as_str(), item.stream), ("anonymous", stream("s")));
+    });
+}
+
+#[test]
+fn reading_begins_and_ends_where_it_is_told() {
+    each(|store| {
+        for time in 1..=10 {
+            let body = time.to_string();
+            let one = batch("s", &[(time, "a", &body[..1])]);
+            store.commit(&[one], time as i64 * 10).unwrap();
+        }
+        let mut reader = store.reader().unwrap();
+        let a = mailbox("a");
+        let offsets =
+            |items: Vec<tenfour_proto::Item>| items.iter().map(|item| item.offset).collect::<Vec<_>>();
+        assert_eq!(offsets(reader.read(&a, 0, 2, u64::MAX).unwrap()), [1, 2]);
+        assert_eq!(offsets(reader.read(&a, 9, 100, u64::MAX).unwrap()), [9, 10]);
+        assert_eq!(offsets(reader.read(&a, 3, 100, 2).unwrap()), [3, 4]);
+        assert_eq!(offsets(reader.read(&a, 11, 100, 1).unwrap()), [0; 0]);
+        assert_eq!(offsets(reader.read(&a, u64::MAX, 100, 1).unwrap()), [0; 0]);
+        assert_eq!(reader.last_offset(&a).unwrap(), 10);
+        assert_eq!(reader.last_offset(&mailbox("none")).unwrap(), 0);
+        assert_eq!(reader.first_since(&a, 55).unwrap(), 6);
+        assert_eq!(reader.first_since(&a, 0).unwrap(), 1);
+        assert_eq!(reader.first_since(&a, 101).unwrap(), 11);
+        assert_eq!(reader.mailboxes().unwrap(), [(a, 10)]);
+    });
+}
+
+#[test]
+fn mailboxes_have_a_ceiling_and_the_others_go_on() {
+    each(|store| {
+        let names: Vec<String> = (0..=MAX_MAILBOXES).map(|n| format!("box{n}")).collect();
+        let many: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (n as u64 + 1, name.as_str(), "x"))
+            .collect();
+        let answer = settle(store, batch("s", &many));
+        assert_eq!(
+            answer.refused,
+            [(MAX_MAILBOXES as u64 + 1, RefusalCode::TooManyMailboxes)]
+        );
+        assert_eq!(
+            settle(store, batch("t", &[(1, "box7", "y")])).runs,
+            [run(1, 1, "box7", 2, false)]
+        );
+    });
+}
+
+#[test]
+fn a_full_memory_refuses_like_a_full_disk_and_for_everything_behind_it() {
+    let mut store = MemoryStore::new(1_000);
+    let large = "x".repeat(900);
+    let outcomes = store
+        .commit(
+            &[batch("s", &[(1, "a", &large)]), batch("s", &[(2, "a", "small")])],
+            1,
+        )
+        .unwrap();
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::NotNow(TemporaryCode::Full),
+            Outcome::NotNow(TemporaryCode::Full)
+        ]
+    );
+    assert_eq!(settle(&mut store, batch("s", &[(1, "a", "small")])).settled, 1);
+}

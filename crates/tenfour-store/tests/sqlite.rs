@@ -1,0 +1,225 @@
+//! What only a store on disk can do wrong.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tenfour_proto::native::StreamKind;
+use tenfour_proto::{Durability, MailboxName, Message, Sender, StreamId};
+use tenfour_store::{Batch, OpenError, Outcome, ReadError, SqliteOptions, SqliteStore, Store};
+
+fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, SqliteOptions::default())
+}
+
+fn put(store: &mut SqliteStore, first: u64, count: u64) {
+    let messages = (first..first + count)
+        .map(|n| {
+            (
+                n,
+                Message::new(MailboxName::inbox(), Bytes::from(format!("message {n}"))),
+            )
+        })
+        .collect();
+    let batch = Batch {
+        sender: Sender::Anonymous,
+        stream: Some((StreamId::of_key("s"), StreamKind::OneShot)),
+        messages,
+    };
+    let outcomes = store.commit(&[batch], 1_700_000_000_000_000).unwrap();
+    assert!(matches!(outcomes[..], [Outcome::Settled(_)]));
+}
+
+#[test]
+fn what_was_stored_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/deep/store.db");
+    let mut store = open(&path).unwrap();
+    let id = store.id();
+    assert_eq!(store.durability(), Durability::Disk);
+    put(&mut store, 1, 100);
+    drop(store);
+    let mut store = open(&path).unwrap();
+    assert_eq!(store.id(), id);
+    assert_eq!(
+        store.mark(&Sender::Anonymous, StreamId::of_key("s")).unwrap(),
+        100
+    );
+    put(&mut store, 101, 1);
+    let items = store
+        .reader()
+        .unwrap()
+        .read(&MailboxName::inbox(), 1, 1_000, u64::MAX)
+        .unwrap();
+    assert_eq!(items.len(), 101);
+    assert_eq!(items[100].offset, 101);
+}
+
+#[test]
+fn people_can_read_it_with_sqlite3() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path).unwrap();
+    put(&mut store, 1, 2);
+    let row: (String, i64, String, String, i64, i64, String) = Connection::open(&path)
+        .unwrap()
+        .query_row(
+            "SELECT mailbox, offset, time, sender, sequence, bytes, text FROM messages WHERE offset = 2",
+            (),
+            |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                    row.get(6)?,
+                ))
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        row,
+        (
+            "inbox".into(),
+            2,
+            "2023-11-14T22:13:20.000Z".into(),
+            "anonymous".into(),
+            2,
+            9,
+            "message 2".into()
+        )
+    );
+}
+
+#[test]
+fn a_second_owner_is_told_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let first = open(&path).unwrap();
+    let Err(OpenError::InUse { owner, .. }) = open(&path) else {
+        panic!()
+    };
+    assert_eq!(owner.unwrap(), format!("process {}", std::process::id()));
+    drop(first);
+    open(&path).unwrap();
+}
+
+#[test]
+fn files_that_are_not_ours_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "not a database").unwrap();
+    assert!(matches!(open(&text), Err(OpenError::NotOurs(_))));
+    assert_eq!(fs::read(&text).unwrap(), b"not a database");
+    let other = folder.path().join("other.db");
+    Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE t(x)")
+        .unwrap();
+    let before = fs::read(&other).unwrap();
+    assert!(matches!(open(&other), Err(OpenError::NotOurs(_))));
+    assert_eq!(fs::read(&other).unwrap(), before);
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "no lock, no log beside them"
+    );
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    drop(open(&path).unwrap());
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(
+        open(&path),
+        Err(OpenError::Newer {
+            found: 99,
+            known: 1,
+            ..
+        })
+    ));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn damage_is_noticed_and_what_comes_before_it_is_given() {
+    for change in [
+        "UPDATE message SET body = CAST('messagE 2' AS BLOB) WHERE id & 0xffff = 2",
+        "UPDATE message SET time = time + 1 WHERE id & 0xffff = 2",
+        "UPDATE message SET sequence = 3 WHERE id & 0xffff = 2",
+        "UPDATE message SET name = 'x' WHERE id & 0xffff = 2",
+        "UPDATE message SET type = 'x' WHERE id & 0xffff = 2",
+        "UPDATE message SET checksum = checksum + 1 WHERE id & 0xffff = 2",
+        "UPDATE sender SET name = 'SHA256:somebody'",
+        "UPDATE stream SET stream = zeroblob(16)",
+        "UPDATE mailbox SET name = 'inbux'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let mut store = open(&path).unwrap();
+        put(&mut store, 1, 3);
+        Connection::open(&path).unwrap().execute_batch(change).unwrap();
+        let mut reader = store.reader().unwrap();
+        let name = if change.contains("inbux") {
+            "inbux"
+        } else {
+            "inbox"
+        };
+        let mailbox: MailboxName = name.parse().unwrap();
+        if change.contains("UPDATE message") {
+            assert_eq!(
+                reader.read(&mailbox, 1, 10, u64::MAX).unwrap().len(),
+                1,
+                "{change}"
+            );
+        }
+        assert!(
+            matches!(
+                reader.read(&mailbox, 2, 10, u64::MAX),
+                Err(ReadError::Damaged { offset: 2, .. })
+            ),
+            "{change}"
+        );
+    }
+}
+
+#[test]
+fn many_streams_are_read_again_from_their_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path).unwrap();
+    let one = |n: u32| Batch {
+        sender: Sender::Anonymous,
+        stream: Some((StreamId::of_key(&n.to_string()), StreamKind::OneShot)),
+        messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
+    };
+    let all: Vec<Batch> = (0..20_000).map(one).collect();
+    store.commit(&all, 1).unwrap();
+    let again = store.commit(&[one(3)], 2).unwrap();
+    let Outcome::Settled(stored) = &again[0] else {
+        panic!()
+    };
+    assert!(stored.settlement().runs[0].duplicate);
+    assert_eq!(stored.settlement().runs[0].offset, 4);
+}
+
+#[test]
+fn the_log_stays_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path).unwrap();
+    for n in 0..200 {
+        put(&mut store, n * 2_000 + 1, 2_000);
+    }
+    let log = fs::metadata(folder.path().join("store.db-wal")).unwrap().len();
+    assert!(log < 64 * 1024 * 1024, "the log has {log} bytes");
+}
