@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::{RefusalCode, Settlement};
+use crate::{RefusalCode, Refused, Settlement};
 
 /// Sequences are settled in their order, though some are refused at once and others wait for a flush.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     settled: u64,
     /// Refused, but a lower sequence still waits for the store.
-    waiting: VecDeque<(u64, RefusalCode)>,
+    waiting: VecDeque<Refused>,
 }
 
 impl Ledger {
@@ -29,7 +29,7 @@ impl Ledger {
     /// Refuses `sequence`, which is higher than all before. The answer comes back at once if
     /// nothing lower is waiting, else with the next settlement.
     pub(crate) fn refuse(&mut self, sequence: u64, code: RefusalCode) -> Option<Settlement> {
-        self.waiting.push_back((sequence, code));
+        self.waiting.push_back(Refused::one(sequence, code));
         let mut answer = Settlement::default();
         self.take_next(&mut answer);
         (!answer.refused.is_empty()).then(|| self.close(answer))
@@ -39,7 +39,7 @@ impl Ledger {
     pub(crate) fn settle(&mut self, mut answer: Settlement) -> Settlement {
         let from_store = std::mem::take(&mut answer.refused);
         for refusal in from_store {
-            self.take_below(refusal.0, &mut answer);
+            self.take_below(refusal.first, &mut answer);
             answer.refused.push(refusal);
         }
         self.take_below(answer.settled, &mut answer);
@@ -54,14 +54,14 @@ impl Ledger {
     }
 
     fn take_below(&mut self, sequence: u64, answer: &mut Settlement) {
-        while let Some(refusal) = self.waiting.pop_front_if(|r| r.0 < sequence) {
+        while let Some(refusal) = self.waiting.pop_front_if(|r| r.first < sequence) {
             answer.refused.push(refusal);
         }
     }
 
     fn take_next(&mut self, answer: &mut Settlement) {
         let mut next = self.settled + 1;
-        while let Some(refusal) = self.waiting.pop_front_if(|r| r.0 == next) {
+        while let Some(refusal) = self.waiting.pop_front_if(|r| r.first == next) {
             answer.refused.push(refusal);
             self.settled = next;
             next += 1;
@@ -101,17 +101,20 @@ mod tests {
         });
         assert_eq!(
             (answer.settled, answer.refused),
-            (2, vec![(2, RefusalCode::TooLarge)])
+            (2, vec![Refused::one(2, RefusalCode::TooLarge)])
         );
         let answer = ledger.settle(Settlement {
             settled: 6,
             runs: vec![run(3, 1), run(6, 1)],
-            refused: vec![(5, RefusalCode::Conflict)],
+            refused: vec![Refused::one(5, RefusalCode::Conflict)],
         });
         assert_eq!(answer.settled, 6);
         assert_eq!(
             answer.refused,
-            vec![(4, RefusalCode::NotAllowed), (5, RefusalCode::Conflict)]
+            vec![
+                Refused::one(4, RefusalCode::NotAllowed),
+                Refused::one(5, RefusalCode::Conflict)
+            ]
         );
         assert_eq!(ledger.refuse(7, RefusalCode::BadMailbox).unwrap().settled, 7);
     }

@@ -39,5 +39,5 @@ pub use item::Item;
 pub use mailbox::{MailboxName, MailboxNameError};
 pub use message::{ContentType, Message, MessageName, WordError};
 pub use moment::Moment;
-pub use receipt::{Durability, RefusalCode, Run, Settled, Settlement};
+pub use receipt::{Durability, RefusalCode, Refused, Run, Settled, Settlement};
 pub use temporary::TemporaryCode;

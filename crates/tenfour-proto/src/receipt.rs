@@ -104,7 +104,34 @@ pub struct Settlement {
     /// What is stored, in the order of its sequences.
     pub runs: Vec<Run>,
     /// What is not and never will be, in the order of its sequences.
-    pub refused: Vec<(u64, RefusalCode)>,
+    pub refused: Vec<Refused>,
+}
+
+/// A stretch of a stream that is refused for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Sequence of the first message.
+    pub first: u64,
+    /// How many messages; at least one.
+    pub count: u64,
+    /// Why.
+    pub code: RefusalCode,
+}
+
+impl Refused {
+    /// One message.
+    pub fn one(sequence: u64, code: RefusalCode) -> Self {
+        Refused {
+            first: sequence,
+            count: 1,
+            code,
+        }
+    }
+
+    /// Sequence of the last message.
+    pub fn last(&self) -> u64 {
+        self.first.saturating_add(self.count.saturating_sub(1))
+    }
 }
 
 /// One piece of a [`Settlement`].
@@ -112,23 +139,19 @@ pub struct Settlement {
 pub enum Settled<'a> {
     /// These are stored.
     Stored(&'a Run),
-    /// This one is not.
-    Refused(u64, RefusalCode),
+    /// These are not.
+    Refused(&'a Refused),
 }
 
 impl Settlement {
     /// Runs and refusals, in the order of their sequences.
     pub fn in_order(&self) -> impl Iterator<Item = Settled<'_>> {
         let mut runs = self.runs.iter().peekable();
-        let mut refused = self.refused.iter().copied().peekable();
+        let mut refused = self.refused.iter().peekable();
         std::iter::from_fn(move || match (runs.peek(), refused.peek()) {
-            (Some(run), Some(refusal)) if refusal.0 < run.first => refused
-                .next()
-                .map(|(sequence, code)| Settled::Refused(sequence, code)),
+            (Some(run), Some(refusal)) if refusal.first < run.first => refused.next().map(Settled::Refused),
             (Some(_), _) => runs.next().map(Settled::Stored),
-            (None, _) => refused
-                .next()
-                .map(|(sequence, code)| Settled::Refused(sequence, code)),
+            (None, _) => refused.next().map(Settled::Refused),
         })
     }
 }

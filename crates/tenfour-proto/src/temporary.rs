@@ -75,7 +75,11 @@ impl TemporaryCode {
 
     /// The code that a word stands for.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::TABLE.iter().find(|row| row.2 == word).map(|row| row.0)
+        Self::TABLE
+            .iter()
+            .find(|row| row.2 == word)
+            .map(|row| row.0)
+            .or_else(|| (word == "not-now").then_some(TemporaryCode::Other(0)))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The one place where identity becomes *exactly once*; both stores use it.
 
-use tenfour_proto::{MailboxName, Message, RefusalCode, Run, Settlement};
+use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement};
 
 use crate::StoreError;
 use crate::mailboxes::Mailboxes;
@@ -72,12 +72,14 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
         {
             match repeat(backend, mailboxes, stream, sequence, message)? {
                 Ok((mailbox, offset)) => extend(&mut settlement.runs, sequence, &mailbox, offset, true),
-                Err(code) => settlement.refused.push((sequence, code)),
+                Err(code) => settlement.refused.push(Refused::one(sequence, code)),
             }
             continue;
         }
         let Some(mailbox) = mailboxes.open(&message.mailbox) else {
-            settlement.refused.push((sequence, RefusalCode::TooManyMailboxes));
+            settlement
+                .refused
+                .push(Refused::one(sequence, RefusalCode::TooManyMailboxes));
             continue;
         };
         mailbox.last += 1;
@@ -181,9 +183,13 @@ pub(crate) fn replay(
         let Some(mailbox) = mailboxes.by_id(run.mailbox).filter(|_| end > next) else {
             continue;
         };
-        while next < run.first {
-            settlement.refused.push((next, RefusalCode::RefusedEarlier));
-            next += 1;
+        if next < run.first {
+            settlement.refused.push(Refused {
+                first: next,
+                count: run.first - next,
+                code: RefusalCode::RefusedEarlier,
+            });
+            next = run.first;
         }
         settlement.runs.push(Run {
             first: next,

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{MailboxName, Message, RefusalCode, Run, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{
+    MailboxName, Message, RefusalCode, Refused, Run, Sender, Settlement, StreamId, TemporaryCode,
+};
 use tenfour_store::{Batch, MAX_MAILBOXES, MemoryStore, Outcome, SqliteOptions, SqliteStore, Store};
 
 /// Runs one conversation with each kind of store.
@@ -149,7 +151,7 @@ fn other_content_under_the_same_identity_is_a_conflict() {
         ] {
             let answer = settle(store, other);
             assert_eq!((answer.settled, answer.runs), (1, vec![]));
-            assert_eq!(answer.refused, [(1, RefusalCode::Conflict)]);
+            assert_eq!(answer.refused, [Refused::one(1, RefusalCode::Conflict)]);
         }
         assert_eq!(bodies(store, "a"), ["one"]);
         assert_eq!(bodies(store, "b"), Vec::<String>::new());
@@ -174,16 +176,35 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
         );
         assert_eq!(
             answer.refused,
-            [(1, RefusalCode::RefusedEarlier), (3, RefusalCode::RefusedEarlier)]
+            [
+                Refused::one(1, RefusalCode::RefusedEarlier),
+                Refused::one(3, RefusalCode::RefusedEarlier)
+            ]
         );
         assert_eq!(answer.runs, [run(2, 1, "a", 1, true), run(6, 1, "a", 3, false)]);
         let replay = store.replay(&Sender::Anonymous, stream("s"), 2).unwrap();
         assert_eq!(replay.settled, 6);
         assert_eq!(
             replay.refused,
-            [(3, RefusalCode::RefusedEarlier), (4, RefusalCode::RefusedEarlier)]
+            [Refused {
+                first: 3,
+                count: 2,
+                code: RefusalCode::RefusedEarlier
+            }]
         );
         assert_eq!(replay.runs, [run(5, 2, "a", 2, true)]);
+    });
+}
+
+/// A client may claim to have settled any number. Its hole is one refusal, however long: it once was
+/// one for each sequence, and a claim of 2^40 would have taken all memory.
+#[test]
+fn a_hole_of_any_length_costs_nothing() {
+    each(|store| {
+        settle(store, batch("s", &[(1 << 40, "a", "far away")]));
+        let replay = store.replay(&Sender::Anonymous, stream("s"), 0).unwrap();
+        assert_eq!(replay.refused[0].count, (1 << 40) - 1);
+        assert_eq!(replay.runs, [run(1 << 40, 1, "a", 1, true)]);
     });
 }
 
@@ -312,7 +333,10 @@ fn mailboxes_have_a_ceiling_and_the_others_go_on() {
         let answer = settle(store, batch("s", &many));
         assert_eq!(
             answer.refused,
-            [(MAX_MAILBOXES as u64 + 1, RefusalCode::TooManyMailboxes)]
+            [Refused::one(
+                MAX_MAILBOXES as u64 + 1,
+                RefusalCode::TooManyMailboxes
+            )]
         );
         assert_eq!(
             settle(store, batch("t", &[(1, "box7", "y")])).runs,

@@ -1,1 +1,53 @@
-//! tenfour
+//! Send a message to a process on another machine, and know that it arrived.
+//!
+//! - [`serve`] (or [`Server`]) receives: sockets, a store and a shutdown are handed in.
+//! - [`Client`] sends: [`Client::send`] gives a value whose `await` is the receipt.
+//! - [`Follower`] reads a mailbox.
+//! - [`identity`] holds the keys, pins and rights of both sides.
+//!
+//! A receipt says: the message is in the mailbox named, at the offset named, as durable as it says, once.
+//!
+//! ```no_run
+//! use tenfour::identity::{Home, Identity, KnownHosts};
+//! use tenfour::{Client, ClientConfig, MailboxName, Message};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let home = Home::from_environment()?;
+//! let identity = Identity::load_or_create(&home.identity())?;
+//! let config = ClientConfig::new(identity, KnownHosts::load(&home.known_hosts())?);
+//! let client = Client::connect(&["backup.example".parse()?], config).await?;
+//! let receipt = client.send(Message::new(MailboxName::inbox(), "backup done")).await?;
+//! println!("stored in {} at {}", receipt.mailbox, receipt.offset);
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod client;
+mod clock;
+pub mod identity;
+mod inbox;
+mod lock;
+mod server;
+mod tls;
+
+pub use address::{Address, NATIVE_PORT, ParseAddressError, TEXT_PORT};
+pub use client::{
+    Client, ClientConfig, ConnectError, DeliveryError, Failure, FollowError, Follower, Receipt, Sending,
+    Stored, TextDelivery, deliver_text,
+};
+pub use server::{
+    Access, Counter, Counters, Event, Listeners, Mailboxes, OnEvent, ServeError, Server, ServerConfig,
+    ServerLimits, serve,
+};
+pub use tenfour_proto::native::ReadFrom;
+pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
+pub use tenfour_proto::{
+    ContentType, Durability, Fingerprint, Item, MailboxName, MailboxNameError, Message, MessageName,
+    RefusalCode, StreamId, TemporaryCode, WordError, limits,
+};
+pub use tenfour_store::{MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store};
+
+/// What we call ourselves in HELLO and WELCOME.
+pub(crate) const SOFTWARE: &str = concat!("tenfour/", env!("CARGO_PKG_VERSION"));

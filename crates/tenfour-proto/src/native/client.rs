@@ -101,7 +101,7 @@ pub struct Client {
     parcel: Option<Box<Parcel<ItemFrame>>>,
     close_wanted: bool,
     last_heard: Moment,
-    pinged: bool,
+    next_ping: Moment,
 }
 
 impl Client {
@@ -126,7 +126,7 @@ impl Client {
             parcel: None,
             close_wanted: false,
             last_heard: Moment::default(),
-            pinged: false,
+            next_ping: Moment::default(),
         }
     }
 
@@ -140,7 +140,8 @@ impl Client {
         self.attempt += 1;
         self.phase = Phase::Greeting;
         self.last_heard = now;
-        self.pinged = false;
+        self.next_ping = now + self.heartbeat;
+        self.events.clear();
         self.splitter = Splitter::new();
         self.splitter.allow_full_frames();
         self.transmit.clear();
@@ -181,14 +182,13 @@ impl Client {
             return Ok(());
         }
         self.last_heard = now;
-        self.pinged = false;
         self.splitter.push(input);
         self.take_frames(now).inspect_err(|fault| {
             Frame::Error(ErrorFrame {
                 code: fault.code,
                 text: fault.text.to_owned(),
                 reference: String::new(),
-                mark: None,
+                went_back: None,
             })
             .encode(&mut self.transmit);
             self.phase = Phase::Ended;
@@ -211,8 +211,15 @@ impl Client {
         match frame {
             Frame::Error(error) => {
                 self.phase = Phase::Ended;
-                self.events.push_back(match (error.code, error.mark) {
-                    (ErrorCode::WentBack, Some(mark)) => ClientEvent::WentBack {
+                let first = self.store;
+                self.events.push_back(match (error.code, error.went_back) {
+                    (ErrorCode::WentBack, Some((_, now))) if first.is_some_and(|first| first != now) => {
+                        ClientEvent::OtherStore {
+                            first: first.unwrap_or_default(),
+                            now,
+                        }
+                    }
+                    (ErrorCode::WentBack, Some((mark, _))) => ClientEvent::WentBack {
                         mark,
                         receipted: self.outgoing.receipted(),
                     },
@@ -230,16 +237,17 @@ impl Client {
             Frame::Welcome(welcome) if self.phase == Phase::Greeting => self.take_welcome(welcome),
             _ if self.phase == Phase::Greeting => Err(Fault::protocol("the first frame is not WELCOME")),
             Frame::Receipt(receipt) => {
-                self.outgoing.settle(&receipt.settlement)?;
                 if receipt.durability < self.options.durability {
                     return Err(Fault::protocol("a receipt is less durable than agreed"));
                 }
+                self.outgoing.settle(&receipt.settlement)?;
                 self.events
                     .push_back(ClientEvent::Settled(receipt.settlement, receipt.durability));
                 Ok(())
             }
             Frame::Credit(credit) => {
                 self.credit = credit;
+                self.credit.messages = credit.messages.max(1);
                 Ok(())
             }
             Frame::Pause(pause) => self.take_pause(now, pause),
@@ -310,13 +318,7 @@ impl Client {
                 self.events.push_back(ClientEvent::WentBack { mark, receipted });
                 return Ok(());
             }
-            match resumption {
-                Resumption::Continue => {
-                    let last = self.outgoing.settled().max(mark);
-                    self.outgoing.restart_after(last, mark)?;
-                }
-                Resumption::Repeat => self.outgoing.restart_after(self.outgoing.settled(), 0)?,
-            }
+            self.outgoing.resume(mark, resumption == Resumption::Continue)?;
         }
         self.credit = welcome.credit;
         self.max_message = welcome.max_message;
@@ -420,8 +422,9 @@ impl Client {
             if silence >= self.heartbeat * 2 {
                 self.phase = Phase::Ended;
                 self.events.push_back(ClientEvent::Dead);
-            } else if silence >= self.heartbeat && !self.pinged {
-                self.pinged = true;
+            } else if now >= self.next_ping {
+                // Whether or not the other end was heard: it must hear us even while it only talks.
+                self.next_ping = now + self.heartbeat;
                 Frame::Ping([0; 8]).encode(&mut self.transmit);
             }
         }
@@ -429,14 +432,10 @@ impl Client {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let quiet = if self.pinged {
-            self.heartbeat * 2
-        } else {
-            self.heartbeat
-        };
+        let due = self.next_ping.min(self.last_heard + self.heartbeat * 2);
         match self.phase {
-            Phase::Open | Phase::Leaving | Phase::Closing => Some(self.last_heard + quiet),
-            Phase::Paused(until) => Some(until.min(self.last_heard + quiet)),
+            Phase::Open | Phase::Leaving | Phase::Closing => Some(due),
+            Phase::Paused(until) => Some(until.min(due)),
             Phase::Apart | Phase::Greeting | Phase::Ended => None,
         }
     }

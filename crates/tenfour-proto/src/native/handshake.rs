@@ -5,6 +5,9 @@ use bytes::Bytes;
 use super::{Credit, ErrorCode, Fault, fields};
 use crate::{Durability, StreamId};
 
+/// Sequences fit a signed integer, as SQLite and many languages have it, with room to count on.
+const MAX_SEQUENCE: u64 = 1 << 62;
+
 /// A range of protocol versions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
@@ -103,8 +106,9 @@ pub struct ErrorFrame {
     pub text: String,
     /// A reference that stands in both logs; may be empty.
     pub reference: String,
-    /// With [`ErrorCode::WentBack`]: the mark that the server has.
-    pub mark: Option<u64>,
+    /// With [`ErrorCode::WentBack`]: the mark that the server has, and the id of its store. With another
+    /// store than before nothing went back: it is another server.
+    pub went_back: Option<(u64, [u8; 16])>,
 }
 
 impl Hello {
@@ -193,6 +197,9 @@ impl StreamWish {
         if wish.receipted > wish.settled {
             return Err(Fault::protocol("a receipt above what is settled"));
         }
+        if wish.settled >= MAX_SEQUENCE {
+            return Err(Fault::protocol("a sequence that nobody reaches by counting"));
+        }
         Ok(wish)
     }
 }
@@ -231,11 +238,12 @@ impl Welcome {
             features: 0,
             rights: String::new(),
         };
+        let mut store = None;
         while let Some((tag, mut value)) = fields::next(&mut body)? {
             match tag {
                 0x81 => welcome.version = fields::number(&mut value)?,
                 0x02 => welcome.software = fields::text(&value)?.to_owned(),
-                0x83 => welcome.store = fields::array(&mut value)?,
+                0x83 => store = Some(fields::array(&mut value)?),
                 0x84 => welcome.max_message = fields::number(&mut value)?,
                 0x85 => welcome.credit = Credit::decode(value)?,
                 0x06 => welcome.heartbeat_ms = fields::number(&mut value)?,
@@ -246,9 +254,14 @@ impl Welcome {
                 other => fields::unknown(other)?,
             }
         }
-        if welcome.credit.messages == 0 || welcome.heartbeat_ms == 0 {
+        if welcome.credit.messages == 0
+            || welcome.heartbeat_ms == 0
+            || store.is_none()
+            || welcome.max_message == 0
+        {
             return Err(Fault::protocol("WELCOME lacks a field"));
         }
+        welcome.store = store.unwrap_or_default();
         Ok(welcome)
     }
 }
@@ -258,8 +271,10 @@ impl ErrorFrame {
         fields::put(out, 0x01, &self.code.to_wire().to_be_bytes());
         fields::put(out, 0x02, self.text.as_bytes());
         fields::put(out, 0x03, self.reference.as_bytes());
-        if let Some(mark) = self.mark {
-            fields::put(out, 0x04, &mark.to_be_bytes());
+        if let Some((mark, store)) = self.went_back {
+            let mut value = mark.to_be_bytes().to_vec();
+            value.extend_from_slice(&store);
+            fields::put(out, 0x04, &value);
         }
     }
 
@@ -268,14 +283,14 @@ impl ErrorFrame {
             code: ErrorCode::Other(0),
             text: String::new(),
             reference: String::new(),
-            mark: None,
+            went_back: None,
         };
         while let Some((tag, mut value)) = fields::next(&mut body)? {
             match tag {
                 0x01 => error.code = ErrorCode::from_wire(fields::number(&mut value)?),
                 0x02 => error.text = fields::text(&value)?.to_owned(),
                 0x03 => error.reference = fields::text(&value)?.to_owned(),
-                0x04 => error.mark = Some(fields::number(&mut value)?),
+                0x04 => error.went_back = Some((fields::number(&mut value)?, fields::array(&mut value)?)),
                 other => fields::unknown(other)?,
             }
         }

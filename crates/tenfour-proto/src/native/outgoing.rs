@@ -6,7 +6,7 @@ use super::frame::Frame;
 use super::transfer::MessageFrame;
 use super::{Credit, Fault};
 use crate::limits::MAX_FRAME_BODY;
-use crate::{Message, Settled, Settlement};
+use crate::{Message, Run, Settled, Settlement};
 
 /// What is known of a message that has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub(super) struct Outgoing {
     transmitted: u64,
     /// May have reached a server, on any connection.
     exposed: u64,
+    /// The highest mark a server named: up to here something is stored under our identity, by us or by
+    /// whoever used the same id before.
+    mark: u64,
     /// What the server of now has settled or may settle: a receipt above it is a lie.
     acceptable: u64,
     /// How much of the message after `transmitted` has gone.
@@ -42,6 +45,7 @@ impl Outgoing {
             receipted: 0,
             transmitted: 0,
             exposed: 0,
+            mark: 0,
             acceptable: 0,
             progress: None,
             bytes_in_flight: 0,
@@ -74,22 +78,29 @@ impl Outgoing {
     }
 
     pub(super) fn fate(&self, sequence: u64) -> Fate {
-        if sequence <= self.exposed {
+        if sequence <= self.exposed.max(self.mark) {
             Fate::Unknown
         } else {
             Fate::NotStored
         }
     }
 
-    /// A new connection goes on behind `last`, and the server may answer up to `mark`.
-    pub(super) fn restart_after(&mut self, last: u64, mark: u64) -> Result<(), Fault> {
-        if last > self.last_numbered() {
+    /// A new connection to a server with this mark. A stream of our own goes on behind what the server has,
+    /// whose receipts will come; otherwise everything without an answer is sent again.
+    pub(super) fn resume(&mut self, mark: u64, own: bool) -> Result<(), Fault> {
+        if own && mark > self.exposed {
             return Err(Fault::protocol(
                 "the server has messages of this stream that were never sent",
             ));
         }
+        self.mark = self.mark.max(mark);
+        self.restart_after(if own { self.settled.max(mark) } else { self.settled });
+        Ok(())
+    }
+
+    fn restart_after(&mut self, last: u64) {
         self.transmitted = last;
-        self.acceptable = last.max(mark);
+        self.acceptable = last;
         self.progress = None;
         self.bytes_in_flight = self
             .queue
@@ -97,7 +108,6 @@ impl Outgoing {
             .take(usize::try_from(last - self.settled).unwrap_or(usize::MAX))
             .map(|message| message.body.len())
             .sum();
-        Ok(())
     }
 
     /// The server said that nothing above `settled` is stored, and nothing sent so far will be.
@@ -106,7 +116,8 @@ impl Outgoing {
             return Err(Fault::protocol("a pause does not fit the receipts before it"));
         }
         self.exposed = settled;
-        self.restart_after(settled, settled)
+        self.restart_after(settled);
+        Ok(())
     }
 
     /// Checks that `settlement` speaks of exactly what is next, and takes it off the queue.
@@ -118,7 +129,7 @@ impl Outgoing {
         for piece in settlement.in_order() {
             let (first, last) = match piece {
                 Settled::Stored(run) => (run.first, run.last()),
-                Settled::Refused(sequence, _) => (sequence, sequence),
+                Settled::Refused(refusal) => (refusal.first, refusal.last()),
             };
             if first != expected {
                 return Err(Fault::protocol(
@@ -126,6 +137,9 @@ impl Outgoing {
                 ));
             }
             expected = last.saturating_add(1);
+            if let Settled::Stored(run) = piece {
+                self.check_mailbox(run)?;
+            }
         }
         if expected != settlement.settled.saturating_add(1) {
             return Err(Fault::protocol("a receipt settles more than it names"));
@@ -142,6 +156,20 @@ impl Outgoing {
         }
         self.transmitted = self.transmitted.max(self.settled);
         Ok(())
+    }
+
+    /// A receipt that names another mailbox than the message did is not for this message.
+    fn check_mailbox(&self, run: &Run) -> Result<(), Fault> {
+        let skip = usize::try_from(run.first.saturating_sub(self.settled + 1)).unwrap_or(usize::MAX);
+        let count = usize::try_from(run.count).unwrap_or(usize::MAX);
+        let named = self.queue.iter().skip(skip).take(count);
+        if named.into_iter().all(|message| message.mailbox == run.mailbox) {
+            Ok(())
+        } else {
+            Err(Fault::protocol(
+                "a receipt names another mailbox than the message",
+            ))
+        }
     }
 
     /// Appends frames up to about `room` bytes, as far as `credit` goes.

@@ -110,7 +110,7 @@ pub struct Server {
     read: Option<Box<ActiveRead>>,
     began: Moment,
     last_heard: Moment,
-    pinged: bool,
+    next_ping: Moment,
 }
 
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Server {
             read: None,
             began: now,
             last_heard: now,
-            pinged: false,
+            next_ping: now + options.heartbeat,
         }
     }
 
@@ -150,7 +150,6 @@ impl Server {
             return Ok(());
         }
         self.last_heard = now;
-        self.pinged = false;
         self.splitter.push(input);
         self.take_frames().inspect_err(|fault| {
             self.fail(fault.code, fault.text, String::new(), None);
@@ -332,7 +331,10 @@ impl Server {
     }
 
     /// Lets the client in.
-    pub fn welcome(&mut self, terms: WelcomeTerms, hello: &Hello) -> Result<(), Fault> {
+    pub fn welcome(&mut self, terms: WelcomeTerms, hello: &Hello) {
+        if self.phase != Phase::Deciding {
+            return;
+        }
         self.durability = terms.durability;
         if terms.durability < hello.durability {
             self.fail(
@@ -341,7 +343,7 @@ impl Server {
                 String::new(),
                 None,
             );
-            return Ok(());
+            return;
         }
         if let (Some(wish), Some(mark)) = (&hello.stream, terms.mark) {
             if mark < wish.receipted {
@@ -349,9 +351,9 @@ impl Server {
                     ErrorCode::WentBack,
                     "the client holds receipts for messages that this store does not have",
                     String::new(),
-                    Some(mark),
+                    Some((mark, terms.store)),
                 );
-                return Ok(());
+                return;
             }
             let resume_at = match wish.resumption {
                 Resumption::Continue => wish.settled.max(mark),
@@ -376,7 +378,6 @@ impl Server {
         .encode(&mut self.transmit);
         self.splitter.allow_full_frames();
         self.phase = Phase::Open;
-        Ok(())
     }
 
     /// Sends the receipts that a continuing client lacks; `settlement` covers all from its last settled
@@ -396,13 +397,19 @@ impl Server {
     }
 
     /// Ends the connection with an ERROR frame.
-    pub fn fail(&mut self, code: ErrorCode, text: &str, reference: String, mark: Option<u64>) {
+    pub fn fail(
+        &mut self,
+        code: ErrorCode,
+        text: &str,
+        reference: String,
+        went_back: Option<(u64, [u8; 16])>,
+    ) {
         if self.phase != Phase::Ended {
             Frame::Error(ErrorFrame {
                 code,
                 text: text.to_owned(),
                 reference,
-                mark,
+                went_back,
             })
             .encode(&mut self.transmit);
             self.end();
@@ -418,6 +425,9 @@ impl Server {
 
     /// Refuses a message that [`take_messages`](Self::take_messages) gave; higher ones may follow.
     pub fn refuse(&mut self, sequence: u64, code: RefusalCode) {
+        if self.discarding || self.phase == Phase::Ended {
+            return;
+        }
         if let Some(answer) = self.ledger.refuse(sequence, code) {
             self.transmit_receipt(&answer);
             self.finish_draining();
@@ -560,8 +570,9 @@ impl Server {
                         String::new(),
                         None,
                     );
-                } else if silence >= self.options.heartbeat && !self.pinged {
-                    self.pinged = true;
+                } else if now >= self.next_ping {
+                    // Whether or not the peer was heard: a client that uploads for long must hear us.
+                    self.next_ping = now + self.options.heartbeat;
                     Frame::Ping([0; 8]).encode(&mut self.transmit);
                 }
             }
@@ -573,10 +584,9 @@ impl Server {
     pub fn poll_timeout(&self) -> Option<Moment> {
         match self.phase {
             Phase::Hello => Some(self.began + self.options.handshake_deadline),
-            Phase::Open | Phase::Draining if self.pinged => {
-                Some(self.last_heard + self.options.heartbeat * 2)
+            Phase::Open | Phase::Draining => {
+                Some(self.next_ping.min(self.last_heard + self.options.heartbeat * 2))
             }
-            Phase::Open | Phase::Draining => Some(self.last_heard + self.options.heartbeat),
             Phase::Deciding | Phase::Ended => None,
         }
     }
@@ -614,6 +624,11 @@ impl Server {
     /// The connection may be closed once everything is transmitted.
     pub fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
+    }
+
+    /// The client has said its last word, or was sent away; only answers are left.
+    pub fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
     }
 
     /// HELLO was accepted.

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::{Fault, fields};
 use crate::limits::MAX_FRAME_BODY;
 use crate::{
-    ContentType, Durability, MailboxName, Message, MessageName, RefusalCode, Run, Settled, Settlement,
-    TemporaryCode,
+    ContentType, Durability, MailboxName, Message, MessageName, RefusalCode, Refused, Run, Settled,
+    Settlement, TemporaryCode,
 };
 
 /// Set on a message whose body stays behind because it is longer than the server takes.
@@ -124,7 +124,7 @@ pub(super) fn take_words(mut words: Bytes) -> Result<(Option<Bytes>, Option<Byte
 /// How much may be sent and not yet settled. A receipt gives back what it settles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credit {
-    /// In messages; at least one.
+    /// In messages.
     pub messages: u32,
     /// In bytes of bodies. A larger message may go when nothing else is unsettled.
     pub bytes: u32,
@@ -138,7 +138,7 @@ impl Credit {
 
     pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
         Ok(Credit {
-            messages: fields::number::<u32>(&mut body)?.max(1),
+            messages: fields::number(&mut body)?,
             bytes: fields::number(&mut body)?,
         })
     }
@@ -204,9 +204,9 @@ impl ReceiptFrame {
                     current.settled = run.last();
                     current.runs.push(run.clone());
                 }
-                Settled::Refused(sequence, code) => {
-                    current.settled = sequence;
-                    current.refused.push((sequence, code));
+                Settled::Refused(refusal) => {
+                    current.settled = refusal.last();
+                    current.refused.push(*refusal);
                 }
             }
         }
@@ -239,10 +239,11 @@ impl ReceiptFrame {
                     out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
                     out.extend_from_slice(name.as_bytes());
                 }
-                Settled::Refused(sequence, code) => {
+                Settled::Refused(refusal) => {
                     out.push(entry::REFUSED);
-                    out.extend_from_slice(&sequence.to_be_bytes());
-                    out.extend_from_slice(&code.to_wire().to_be_bytes());
+                    out.extend_from_slice(&refusal.first.to_be_bytes());
+                    out.extend_from_slice(&refusal.count.to_be_bytes());
+                    out.extend_from_slice(&refusal.code.to_wire().to_be_bytes());
                 }
             }
         }
@@ -283,9 +284,12 @@ impl ReceiptFrame {
                     });
                 }
                 entry::REFUSED => {
-                    let sequence = fields::number(&mut body)?;
+                    let (first, count): (u64, u64) = (fields::number(&mut body)?, fields::number(&mut body)?);
                     let code = RefusalCode::from_wire(fields::number(&mut body)?);
-                    settlement.refused.push((sequence, code));
+                    if first == 0 || count == 0 || first.checked_add(count).is_none() {
+                        return Err(Fault::protocol("a receipt has an impossible refusal"));
+                    }
+                    settlement.refused.push(Refused { first, count, code });
                 }
                 _ => return Err(Fault::protocol("a receipt has an entry that is not known here")),
             }

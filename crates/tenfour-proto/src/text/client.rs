@@ -32,11 +32,11 @@ impl Client {
     /// Takes what arrived; gives the outcome once there is one.
     pub fn handle_bytes(&mut self, input: &[u8]) -> Option<Outcome> {
         self.buffer.extend_from_slice(input);
-        if !self.greeted {
+        if !self.greeted && !self.buffer.starts_with(b"no ") {
             if self.buffer.starts_with(GREETING) {
                 self.greeted = true;
                 self.buffer.drain(..GREETING.len());
-            } else if !GREETING.starts_with(&self.buffer) {
+            } else if !GREETING.starts_with(&self.buffer) && !b"no ".starts_with(&self.buffer) {
                 return Some(Outcome::NotTenfour);
             }
         }
@@ -58,13 +58,8 @@ impl Client {
 
     /// The server ended the stream.
     pub fn handle_end(&self) -> Outcome {
-        if self.greeted && self.buffer.is_empty() {
-            Outcome::NoAnswer
-        } else if GREETING.starts_with(&self.buffer) {
-            Outcome::NoAnswer
-        } else {
-            Outcome::NotTenfour
-        }
+        // A line that was cut short is as good as none.
+        Outcome::NoAnswer
     }
 }
 
@@ -91,6 +86,15 @@ mod tests {
         let mut client = Client::new();
         assert_eq!(client.handle_bytes(b"You are connected!"), None);
         assert!(client.is_greeted());
+        assert_eq!(client.handle_end(), Outcome::NoAnswer);
+    }
+
+    #[test]
+    fn a_busy_server_answers_in_place_of_the_greeting() {
+        let outcome = Client::new().handle_bytes(b"no busy try again later\n");
+        assert!(matches!(outcome, Some(Outcome::Answered(Answer::NotNow(_)))));
+        let mut client = Client::new();
+        assert_eq!(client.handle_bytes(b"You are connected!10-4 inbox 41"), None);
         assert_eq!(client.handle_end(), Outcome::NoAnswer);
     }
 

@@ -151,6 +151,7 @@ impl Server {
 
     /// The other end finished sending, cleanly: what it left without LF is a message too.
     pub fn handle_end(&mut self) {
+        self.decide();
         let last = std::mem::take(&mut self.partial);
         match self.state {
             State::First | State::Lines if !last.is_empty() => self.take_message(Bytes::from(last)),
@@ -161,8 +162,17 @@ impl Server {
 
     /// The connection broke: an unfinished line is dropped. Gives the number of its bytes.
     pub fn handle_reset(&mut self) -> usize {
+        self.decide();
         self.state = State::Ended;
         std::mem::take(&mut self.partial).len()
+    }
+
+    /// No more bytes come: what could still have become another protocol is text.
+    fn decide(&mut self) {
+        if self.state == State::First {
+            let held = Bytes::from(std::mem::take(&mut self.partial));
+            self.take_lines(held);
+        }
     }
 
     /// The store has settled the messages up to `settlement.settled`.
@@ -179,10 +189,10 @@ impl Server {
             ..Settlement::default()
         });
         // The ledger tells which of them had been refused for good; the others are `code`.
-        let mut refused = answer.refused.iter().copied().peekable();
+        let mut refused = answer.refused.iter().peekable();
         for sequence in first..=answer.settled {
-            let line = match refused.next_if(|r| r.0 == sequence) {
-                Some((_, code)) => Answer::Refused(code),
+            let line = match refused.next_if(|r| r.first == sequence) {
+                Some(refusal) => Answer::Refused(refusal.code),
                 None => Answer::NotNow(code),
             };
             self.write_line(&line);
@@ -201,7 +211,11 @@ impl Server {
                         });
                     }
                 }
-                Settled::Refused(_, code) => self.write_line(&Answer::Refused(code)),
+                Settled::Refused(refusal) => {
+                    for _ in refusal.first..=refusal.last() {
+                        self.write_line(&Answer::Refused(refusal.code));
+                    }
+                }
             }
         }
     }
@@ -372,6 +386,20 @@ mod tests {
             assert!(sent(&mut server).starts_with("no foreign "));
             assert!(server.has_ended());
         }
+    }
+
+    /// A STUN header has a length that may contain LF, so these bytes were held back as one piece
+    /// and became one message with line ends in it.
+    #[test]
+    fn bytes_held_back_for_their_looks_are_lines_all_the_same() {
+        let mut server = machine();
+        server.handle_bytes(b"\0\0\n\n");
+        server.handle_end();
+        assert_eq!(events(&mut server), [message(1, b"\0\0"), message(2, b"")]);
+        let mut server = machine();
+        server.handle_bytes(b"\0\0\nx");
+        assert_eq!(server.handle_reset(), 1);
+        assert_eq!(events(&mut server), [message(1, b"\0\0")]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use tenfour_proto::native::{
     StreamKind, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, MailboxName, Message, Moment, RefusalCode, Run, Settled, Settlement, StreamId, TemporaryCode,
+    Durability, MailboxName, Message, Moment, RefusalCode, Refused, Run, Settled, Settlement, StreamId,
+    TemporaryCode,
 };
 
 pub const MAX_MESSAGE: usize = 40;
@@ -75,13 +76,17 @@ impl ModelStore {
             if sequence <= self.mark() {
                 match self.places.get(&sequence) {
                     None => {
-                        settlement.refused.push((sequence, RefusalCode::RefusedEarlier));
+                        settlement
+                            .refused
+                            .push(Refused::one(sequence, RefusalCode::RefusedEarlier));
                         continue;
                     }
                     Some((mailbox, offset)) => {
                         let there = &self.mailboxes[mailbox.as_str()][*offset as usize - 1];
                         if *there != message {
-                            settlement.refused.push((sequence, RefusalCode::Conflict));
+                            settlement
+                                .refused
+                                .push(Refused::one(sequence, RefusalCode::Conflict));
                             continue;
                         }
                         duplicate = true;
@@ -118,7 +123,9 @@ impl ModelStore {
             if self.places.contains_key(&sequence) {
                 settlement.runs.push(self.run(sequence, true));
             } else {
-                settlement.refused.push((sequence, RefusalCode::RefusedEarlier));
+                settlement
+                    .refused
+                    .push(Refused::one(sequence, RefusalCode::RefusedEarlier));
             }
         }
         settlement
@@ -308,7 +315,7 @@ impl Pair {
                     mark: hello.stream.is_some().then_some(mark),
                     rights: String::new(),
                 };
-                self.server.welcome(terms, &hello).unwrap();
+                self.server.welcome(terms, &hello);
                 let wish = hello.stream.unwrap();
                 if self.resumption == Resumption::Continue && mark > wish.settled {
                     self.server.replay(&self.store.replay(wish.settled));
@@ -366,8 +373,10 @@ impl Pair {
                                 assert!(self.receipts.insert(sequence, Ok(receipt)).is_none());
                             }
                         }
-                        Settled::Refused(sequence, code) => {
-                            assert!(self.receipts.insert(sequence, Err(code)).is_none());
+                        Settled::Refused(refusal) => {
+                            for sequence in refusal.first..=refusal.last() {
+                                assert!(self.receipts.insert(sequence, Err(refusal.code)).is_none());
+                            }
                         }
                     }
                 }

@@ -1,0 +1,35 @@
+"""The bars: what tenfour has to reach. Each is a ratio to a peer of the same run, or a number of bytes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bar:
+    least: float | None = None  # rates: tenfour / peer must be at least this
+    most: float | None = None  # times and sizes: tenfour / peer must be at most this
+    bytes: int | None = None  # sizes without a peer to divide by: tenfour's own figure must be at most this
+
+    def met(self, median, ratio):
+        if self.bytes is not None:
+            return median <= self.bytes
+        return ratio >= self.least if self.least is not None else ratio <= self.most
+
+    def __str__(self):
+        if self.bytes is not None:
+            return f"at most {self.bytes / 1024:g} KiB"
+        return f"at least {self.least:g}x" if self.least is not None else f"at most {self.most:g}x"
+
+
+BARS = {
+    "durable-1": Bar(least=2.8),
+    "durable-8": Bar(least=1.2),
+    "durable-8-mailboxes": Bar(least=1.2),
+    "durable-1-1k": Bar(least=2.0),
+    "durable-8-1k": Bar(least=1.0),
+    "memory-1": Bar(least=2.5),
+    "one-at-a-time": Bar(least=0.9),
+    "send": Bar(most=2.0),
+    "recipe": Bar(least=2.2),
+    "idle-text": Bar(bytes=4 * 1024),
+    "idle-native": Bar(bytes=24 * 1024),
+}

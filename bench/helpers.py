@@ -1,0 +1,16 @@
+"""The small C++ programs in helpers/: built once a run, with what the compiler gives at -O2."""
+
+import shutil
+from pathlib import Path
+
+from processes import Unmeasured, output
+
+SOURCES = Path(__file__).resolve().parent / "helpers"
+
+
+def build(folder):
+    if not shutil.which("g++"):
+        raise Unmeasured("g++ was not found")
+    for source in sorted(SOURCES.glob("*.cpp")):
+        output(["g++", "-std=c++17", "-O2", "-pthread", source, "-o", folder / source.stem], timeout=120)
+    return folder

@@ -1,0 +1,68 @@
+"""The systems that tenfour is compared with. Each is a server that runs while a block does."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+
+from processes import Unmeasured, free_port, listening, read_line, running, wait_until
+
+
+def program(name):
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    if not found:
+        raise Unmeasured(f"{name} was not found")
+    return found
+
+
+@contextlib.contextmanager
+def redis(folder, durable):
+    """Redis that flushes its append-only file before it answers, or one that keeps no file. Yields the port."""
+    port, errors = free_port(), folder / "redis.log"
+    # No rewrite of the file during the run: that is in Redis' favour.
+    file = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+    command = [program("redis-server"), "--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
+    command += file if durable else ["--appendonly", "no"]
+    with running(command, errors=errors) as process:
+        wait_until(listening(port), "redis-server", process, errors)
+        yield port
+
+
+def redis_length(port, keys):
+    """How many messages Redis has stored in the keys of the pump."""
+    total = 0
+    for key in range(keys):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"XLEN bench%d\r\n" % key)
+            total += int(connection.recv(64).strip().lstrip(b":"))
+    return total
+
+
+@contextlib.contextmanager
+def mosquitto(folder):
+    """An MQTT broker that stores nothing. Yields the port."""
+    port, errors, settings = free_port(), folder / "mosquitto.log", folder / "mosquitto.conf"
+    user = pwd.getpwuid(os.geteuid()).pw_name  # as root it would become another user, who cannot read the folder
+    settings.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser {user}\nlog_type error\n"
+    )
+    with running([program("mosquitto"), "-c", settings], errors=errors) as process:
+        wait_until(listening(port), "mosquitto", process, errors)
+        yield port
+
+
+@contextlib.contextmanager
+def recipe_threads(helpers):
+    """The recipe's server with one thread for each connection. Yields the port and the process."""
+    with running([helpers / "recipe_threads"], stdout=subprocess.PIPE) as process:
+        yield int(read_line(process, timeout=10)), process
+
+
+def version(name, *arguments):
+    try:
+        lines = subprocess.run([program(name), *arguments], capture_output=True, text=True, timeout=10).stdout
+        return lines.splitlines()[0]
+    except (Unmeasured, IndexError):
+        return f"{name}: not found"

@@ -1,0 +1,60 @@
+"""The program under test, driven as a user would: a server, and commands that speak to it."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from processes import Unmeasured, last_json, output, running, wait_until
+
+# Enough for 10,000 idle connections to be fewer than half: beyond half, silent text connections may be cut.
+MAX_CONNECTIONS = 30_000
+
+
+def binary():
+    path = os.environ.get("TENFOUR") or Path(__file__).resolve().parent.parent / "target" / "release" / "tenfour"
+    path = Path(path)
+    if not os.access(path, os.X_OK):
+        raise Unmeasured("no tenfour: build it with `cargo build --release`, or name it in TENFOUR")
+    return path
+
+
+@dataclass
+class Server:
+    pid: int
+    text: int
+    native: int
+    env: dict
+
+    def bench(self, *, clients, window, size, seconds, mailboxes=1):
+        """Messages a second, each one receipted."""
+        numbers = {"clients": clients, "window": window, "size": size, "seconds": seconds, "mailboxes": mailboxes}
+        options = [word for name, number in numbers.items() for word in (f"--{name}", number)]
+        command = [binary(), "bench", f"127.0.0.1:{self.native}/bench", *options, "--json"]
+        return last_json(output(command, seconds + 60, self.env))["messages_per_second"]
+
+    def newest_offset(self, mailbox):
+        """The offset of the newest message. Offsets have no gaps, so it is the number of messages stored."""
+        lines = output([binary(), "tail", f"127.0.0.1:{self.native}/{mailbox}", "-n", 1, "--json"], 30, self.env)
+        return last_json(lines)["offset"] if lines.strip() else 0
+
+
+@contextlib.contextmanager
+def serving(folder, *, store, connections=None):
+    """A server with a store of its own, in memory or in the folder, and keys of its own."""
+    ports, errors = folder / "ports", folder / "tenfour.log"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENFOUR")}
+    env = inherited | {"TENFOUR_HOME": str(folder / "home")}
+    command = [binary(), "serve", "--store", store if store == "memory" else folder / store, "--quiet"]
+    command += ["--text", "127.0.0.1:0", "--native", "127.0.0.1:0", "--port-file", ports]
+    if connections:
+        command += ["--max-connections", connections]
+
+    def listeners():
+        lines = ports.read_text().splitlines() if ports.exists() else []
+        found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
+        return found if {"text", "native"} <= found.keys() else None
+
+    with running(command, env=env, errors=errors) as process:
+        found = wait_until(listeners, "tenfour serve", process, errors)
+        yield Server(process.pid, found["text"], found["native"], env)

@@ -1,0 +1,266 @@
+"""The works. Each has a tenfour half and a peer half; a half is one measured run, and returns one figure."""
+
+import contextlib
+import resource
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import peers
+import tenfour
+from processes import Lost, Unmeasured, descriptors, last_json, output, read_line, resident, running
+
+GREETING = b"You are connected!"
+TEXT = "The backup of tonight is done."
+
+
+@dataclass(frozen=True)
+class Setting:
+    helpers: Path  # where the built C++ programs are
+    folder: Path  # where this run may write
+    seconds: float  # how long one run measures
+    processes: int  # how many processes of each kind one run of `send` times
+    connections: int  # how many idle connections are held
+
+
+@dataclass(frozen=True)
+class Work:
+    title: str
+    unit: str
+    tenfour: Callable[[Setting], float] | None = None
+    peer: Callable[[Setting], float] | None = None
+    both: Callable[[Setting, bool], tuple] | None = None  # where the halves must alternate within one run
+    brief: bool = False  # one figure says enough: few rounds
+
+
+# Rates: messages that are receipted, with a window of unanswered ones.
+
+
+def rate(*, clients, size, window=1000, mailboxes=1, store="store.db"):
+    def measure(setting):
+        with tenfour.serving(setting.folder, store=store) as server:
+            return server.bench(
+                clients=clients, window=window, size=size, seconds=setting.seconds, mailboxes=mailboxes
+            )
+
+    return measure
+
+
+def redis_rate(*, clients, size, keys=1, durable=True):
+    def measure(setting):
+        with peers.redis(setting.folder, durable) as port:
+            command = [setting.helpers / "pump", port, clients, 1000, size, keys, setting.seconds]
+            result = last_json(output(command, setting.seconds + 60))
+            if (stored := peers.redis_length(port, keys)) != result["messages"]:
+                raise Lost(f"Redis answered {result['messages']} messages and holds {stored}")
+            return result["messages_per_second"]
+
+    return measure
+
+
+def append_rate(setting):
+    command = [setting.helpers / "append_sync", setting.folder / "log", 128, setting.seconds]
+    return last_json(output(command, setting.seconds + 30))["messages_per_second"]
+
+
+# One message a process.
+
+
+def send(setting, with_tenfour):
+    with contextlib.ExitStack() as stack:
+        broker = stack.enter_context(peers.mosquitto(setting.folder))
+        publish = [peers.program("mosquitto_pub"), "-h", "127.0.0.1", "-p", broker, "-t", "inbox", "-q", "1", "-m", TEXT]
+        commands, env = ["--", *publish], None
+        if with_tenfour:
+            server = stack.enter_context(tenfour.serving(setting.folder, store="store.db"))
+            commands = ["--", tenfour.binary(), "send", f"127.0.0.1:{server.native}", TEXT, *commands]
+            env = server.env
+        result = output([setting.helpers / "spawn_times", setting.processes, *commands], 120, env)
+        medians = [microseconds / 1000 for microseconds in last_json(result)["median_us"]]
+        if with_tenfour and (stored := server.newest_offset("inbox")) != setting.processes + 1:
+            raise Lost(f"{setting.processes + 1} sends ended with 0, and the inbox holds {stored}")
+        return tuple(medians) if with_tenfour else (None, *medians)
+
+
+# The recipe's exchange.
+
+
+def exchange(setting, port, stored):
+    result = last_json(output([setting.helpers / "recipe_load", port, 64, setting.seconds, "close"], 60))
+    if result["failed"] or result["hung"]:
+        raise Lost(f"{result['failed']} connections failed, {result['hung']} hung")
+    if (count := stored(result["connections"])) != result["connections"]:
+        raise Lost(f"{result['connections']} messages written, {count} stored")
+    return result["connections_per_second"]
+
+
+def recipe(setting):
+    with tenfour.serving(setting.folder, store="memory") as server:
+
+        def stored(expected):
+            # The last messages may still be on their way: a client that closes does not wait for an answer.
+            end = time.monotonic() + 5
+            while (count := server.newest_offset("inbox")) < expected and time.monotonic() < end:
+                time.sleep(0.05)
+            return count
+
+        return exchange(setting, server.text, stored)
+
+
+def recipe_threads(setting):
+    with peers.recipe_threads(setting.helpers) as (port, process):
+
+        def stored(_expected):
+            process.terminate()
+            return int(read_line(process, timeout=10))
+
+        return exchange(setting, port, stored)
+
+
+# Memory of connections that say nothing.
+
+
+@contextlib.contextmanager
+def descriptors_for(connections):
+    """Raises the limit of open files as far as it goes; the programs started inside inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < connections + 200:
+        raise Unmeasured(f"{connections} connections are more than the limit of open files, {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def greeted(port):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    greeting = b""
+    while len(greeting) < len(GREETING):
+        piece = connection.recv(len(GREETING) - len(greeting))
+        if not piece:
+            raise Unmeasured("a connection was closed before its greeting")
+        greeting += piece
+    return connection
+
+
+@contextlib.contextmanager
+def idle_text(port, connections):
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(greeted(port)) for _ in range(connections)]
+        yield
+        poll = select.poll()
+        for connection in held:
+            poll.register(connection, select.POLLIN)
+        if closed := len(poll.poll(0)):
+            raise Lost(f"{closed} of {connections} idle connections were closed")
+
+
+@contextlib.contextmanager
+def idle_native(server, connections):
+    command = [tenfour.binary(), "bench", "--idle", connections, f"127.0.0.1:{server.native}"]
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=server.env) as process:
+        if (line := read_line(process, timeout=180)) != "ready":
+            raise Unmeasured(f"`bench --idle` said {line[:100]}")
+        yield
+        process.stdin.close()  # which ends it; whoever does not end is stopped
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+
+
+def growth(pid, hold, setting):
+    """Resident bytes of the server for each connection that the block `hold` keeps open."""
+    with hold(1):
+        pass  # what the first connection costs once is not counted
+    time.sleep(0.5)
+    memory, files = resident(pid), descriptors(pid)
+    with hold(setting.connections):
+        time.sleep(1)
+        memory, files = resident(pid) - memory, descriptors(pid) - files
+    if files < setting.connections:
+        raise Lost(f"the server held {files} of {setting.connections} connections")
+    return memory / setting.connections
+
+
+def idle_text_memory(setting):
+    with descriptors_for(setting.connections):
+        with tenfour.serving(setting.folder, store="memory", connections=tenfour.MAX_CONNECTIONS) as server:
+            return growth(server.pid, lambda n: idle_text(server.text, n), setting)
+
+
+def idle_native_memory(setting):
+    with descriptors_for(setting.connections):
+        with tenfour.serving(setting.folder, store="memory", connections=tenfour.MAX_CONNECTIONS) as server:
+            return growth(server.pid, lambda n: idle_native(server, n), setting)
+
+
+def idle_threads_memory(setting):
+    with descriptors_for(setting.connections), peers.recipe_threads(setting.helpers) as (port, process):
+        return growth(process.pid, lambda n: idle_text(port, n), setting)
+
+
+WORKS = {
+    "durable-1": Work(
+        "durable, 128 B, 1 client, window 1,000; Redis with a flush before each answer",
+        "msg/s",
+        rate(clients=1, size=128),
+        redis_rate(clients=1, size=128),
+    ),
+    "durable-8": Work(
+        "the same, 8 clients, one mailbox; Redis: one key",
+        "msg/s",
+        rate(clients=8, size=128),
+        redis_rate(clients=8, size=128),
+    ),
+    "durable-8-mailboxes": Work(
+        "the same, 8 clients, 8 mailboxes; Redis: 8 keys",
+        "msg/s",
+        rate(clients=8, size=128, mailboxes=8),
+        redis_rate(clients=8, size=128, keys=8),
+    ),
+    "durable-1-1k": Work(
+        "durable, 1 KiB, 1 client; Redis the same",
+        "msg/s",
+        rate(clients=1, size=1024),
+        redis_rate(clients=1, size=1024),
+    ),
+    "durable-8-1k": Work(
+        "durable, 1 KiB, 8 clients; Redis the same",
+        "msg/s",
+        rate(clients=8, size=1024),
+        redis_rate(clients=8, size=1024),
+    ),
+    "memory-1": Work(
+        "in memory, 128 B, 1 client, window 1,000; Redis without a file",
+        "msg/s",
+        rate(clients=1, size=128, store="memory"),
+        redis_rate(clients=1, size=128, durable=False),
+    ),
+    "one-at-a-time": Work(
+        "durable, 128 B, one message at a time; write + fdatasync alone",
+        "msg/s",
+        rate(clients=1, size=128, window=1),
+        append_rate,
+    ),
+    "send": Work(
+        "one durable `tenfour send` as a process; `mosquitto_pub -q 1` to a broker in memory", "ms", both=send
+    ),
+    "recipe": Work(
+        "the recipe's exchange, 64 clients at once, in memory; a C++ thread for each connection",
+        "conn/s",
+        recipe,
+        recipe_threads,
+    ),
+    "idle-text": Work(
+        "10,000 idle text connections, memory of each; a C++ thread for each connection",
+        "B",
+        idle_text_memory,
+        idle_threads_memory,
+        brief=True,
+    ),
+    "idle-native": Work("10,000 idle native connections (TLS), memory of each", "B", idle_native_memory, brief=True),
+}

@@ -1,0 +1,21 @@
+//! A server that keeps nothing, until Ctrl-C. Its key is made for this run.
+//!
+//! `cargo run -p tenfour --example serve_in_memory`, then `nc 127.0.0.1 50544`.
+
+use tenfour::identity::Identity;
+use tenfour::{Listeners, MemoryStore, ServerConfig};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:50544".to_owned());
+    let mut listeners = Listeners::default();
+    listeners.text.push(tokio::net::TcpListener::bind(address).await?);
+    println!("listening on {}", listeners.text[0].local_addr()?);
+
+    let config = ServerConfig::new(Identity::generate()?);
+    let stop = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    tenfour::serve(listeners, Box::new(MemoryStore::default()), config, stop).await?;
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! What the driver's task and the callers share: the machine, and who waits for which answer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tenfour_proto::native::{Client as Machine, ClientOptions};
+use tenfour_proto::{Durability, Message, Settled, Settlement};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::{DeliveryError, Failure, Receipt};
+use crate::clock::Clock;
+use crate::lock::lock;
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub(super) clock: Clock,
+    timeout: Duration,
+    /// Wakes the driver.
+    pub(super) wake: Notify,
+    /// Wakes whoever waits in `ready`.
+    room: Notify,
+    finished: watch::Sender<bool>,
+}
+
+pub(super) struct State {
+    pub(super) machine: Machine,
+    slots: VecDeque<Slot>,
+    /// The sequence of the first slot.
+    base: u64,
+    failure: Option<Arc<Failure>>,
+    /// No more messages will come.
+    pub(super) finishing: bool,
+}
+
+/// One message that somebody may ask about.
+struct Slot {
+    deadline: Instant,
+    answer: Option<Result<Receipt, DeliveryError>>,
+    waker: Option<Waker>,
+    /// Nobody asks any more.
+    forgotten: bool,
+}
+
+impl Shared {
+    pub(super) fn new(options: ClientOptions, clock: Clock, timeout: Duration) -> Self {
+        Shared {
+            state: Mutex::new(State {
+                machine: Machine::new(options),
+                slots: VecDeque::new(),
+                base: 1,
+                failure: None,
+                finishing: false,
+            }),
+            clock,
+            timeout,
+            wake: Notify::new(),
+            room: Notify::new(),
+            finished: watch::Sender::new(false),
+        }
+    }
+
+    /// Works on the state. Nothing in it waits.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut lock(&self.state))
+    }
+
+    pub(super) fn send(&self, message: Message) -> u64 {
+        let sequence = self.with(|state| {
+            let sequence = state.machine.send(message);
+            let answer = state.failure.as_ref().map(|failure| {
+                Err(DeliveryError::Failed {
+                    stored: super::Stored::No,
+                    failure: Arc::clone(failure),
+                })
+            });
+            state.slots.push_back(Slot {
+                deadline: Instant::now() + self.timeout,
+                answer,
+                waker: None,
+                forgotten: false,
+            });
+            sequence
+        });
+        self.wake.notify_one();
+        sequence
+    }
+
+    pub(super) async fn ready(&self, window: usize) {
+        loop {
+            let room = self.room.notified();
+            let free =
+                self.with(|state| state.failure.is_some() || state.machine.unsettled() < window.max(1));
+            if free {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    pub(super) fn poll_answer(&self, sequence: u64, waker: &Waker) -> Poll<Result<Receipt, DeliveryError>> {
+        self.with(|state| {
+            let Some(slot) = state.slot(sequence) else {
+                return Poll::Ready(Err(DeliveryError::Failed {
+                    stored: super::Stored::Perhaps,
+                    failure: Arc::new(Failure::Closed),
+                }));
+            };
+            match slot.answer.take() {
+                Some(answer) => {
+                    slot.forgotten = true;
+                    state.drop_old_slots();
+                    Poll::Ready(answer)
+                }
+                None => {
+                    slot.waker = Some(waker.clone());
+                    Poll::Pending
+                }
+            }
+        })
+    }
+
+    pub(super) fn forget(&self, sequence: u64) {
+        self.with(|state| {
+            if let Some(slot) = state.slot(sequence) {
+                slot.forgotten = true;
+                slot.waker = None;
+            }
+            state.drop_old_slots();
+        });
+    }
+
+    /// No more messages will come; the driver says goodbye when all are answered.
+    pub(super) fn finish(&self) {
+        self.with(|state| {
+            state.finishing = true;
+            state.machine.close();
+        });
+        self.wake.notify_one();
+    }
+
+    pub(super) async fn finished(&self) {
+        // The driver holds the other end of this through `self`, so it cannot be gone.
+        let _ = self.finished.subscribe().wait_for(|finished| *finished).await;
+    }
+
+    pub(super) fn has_finished(&self) {
+        self.finished.send_replace(true);
+    }
+
+    /// Hands out the answers of a settlement.
+    pub(super) fn settle(&self, settlement: &Settlement, durability: Durability) {
+        let wakers = self.with(|state| {
+            let mut wakers = Vec::new();
+            for piece in settlement.in_order() {
+                match piece {
+                    Settled::Stored(run) => {
+                        for sequence in run.first..=run.last() {
+                            let receipt = Receipt {
+                                mailbox: run.mailbox.clone(),
+                                offset: run.offset + (sequence - run.first),
+                                durability,
+                                duplicate: run.duplicate,
+                                sequence,
+                            };
+                            state.answer(sequence, Ok(receipt), &mut wakers);
+                        }
+                    }
+                    Settled::Refused(refusal) => {
+                        for sequence in refusal.first..=refusal.last() {
+                            state.answer(sequence, Err(DeliveryError::Refused(refusal.code)), &mut wakers);
+                        }
+                    }
+                }
+            }
+            state.drop_old_slots();
+            wakers
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        self.room.notify_waiters();
+    }
+
+    /// The stream has ended: every message without an answer gets this one.
+    pub(super) fn fail(&self, failure: Failure) {
+        let failure = Arc::new(failure);
+        let wakers = self.with(|state| {
+            let mut wakers = Vec::new();
+            for index in 0..state.slots.len() {
+                let sequence = state.base + index as u64;
+                let stored = state.machine.fate(sequence).into();
+                let failed = DeliveryError::Failed {
+                    stored,
+                    failure: Arc::clone(&failure),
+                };
+                state.answer(sequence, Err(failed), &mut wakers);
+            }
+            state.failure = Some(failure);
+            wakers
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        self.room.notify_waiters();
+    }
+}
+
+impl State {
+    fn slot(&mut self, sequence: u64) -> Option<&mut Slot> {
+        let index = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
+        self.slots.get_mut(index)
+    }
+
+    fn answer(&mut self, sequence: u64, answer: Result<Receipt, DeliveryError>, wakers: &mut Vec<Waker>) {
+        if let Some(slot) = self.slot(sequence).filter(|slot| slot.answer.is_none()) {
+            slot.answer = Some(answer);
+            wakers.extend(slot.waker.take());
+        }
+    }
+
+    /// Slots are kept until they are both answered and asked for, or forgotten and settled.
+    fn drop_old_slots(&mut self) {
+        let settled = self.machine.settled();
+        while self.slots.front().is_some_and(|slot| slot.forgotten) && self.base <= settled {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+    }
+
+    /// When the oldest message without an answer must have it.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let next = self.machine.settled() + 1;
+        let index = usize::try_from(next.checked_sub(self.base)?).ok()?;
+        self.slots.get(index).map(|slot| slot.deadline)
+    }
+}

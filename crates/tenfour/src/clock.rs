@@ -1,0 +1,31 @@
+//! The monotonic clock that drives the pure machines.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tenfour_proto::Moment;
+use tokio::time::Instant;
+
+/// Moments counted from when this clock was made. Follows tokio's clock, so tests may move it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment::after_start(self.0.elapsed())
+    }
+
+    pub(crate) fn instant(&self, moment: Moment) -> Instant {
+        self.0 + moment.since_start()
+    }
+}
+
+/// The wall clock, in microseconds since 1970-01-01 UTC.
+pub(crate) fn wall_clock() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,144 @@
+//! Clients we let in: `[OPTIONS] FINGERPRINT [COMMENT]`, one a line.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tenfour_proto::Fingerprint;
+
+use super::{Rights, private_file};
+
+/// One line: a key and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizedKey {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    /// What it may do.
+    pub rights: Rights,
+    /// Whose it is, for people.
+    pub comment: String,
+}
+
+impl AuthorizedKey {
+    fn parse(line: &str) -> Result<Self, String> {
+        let start = line.find("SHA256:").ok_or("there is no fingerprint in it")?;
+        let (options, rest) = line.split_at(start);
+        let (fingerprint, comment) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        Ok(AuthorizedKey {
+            fingerprint: fingerprint.parse().map_err(|error| format!("{error}"))?,
+            rights: options.trim().parse().map_err(|error| format!("{error}"))?,
+            comment: comment.trim().to_owned(),
+        })
+    }
+
+    fn line(&self) -> String {
+        format!("{} {} {}", self.rights, self.fingerprint, self.comment)
+            .trim_end()
+            .to_owned()
+            + "\n"
+    }
+}
+
+/// The keys that may connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthorizedKeys {
+    path: PathBuf,
+    keys: Vec<AuthorizedKey>,
+    /// Lines that cannot be read: the number of the line and why. They allow nothing.
+    pub mistakes: Vec<(usize, String)>,
+}
+
+impl AuthorizedKeys {
+    /// Reads the file; one that is not there allows nobody.
+    pub fn load(path: &Path) -> io::Result<Self> {
+        let mut all = AuthorizedKeys {
+            path: path.to_owned(),
+            ..AuthorizedKeys::default()
+        };
+        for (number, line) in private_file::read_or_empty(path)?.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match AuthorizedKey::parse(line) {
+                Ok(key) => all.keys.push(key),
+                Err(reason) => all.mistakes.push((number + 1, reason)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The line of that key.
+    pub fn find(&self, fingerprint: Fingerprint) -> Option<&AuthorizedKey> {
+        self.keys.iter().find(|key| key.fingerprint == fingerprint)
+    }
+
+    /// All keys, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &AuthorizedKey> {
+        self.keys.iter()
+    }
+
+    /// Adds a key or replaces its line, leaving every other line as it is.
+    pub fn allow(path: &Path, key: &AuthorizedKey) -> io::Result<()> {
+        Self::change(path, |text| {
+            let mut kept = without(text, key.fingerprint);
+            kept.push_str(&key.line());
+            kept
+        })
+        .map(|_| ())
+    }
+
+    /// Removes a key; false if it was not there.
+    pub fn remove(path: &Path, fingerprint: Fingerprint) -> io::Result<bool> {
+        Self::change(path, |text| without(text, fingerprint))
+    }
+
+    fn change(path: &Path, edit: impl FnOnce(&str) -> String) -> io::Result<bool> {
+        private_file::exclusively(path, || {
+            let before = private_file::read_or_empty(path)?;
+            let after = edit(&before);
+            if after != before {
+                private_file::replace(path, after.as_bytes())?;
+            }
+            Ok(after != before)
+        })
+    }
+}
+
+fn without(text: &str, fingerprint: Fingerprint) -> String {
+    text.lines()
+        .filter(|line| AuthorizedKey::parse(line.trim()).map(|key| key.fingerprint) != Ok(fingerprint))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_kept_when_one_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorized_keys");
+        let (one, two) = (Fingerprint::of_public_key(b"1"), Fingerprint::of_public_key(b"2"));
+        std::fs::write(
+            &path,
+            format!("# ours\nnonsense\nread=inbox,send=\"a,b\" {one} the first one\n{two}\n"),
+        )
+        .unwrap();
+        let keys = AuthorizedKeys::load(&path).unwrap();
+        assert_eq!(keys.mistakes.len(), 1);
+        assert_eq!(keys.find(one).unwrap().comment, "the first one");
+        assert_eq!(keys.find(two).unwrap().rights, Rights::default());
+        assert!(AuthorizedKeys::remove(&path, one).unwrap());
+        assert!(!AuthorizedKeys::remove(&path, one).unwrap());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("# ours\nnonsense\n{two}\n"));
+        let key = AuthorizedKey {
+            fingerprint: two,
+            rights: "admin".parse().unwrap(),
+            comment: "web".into(),
+        };
+        AuthorizedKeys::allow(&path, &key).unwrap();
+        assert_eq!(AuthorizedKeys::load(&path).unwrap().find(two), Some(&key));
+    }
+}

@@ -1,0 +1,179 @@
+//! The way from the listeners to the store: a bounded queue, one writer thread, answers.
+//!
+//! Whatever has gathered while the last flush was under way becomes the next commit. There is no timer.
+
+mod announcer;
+mod budget;
+mod slip;
+mod writer;
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+use tenfour_proto::{Durability, MailboxName, Sender, Settlement, StreamId};
+use tenfour_store::{Batch, ReadError, Reader, Store, StoreError};
+use tokio::sync::{oneshot, watch};
+
+use crate::lock::lock;
+use announcer::Announcer;
+pub(crate) use budget::{Budget, Charge, Class};
+pub(crate) use slip::{Answer, Slip};
+use writer::Job;
+
+/// The store can give no answer: it failed, or the server has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store has failed or is closed")]
+pub(crate) struct StoreGone;
+
+/// Most readers that wait for their next use. A reader on disk costs a file handle and up to 1 MiB.
+const IDLE_READERS: usize = 8;
+
+/// A handle that listeners hold. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Inbox(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    budget: Budget,
+    announcer: Announcer,
+    failed: watch::Sender<bool>,
+    store: [u8; 16],
+    durability: Durability,
+    readers: Mutex<Vec<Box<dyn Reader>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Gives the store to a thread of its own.
+    pub(crate) fn start(store: Box<dyn Store>, budget_bytes: u64) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            budget: Budget::new(budget_bytes),
+            announcer: Announcer::default(),
+            failed: watch::Sender::new(false),
+            store: store.id(),
+            durability: store.durability(),
+            readers: Mutex::default(),
+        });
+        let its_shared = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || writer::run(store, &its_shared))?;
+        Ok((Inbox(shared), thread))
+    }
+
+    /// The store's id.
+    pub(crate) fn store_id(&self) -> [u8; 16] {
+        self.0.store
+    }
+
+    /// What a receipt means here.
+    pub(crate) fn durability(&self) -> Durability {
+        self.0.durability
+    }
+
+    /// The memory for messages on their way.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    /// Puts messages on the queue. The answer comes to `slip`, whether or not anybody still waits for it.
+    pub(crate) fn deposit(&self, batch: Batch, epoch: u64, charge: Charge, slip: &Arc<Slip>) {
+        slip.expect_answer();
+        self.push(Job::Deposit(writer::Deposit {
+            batch,
+            epoch,
+            slip: Arc::clone(slip),
+            _charge: charge,
+        }));
+    }
+
+    /// The mark of a stream, and the receipts above `after`, read behind everything that is on the queue now.
+    pub(crate) async fn resume(
+        &self,
+        sender: Sender,
+        stream: StreamId,
+        after: Option<u64>,
+    ) -> Result<(u64, Settlement), StoreGone> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Resume {
+            sender,
+            stream,
+            after,
+            reply,
+        });
+        answer.await.map_err(|_| StoreGone)?
+    }
+
+    /// Reads from the store on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<Result<T, ReadError>, StoreGone> {
+        let idle = lock(&self.0.readers).pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => {
+                let (reply, answer) = oneshot::channel();
+                self.push(Job::Reader(reply));
+                answer
+                    .await
+                    .map_err(|_| StoreGone)?
+                    .map_err(|_: StoreError| StoreGone)?
+            }
+        };
+        let shared = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            let result = work(reader.as_mut());
+            let mut idle = lock(&shared.readers);
+            if idle.len() < IDLE_READERS {
+                idle.push(reader);
+            }
+            result
+        })
+        .await
+        .map_err(|_| StoreGone)
+    }
+
+    /// Tells the last offset of a mailbox whenever it rises.
+    pub(crate) fn follow(&self, mailbox: &MailboxName) -> watch::Receiver<u64> {
+        self.0.announcer.follow(mailbox)
+    }
+
+    /// Tells that something was committed, anywhere.
+    pub(crate) fn follow_all(&self) -> watch::Receiver<u64> {
+        self.0.announcer.follow_all()
+    }
+
+    /// Becomes true when the store has failed.
+    pub(crate) fn failed(&self) -> watch::Receiver<bool> {
+        self.0.failed.subscribe()
+    }
+
+    /// Takes nothing more; the writer finishes what it has and ends.
+    pub(crate) fn close(&self) {
+        lock(&self.0.queue).closed = true;
+        self.0.wake.notify_one();
+    }
+
+    fn push(&self, job: Job) {
+        let mut queue = lock(&self.0.queue);
+        if queue.closed {
+            // Dropping the job tells whoever waits.
+            drop(queue);
+            job.refuse();
+            return;
+        }
+        queue.jobs.push(job);
+        if queue.jobs.len() == 1 {
+            self.0.wake.notify_one();
+        }
+    }
+}

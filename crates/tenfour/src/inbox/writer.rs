@@ -1,0 +1,206 @@
+//! The one thread that owns the store.
+
+use std::sync::Arc;
+
+use tenfour_proto::{Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_store::{Batch, Outcome, Reader, Store, StoreError};
+use tokio::sync::oneshot;
+
+use super::budget::Charge;
+use super::slip::{Answer, Slip};
+use super::{Shared, StoreGone};
+use crate::clock::wall_clock;
+use crate::lock::lock;
+
+/// Messages of one commit at most: beyond this the latency of each grows and the rate does not.
+const MAX_MESSAGES: usize = 32_768;
+
+pub(super) enum Job {
+    Deposit(Deposit),
+    Resume {
+        sender: Sender,
+        stream: StreamId,
+        after: Option<u64>,
+        reply: oneshot::Sender<Result<(u64, Settlement), StoreGone>>,
+    },
+    Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
+}
+
+pub(super) struct Deposit {
+    pub(super) batch: Batch,
+    pub(super) epoch: u64,
+    pub(super) slip: Arc<Slip>,
+    pub(super) _charge: Charge,
+}
+
+impl Deposit {
+    fn last(&self) -> u64 {
+        self.batch.messages.last().map_or(0, |message| message.0)
+    }
+
+    fn turn_away(self, code: TemporaryCode) {
+        self.slip.put(Answer::NotNow {
+            epoch: self.epoch,
+            last: self.last(),
+            code,
+        });
+    }
+}
+
+impl Job {
+    /// The inbox is closed: nobody will do this. It says nothing of what was deposited before and is
+    /// still on its way, so it must not claim that nothing is stored.
+    pub(super) fn refuse(self) {
+        if let Job::Deposit(deposit) = self {
+            deposit.slip.put(Answer::Gone);
+        }
+    }
+}
+
+/// Works until the inbox is closed and empty, or the store fails.
+pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
+    let mut jobs = Vec::new();
+    let mut gathered: Vec<Deposit> = Vec::new();
+    loop {
+        {
+            let mut queue = lock(&shared.queue);
+            while queue.jobs.is_empty() {
+                if queue.closed {
+                    return;
+                }
+                queue = shared
+                    .wake
+                    .wait(queue)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+            std::mem::swap(&mut jobs, &mut queue.jobs);
+        }
+        let mut messages = 0;
+        let mut result = Ok(());
+        for job in jobs.drain(..) {
+            match job {
+                Job::Deposit(deposit) => {
+                    messages += deposit.batch.messages.len();
+                    gathered.push(deposit);
+                    if messages >= MAX_MESSAGES {
+                        messages = 0;
+                        result = result.and_then(|()| commit(store.as_mut(), &mut gathered, shared));
+                    }
+                }
+                // Whoever resumes must see everything that was deposited before.
+                Job::Resume {
+                    sender,
+                    stream,
+                    after,
+                    reply,
+                } => {
+                    result = result.and_then(|()| commit(store.as_mut(), &mut gathered, shared));
+                    let answer = match &result {
+                        Ok(()) => resume(store.as_mut(), &sender, stream, after),
+                        Err(_) => Err(StoreGone),
+                    };
+                    let _ = reply.send(answer);
+                }
+                Job::Reader(reply) => {
+                    let _ = reply.send(store.reader());
+                }
+            }
+        }
+        result = result.and_then(|()| commit(store.as_mut(), &mut gathered, shared));
+        if let Err(error) = result {
+            fail(&error, gathered, shared);
+            return;
+        }
+    }
+}
+
+fn resume(
+    store: &mut dyn Store,
+    sender: &Sender,
+    stream: StreamId,
+    after: Option<u64>,
+) -> Result<(u64, Settlement), StoreGone> {
+    let answer = store.mark(sender, stream).and_then(|mark| {
+        let receipts = match after {
+            Some(after) if after < mark => store.replay(sender, stream, after)?,
+            _ => Settlement::default(),
+        };
+        Ok((mark, receipts))
+    });
+    answer.map_err(|error| {
+        tracing::error!(%error, "a stream's mark cannot be read");
+        StoreGone
+    })
+}
+
+/// One transaction, one flush, one answer for each deposit.
+fn commit(store: &mut dyn Store, gathered: &mut Vec<Deposit>, shared: &Shared) -> Result<(), StoreError> {
+    let mut deposits = Vec::with_capacity(gathered.len());
+    let mut batches = Vec::with_capacity(gathered.len());
+    for mut deposit in gathered.drain(..) {
+        if deposit.slip.turns_away(deposit.epoch) {
+            deposit.turn_away(TemporaryCode::Full);
+            continue;
+        }
+        let emptied = Batch {
+            sender: deposit.batch.sender.clone(),
+            stream: deposit.batch.stream,
+            messages: Vec::new(),
+        };
+        batches.push(std::mem::replace(&mut deposit.batch, emptied));
+        deposits.push(deposit);
+    }
+    if batches.is_empty() {
+        return Ok(());
+    }
+    let outcomes = match store.commit(&batches, wall_clock()) {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            *gathered = deposits;
+            return Err(error);
+        }
+    };
+    shared.announcer.announce(
+        outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                Outcome::Settled(stored) => Some(stored),
+                Outcome::NotNow(_) => None,
+            })
+            .flat_map(|stored| &stored.settlement().runs)
+            .filter(|run| !run.duplicate)
+            .map(|run| (&run.mailbox, run.offset + run.count - 1)),
+    );
+    for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(outcomes) {
+        match outcome {
+            Outcome::Settled(stored) => deposit.slip.put(Answer::Settled(stored)),
+            Outcome::NotNow(code) => {
+                deposit.batch = batch;
+                deposit.turn_away(code);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// No receipt for anything that was on its way, and nothing more is taken.
+fn fail(error: &StoreError, gathered: Vec<Deposit>, shared: &Shared) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "the store failed; nothing more is accepted"
+    );
+    let rest = {
+        let mut queue = lock(&shared.queue);
+        queue.closed = true;
+        std::mem::take(&mut queue.jobs)
+    };
+    for deposit in gathered {
+        deposit.slip.put(Answer::Gone);
+    }
+    for job in rest {
+        if let Job::Deposit(deposit) = job {
+            deposit.slip.put(Answer::Gone);
+        }
+    }
+    shared.failed.send_replace(true);
+}

@@ -1,0 +1,281 @@
+//! The server: sockets handed in, one store behind them, many clients at once, for ever.
+
+mod access;
+mod counters;
+mod gate;
+mod lease;
+mod listen;
+mod native;
+mod text;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenfour_proto::{Item, MailboxName, limits};
+use tenfour_store::{ReadError, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+pub use access::Access;
+pub use counters::{Counter, Counters};
+use gate::Gate;
+use lease::Leases;
+
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::inbox::Inbox;
+
+/// Sockets that listen already, by dialect.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `inbox`.
+    pub text: Vec<TcpListener>,
+    /// Native clients, over TLS.
+    pub native: Vec<TcpListener>,
+}
+
+/// What a server may use and allows.
+#[derive(Clone, Debug)]
+pub struct ServerLimits {
+    /// Longest body of a message, in bytes; at most [`limits::CEILING_MAX_MESSAGE`].
+    pub max_message: u32,
+    /// Connections of all listeners together. Each costs a file handle and 2 to 14 KiB.
+    pub max_connections: usize,
+    /// Bytes of messages that have arrived and are not stored yet.
+    pub message_budget: u64,
+    /// How long a stopping server waits for what is under way.
+    pub drain: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            max_message: limits::DEFAULT_MAX_MESSAGE,
+            max_connections: 4_096,
+            // With caches and connections this keeps the whole below 256 MiB.
+            message_budget: 64 * 1024 * 1024,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Something happened that a console may want to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Somebody connected.
+    Connected {
+        /// From where.
+        peer: SocketAddr,
+        /// `text` or `native`.
+        listener: &'static str,
+    },
+}
+
+/// Called by connections; must return at once.
+pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// How a server is set up.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// The server's key.
+    pub identity: Identity,
+    /// Which keys may do what.
+    pub access: Access,
+    /// Ceilings.
+    pub limits: ServerLimits,
+    /// Who is told what happens.
+    pub on_event: Option<OnEvent>,
+}
+
+impl ServerConfig {
+    /// A server for one's own key only, with default limits.
+    pub fn new(identity: Identity) -> Self {
+        ServerConfig {
+            access: Access::own_key_only(identity.fingerprint()),
+            identity,
+            limits: ServerLimits::default(),
+            on_event: None,
+        }
+    }
+}
+
+/// The server could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The thread for the store cannot be started, or a listener is unusable.
+    #[error("the server cannot start")]
+    Start(#[source] std::io::Error),
+    /// The identity does not fit TLS.
+    #[error("the key cannot be used for TLS")]
+    Identity(#[source] rustls::Error),
+    /// The store failed. What was receipted is safe; the process should be started again.
+    #[error("the store failed")]
+    StoreFailed,
+}
+
+/// A server with its store, not yet listening.
+pub struct Server {
+    context: Arc<Context>,
+    writer: std::thread::JoinHandle<()>,
+}
+
+/// What every connection shares.
+struct Context {
+    inbox: Inbox,
+    config: ServerConfig,
+    tls: tokio_rustls::TlsAcceptor,
+    clock: Clock,
+    gate: Gate,
+    leases: Leases,
+    counters: Counters,
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Takes the store. Nothing is received before [`run`](Self::run).
+    pub fn new(store: Box<dyn Store>, config: ServerConfig) -> Result<Self, ServeError> {
+        let tls = crate::tls::server_config(&config.identity).map_err(ServeError::Identity)?;
+        let (inbox, writer) = Inbox::start(store, config.limits.message_budget).map_err(ServeError::Start)?;
+        let counters = Counters::default();
+        let context = Context {
+            inbox,
+            tls: tls.into(),
+            clock: Clock::start(),
+            gate: Gate::new(config.limits.max_connections, counters.clone()),
+            leases: Leases::default(),
+            counters,
+            stopping: watch::Sender::new(false),
+            config,
+        };
+        Ok(Server {
+            context: Arc::new(context),
+            writer,
+        })
+    }
+
+    /// A view of the mailboxes, for a console.
+    pub fn mailboxes(&self) -> Mailboxes {
+        Mailboxes {
+            commits: self.context.inbox.follow_all(),
+            inbox: self.context.inbox.clone(),
+        }
+    }
+
+    /// What was refused and dropped, by reason.
+    pub fn counters(&self) -> Counters {
+        self.context.counters.clone()
+    }
+
+    /// Serves until `shutdown` completes, then takes nothing more, answers what is under way and returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::StoreFailed`] when the store fails: the server stops rather than guess.
+    pub async fn run(
+        self,
+        listeners: Listeners,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let Server { context, writer } = self;
+        // Every task holds a sender; when all are gone, so are the tasks.
+        let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        context
+            .config
+            .access
+            .watch_file(alive.clone(), context.stopping.subscribe());
+        for listener in listeners.text {
+            tokio::spawn(listen::accept(
+                listener,
+                Arc::clone(&context),
+                alive.clone(),
+                text::accepted,
+            ));
+        }
+        for listener in listeners.native {
+            tokio::spawn(listen::accept(
+                listener,
+                Arc::clone(&context),
+                alive.clone(),
+                native::accepted,
+            ));
+        }
+        drop(alive);
+        let mut failed = context.inbox.failed();
+        let store_failed = tokio::select! {
+            () = shutdown => false,
+            _ = failed.wait_for(|failed| *failed) => true,
+        };
+        context.stopping.send_replace(true);
+        let drained = tokio::time::timeout(context.config.limits.drain, all_gone.recv()).await;
+        if drained.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        context.inbox.close();
+        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        if store_failed || *context.inbox.failed().borrow() {
+            Err(ServeError::StoreFailed)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Serves `listeners` with `store` until `shutdown` completes; only one's own key may connect natively.
+///
+/// ```no_run
+/// use tenfour::identity::Identity;
+/// use tenfour::{Listeners, MemoryStore, ServerConfig};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut listeners = Listeners::default();
+/// listeners.text.push(tokio::net::TcpListener::bind("127.0.0.1:50544").await?);
+/// let config = ServerConfig::new(Identity::generate()?);
+/// tenfour::serve(listeners, Box::new(MemoryStore::default()), config, std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn serve(
+    listeners: Listeners,
+    store: Box<dyn Store>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    Server::new(store, config)?.run(listeners, shutdown).await
+}
+
+/// What is in the store, for a console beside the server. It lags rather than hold anybody up.
+pub struct Mailboxes {
+    commits: watch::Receiver<u64>,
+    inbox: Inbox,
+}
+
+impl Mailboxes {
+    /// Waits for a commit since the last call; false once the server is gone.
+    pub async fn changed(&mut self) -> bool {
+        self.commits.changed().await.is_ok()
+    }
+
+    /// All mailboxes with their last offsets; none once the server is gone.
+    pub async fn last_offsets(&self) -> Vec<(MailboxName, u64)> {
+        match self.inbox.read(|reader| reader.mailboxes()).await {
+            Ok(Ok(mailboxes)) => mailboxes,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Messages of `mailbox` from offset `from` on, at most `items`, about 1 MiB at most.
+    pub async fn read(&self, mailbox: MailboxName, from: u64, items: usize) -> Result<Vec<Item>, ReadError> {
+        const BYTES: u64 = 1024 * 1024;
+        match self
+            .inbox
+            .read(move |reader| reader.read(&mailbox, from, items, BYTES))
+            .await
+        {
+            Ok(result) => result,
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+}

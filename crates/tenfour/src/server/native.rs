@@ -1,0 +1,605 @@
+//! The native listener: TLS, then one machine a connection.
+
+mod reading;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use tenfour_proto::native::{ErrorCode, Hello, Server as Machine, ServerEvent, ServerOptions, WelcomeTerms};
+use tenfour_proto::{Fingerprint, RefusalCode, Sender, TemporaryCode, limits};
+use tenfour_store::Batch;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::server::TlsStream;
+
+use super::gate::StrangerPass;
+use super::lease::{Held, Lease};
+use super::{Context, Counter};
+use crate::identity::{AuthorizedKeys, Rights};
+use crate::inbox::{Answer, Charge, Class, Slip};
+use reading::Reading;
+
+/// Bytes of one look at a socket. The buffer belongs to the thread.
+const READ: usize = 256 * 1024;
+
+/// A peer that does not take what it is sent for so long is cut.
+const BLOCKED_WRITE: Duration = Duration::from_secs(10);
+
+/// How long a client is asked to wait when the store is full or busy.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A connection that holds part of a message gives up its place when it has waited so long for room.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
+
+/// For so long we listen to somebody after our last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+pub(super) fn accepted(
+    stream: TcpStream,
+    peer: SocketAddr,
+    context: &Arc<Context>,
+    alive: &mpsc::Sender<()>,
+) {
+    let Some(pass) = context.gate.admit_stranger(peer.ip(), context.clock.now()) else {
+        return;
+    };
+    let context = Arc::clone(context);
+    let alive = alive.clone();
+    tokio::spawn(async move {
+        // The handshake's state is large and short-lived: it has a box of its own.
+        if let Some(tls) = Box::pin(handshake(stream, peer, &context)).await {
+            Connection::new(tls, peer, context, pass).run().await;
+        }
+        drop(alive);
+    });
+}
+
+async fn handshake(stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<TlsStream<TcpStream>> {
+    let handshake = context.tls.accept(stream);
+    let mut stopping = context.stopping.subscribe();
+    let result = tokio::select! {
+        result = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, handshake) => result,
+        _ = stopping.wait_for(|stopping| *stopping) => return None,
+    };
+    let error = match result {
+        Ok(Ok(tls)) => return Some(tls),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    context.counters.count(Counter::Handshake);
+    tracing::debug!(%peer, error, "no TLS handshake");
+    None
+}
+
+struct Connection {
+    machine: Machine,
+    tls: TlsStream<TcpStream>,
+    peer: SocketAddr,
+    context: Arc<Context>,
+    pass: StrangerPass,
+    key: Option<Fingerprint>,
+    /// Present once HELLO was accepted.
+    admitted: Option<Box<Admitted>>,
+    slip: Arc<Slip>,
+    /// For the bytes of unfinished frames and messages.
+    charge: Option<Charge>,
+    /// The peer sends nothing more.
+    ended: bool,
+}
+
+/// What is known of a client that was let in.
+struct Admitted {
+    rights: Rights,
+    stream: Option<StreamHeld>,
+    reading: Option<Reading>,
+    changes: watch::Receiver<AuthorizedKeys>,
+}
+
+struct StreamHeld {
+    held: Held,
+    /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
+    mark: u64,
+    id: (tenfour_proto::StreamId, tenfour_proto::native::StreamKind),
+}
+
+impl Connection {
+    fn new(tls: TlsStream<TcpStream>, peer: SocketAddr, context: Arc<Context>, pass: StrangerPass) -> Self {
+        let options = ServerOptions {
+            max_message: context.config.limits.max_message,
+            ..ServerOptions::default()
+        };
+        let key = tls
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .and_then(|certificate| crate::identity::fingerprint_of(certificate).ok());
+        Connection {
+            machine: Machine::new(options, context.clock.now()),
+            tls,
+            peer,
+            context,
+            pass,
+            key,
+            admitted: None,
+            slip: Arc::default(),
+            charge: None,
+            ended: false,
+        }
+    }
+
+    async fn run(mut self) {
+        let mut stopping = self.context.stopping.subscribe();
+        let mut told = false;
+        loop {
+            self.deposit();
+            while let Some(event) = self.machine.poll_event() {
+                self.take_event(event).await;
+                self.deposit();
+            }
+            self.feed_reader().await;
+            if !self.write().await || self.machine.has_ended() {
+                break;
+            }
+            let class = if self.admitted.is_some() {
+                Class::Known
+            } else {
+                Class::Stranger
+            };
+            let context = Arc::clone(&self.context);
+            let full = !context.inbox.budget().has_room(class);
+            let timeout = self.machine.poll_timeout().map(|at| context.clock.instant(at));
+            let slip = Arc::clone(&self.slip);
+            let holds_some = self.machine.buffered() > 0;
+            tokio::select! {
+                result = read_some(&mut self.tls, &mut self.machine, &context), if !full && !self.ended => {
+                    if !self.after_read(result) {
+                        break;
+                    }
+                }
+                made = wait_for_room(&context, class, holds_some), if full => {
+                    self.machine.keep_alive(context.clock.now());
+                    if !made {
+                        self.machine.fail(ErrorCode::TimedOut, "no memory for the rest of the message", String::new(), None);
+                    }
+                }
+                answers = slip.answers() => self.take_answers(answers),
+                () = sleep_until(timeout) => self.machine.handle_timeout(context.clock.now()),
+                happened = happenings(self.admitted.as_deref_mut()) => self.take_happening(happened),
+                _ = stopping.wait_for(|stopping| *stopping), if !told => {
+                    told = true;
+                    self.machine.go_away(TemporaryCode::Stopping);
+                }
+            }
+        }
+        self.write().await;
+        let _ = tokio::time::timeout(BLOCKED_WRITE, self.tls.shutdown()).await;
+        if !self.ended {
+            // Closing over unread bytes would reset the connection and take our last words with it.
+            let _ = tokio::time::timeout(LINGER, self.read_away()).await;
+        }
+    }
+
+    async fn read_away(&mut self) {
+        let mut buffer = [0; 512];
+        while matches!(self.tls.get_mut().0.read(&mut buffer).await, Ok(count) if count > 0) {}
+    }
+
+    fn after_read(&mut self, result: Result<ReadOutcome, tenfour_proto::native::Fault>) -> bool {
+        match result {
+            Ok(ReadOutcome::More) => true,
+            Ok(ReadOutcome::End) => {
+                self.ended = true;
+                // What was understood is deposited all the same; whoever said CLOSE still gets its answers.
+                self.deposit();
+                self.machine.is_draining()
+            }
+            Err(fault) => {
+                self.context.counters.count(Counter::Protocol);
+                tracing::info!(peer = %self.peer, %fault, "connection ended");
+                self.deposit();
+                true
+            }
+        }
+    }
+
+    /// Puts what the machine has understood on the queue, and refuses what this key may not send.
+    fn deposit(&mut self) {
+        let inbox = &self.context.inbox;
+        let messages = self.machine.take_messages();
+        let unfinished = self.machine.buffered();
+        let class = if self.admitted.is_some() {
+            Class::Known
+        } else {
+            Class::Stranger
+        };
+        self.charge = (unfinished > 0).then(|| inbox.budget().charge(class, unfinished));
+        let Some(admitted) = self.admitted.as_deref() else {
+            return;
+        };
+        let (Some(stream), Some(key)) = (&admitted.stream, self.key) else {
+            return;
+        };
+        if messages.is_empty() {
+            return;
+        }
+        let mut allowed = Vec::with_capacity(messages.len());
+        let mut refused = Vec::new();
+        let mut latest: Option<(tenfour_proto::MailboxName, bool)> = None;
+        let mut bytes = 0;
+        for (sequence, message) in messages {
+            let may = match &latest {
+                _ if sequence <= stream.mark => true,
+                Some((mailbox, may)) if *mailbox == message.mailbox => *may,
+                _ => {
+                    let may = admitted.rights.may_send(&message.mailbox);
+                    latest = Some((message.mailbox.clone(), may));
+                    may
+                }
+            };
+            if may {
+                bytes += message.body.len() + size_of_val(&message);
+                allowed.push((sequence, message));
+            } else {
+                refused.push(sequence);
+            }
+        }
+        let mut still_ours = true;
+        if !allowed.is_empty() {
+            let batch = Batch {
+                sender: Sender::Key(key),
+                stream: Some(stream.id),
+                messages: allowed,
+            };
+            let charge = inbox.budget().charge(Class::Known, bytes);
+            let epoch = self.machine.epoch();
+            still_ours = stream
+                .held
+                .lease()
+                .while_held(|| inbox.deposit(batch, epoch, charge, &self.slip));
+        }
+        for sequence in refused {
+            self.machine.refuse(sequence, RefusalCode::NotAllowed);
+        }
+        if !still_ours {
+            self.taken_over();
+        }
+    }
+
+    fn taken_over(&mut self) {
+        self.machine.fail(
+            ErrorCode::TakenOver,
+            "another connection sends on this stream now",
+            String::new(),
+            None,
+        );
+    }
+
+    async fn take_event(&mut self, event: ServerEvent) {
+        match event {
+            ServerEvent::Hello(hello) => self.take_hello(&hello).await,
+            ServerEvent::Read(request) => {
+                let Some(admitted) = self.admitted.as_deref_mut() else {
+                    return;
+                };
+                if !admitted.rights.may_read(&request.mailbox) {
+                    return self
+                        .machine
+                        .end_read(0, tenfour_proto::native::EndReason::NotAllowed);
+                }
+                match Reading::begin(&self.context.inbox, &request).await {
+                    Ok(reading) => admitted.reading = Some(reading),
+                    Err(reason) => self.machine.end_read(0, reason),
+                }
+            }
+            ServerEvent::ReadCredit => {}
+        }
+    }
+
+    /// Who is it, may it, whose is the stream, where does it go on?
+    async fn take_hello(&mut self, hello: &Hello) {
+        let context = Arc::clone(&self.context);
+        let reference = reference();
+        let deny = |machine: &mut Machine, code, text: &str| {
+            machine.fail(code, text, reference.clone(), None);
+        };
+        let Some(key) = self.key else {
+            return deny(&mut self.machine, ErrorCode::NotAllowed, "no key was shown");
+        };
+        if let Some(secret) = &hello.invitation
+            && let Err(error) = context.config.access.enrol(secret, key, self.peer.ip())
+        {
+            context.counters.count(Counter::NotAllowed);
+            tracing::warn!(peer = %self.peer, %key, %error, reference, "an invitation was refused");
+            return deny(&mut self.machine, ErrorCode::Invitation, &error.to_string());
+        } else if hello.invitation.is_some() {
+            tracing::info!(peer = %self.peer, %key, "an invitation was accepted");
+        }
+        let changes = context.config.access.changes();
+        let Some(rights) = context.config.access.rights(key, self.peer.ip()) else {
+            context.counters.count(Counter::NotAllowed);
+            tracing::warn!(peer = %self.peer, %key, reference, "this key is not allowed");
+            return deny(
+                &mut self.machine,
+                ErrorCode::NotAllowed,
+                &format!("the key {key} is not allowed here"),
+            );
+        };
+        self.pass.identified(context.clock.now());
+        let mut mark = None;
+        let mut receipts = None;
+        let mut stream = None;
+        if context.inbox.durability() < hello.durability {
+            // Said before the stream is taken from a connection that works.
+            let text = "this server's store is less durable than demanded";
+            return deny(&mut self.machine, ErrorCode::Durability, text);
+        }
+        if let Some(wish) = &hello.stream {
+            let sender = Sender::Key(key);
+            let Some(held) = context
+                .leases
+                .claim(sender.clone(), wish.id, hello.process, hello.attempt)
+            else {
+                return self.taken_over();
+            };
+            let after =
+                (wish.resumption == tenfour_proto::native::Resumption::Continue).then_some(wish.settled);
+            match context.inbox.resume(sender, wish.id, after).await {
+                Ok((found, settlement)) => {
+                    mark = Some(found);
+                    receipts =
+                        (!settlement.runs.is_empty() || !settlement.refused.is_empty()).then_some(settlement);
+                }
+                Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
+            }
+            stream = Some(StreamHeld {
+                held,
+                mark: mark.unwrap_or(0),
+                id: (wish.id, wish.kind),
+            });
+        }
+        let terms = WelcomeTerms {
+            software: crate::SOFTWARE.to_owned(),
+            store: context.inbox.store_id(),
+            durability: context.inbox.durability(),
+            mark,
+            rights: rights.to_string(),
+        };
+        self.machine.welcome(terms, hello);
+        if !self.machine.is_open() {
+            if let (Some(wish), Some(mark)) = (&hello.stream, mark)
+                && mark < wish.receipted
+            {
+                tracing::error!(peer = %self.peer, %key, mark, receipted = wish.receipted,
+                    "this store is older than what the client holds receipts for");
+            }
+            return;
+        }
+        if let Some(receipts) = receipts {
+            self.machine.replay(&receipts);
+        }
+        if let Some(on_event) = &context.config.on_event {
+            on_event(super::Event::Connected {
+                peer: self.peer,
+                listener: "native",
+            });
+        }
+        tracing::debug!(peer = %self.peer, %key, software = %hello.software.escape_debug(), "client admitted");
+        self.admitted = Some(Box::new(Admitted {
+            rights,
+            stream,
+            reading: None,
+            changes,
+        }));
+        if self.machine.go_on().is_err() {
+            context.counters.count(Counter::Protocol);
+        }
+    }
+
+    fn take_answers(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            match answer {
+                Answer::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
+                Answer::NotNow { epoch, code, .. } => self.machine.handle_not_now(epoch, code, PAUSE),
+                Answer::Gone => self.machine.fail(
+                    ErrorCode::Internal,
+                    "the store failed; nothing without a receipt is stored for certain",
+                    String::new(),
+                    None,
+                ),
+            }
+        }
+    }
+
+    fn take_happening(&mut self, happened: Happening) {
+        match happened {
+            Happening::RulesChanged => {
+                let Some(key) = self.key else { return };
+                match (
+                    self.context.config.access.rights(key, self.peer.ip()),
+                    &mut self.admitted,
+                ) {
+                    (Some(rights), Some(admitted)) => {
+                        let may_still_read = admitted
+                            .reading
+                            .as_ref()
+                            .is_none_or(|reading| rights.may_read(reading.mailbox()));
+                        admitted.rights = rights;
+                        if !may_still_read {
+                            admitted.reading = None;
+                            self.machine
+                                .end_read(0, tenfour_proto::native::EndReason::NotAllowed);
+                        }
+                    }
+                    _ => {
+                        self.context.counters.count(Counter::NotAllowed);
+                        tracing::info!(peer = %self.peer, %key, "cut off: the key is not allowed any more");
+                        self.machine.fail(
+                            ErrorCode::NotAllowed,
+                            &format!("the key {key} is not allowed here any more"),
+                            String::new(),
+                            None,
+                        );
+                    }
+                }
+            }
+            Happening::TakenOver => self.taken_over(),
+            Happening::MoreToRead => {}
+        }
+    }
+
+    /// Sends what the reader may have.
+    async fn feed_reader(&mut self) {
+        let Some(admitted) = self.admitted.as_deref_mut() else {
+            return;
+        };
+        if let Some(reading) = &mut admitted.reading {
+            let over = reading.feed(&self.context.inbox, &mut self.machine).await;
+            if over || !self.machine.is_reading() {
+                admitted.reading = None;
+            }
+        }
+    }
+
+    /// Sends what is ready. False when the peer does not take it.
+    async fn write(&mut self) -> bool {
+        let mut out = Vec::new();
+        self.machine.poll_transmit(&mut out);
+        if out.is_empty() {
+            return true;
+        }
+        let writing = async {
+            self.tls.write_all(&out).await?;
+            self.tls.flush().await
+        };
+        match tokio::time::timeout(BLOCKED_WRITE, writing).await {
+            Ok(Ok(())) => true,
+            Ok(Err(_)) => false,
+            Err(_) => {
+                self.context.counters.count(Counter::SlowReader);
+                tracing::info!(peer = %self.peer, "cut off: it does not read");
+                false
+            }
+        }
+    }
+}
+
+enum Happening {
+    RulesChanged,
+    TakenOver,
+    MoreToRead,
+}
+
+async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
+    let Some(admitted) = admitted else {
+        return std::future::pending().await;
+    };
+    let lease = admitted
+        .stream
+        .as_ref()
+        .map(|stream| Arc::clone(stream.held.lease()));
+    tokio::select! {
+        Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
+        () = taken(lease.as_deref()) => Happening::TakenOver,
+        () = more(admitted.reading.as_mut()) => Happening::MoreToRead,
+    }
+}
+
+async fn taken(lease: Option<&Lease>) {
+    match lease {
+        Some(lease) => lease.taken().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn more(reading: Option<&mut Reading>) {
+    match reading {
+        Some(reading) => reading.more().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// False when a connection that holds memory itself has waited for too long.
+async fn wait_for_room(context: &Context, class: Class, holds_some: bool) -> bool {
+    let room = context.inbox.budget().room(class);
+    if holds_some {
+        tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
+    } else {
+        // Wakes up now and then, so that the peer hears that we live.
+        let _ = tokio::time::timeout(limits::HEARTBEAT, room).await;
+        true
+    }
+}
+
+enum ReadOutcome {
+    More,
+    End,
+}
+
+/// Waits for bytes, then reads until the socket would block or the thread's buffer is full.
+async fn read_some(
+    tls: &mut TlsStream<TcpStream>,
+    machine: &mut Machine,
+    context: &Context,
+) -> Result<ReadOutcome, tenfour_proto::native::Fault> {
+    std::future::poll_fn(|task| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut filled = 0;
+            let outcome = loop {
+                let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else {
+                    break Some(ReadOutcome::More);
+                };
+                match poll_read(tls, task, rest) {
+                    Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Some(ReadOutcome::End),
+                    Poll::Ready(Ok(count)) => filled += count,
+                    Poll::Pending if filled == 0 => break None,
+                    Poll::Pending => break Some(ReadOutcome::More),
+                }
+            };
+            let Some(outcome) = outcome else {
+                return Poll::Pending;
+            };
+            let input = buffer.get(..filled).unwrap_or_default();
+            Poll::Ready(machine.handle_bytes(context.clock.now(), input).map(|()| outcome))
+        })
+    })
+    .await
+}
+
+fn poll_read(
+    tls: &mut TlsStream<TcpStream>,
+    task: &mut TaskContext<'_>,
+    into: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(into);
+    match Pin::new(tls).poll_read(task, &mut buffer) {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => Poll::Pending,
+    }
+}
+
+/// A short random word that stands in both logs.
+fn reference() -> String {
+    let mut bytes = [0; 4];
+    // Without randomness the reference is only less helpful.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:08x}", u32::from_be_bytes(bytes))
+}
