@@ -1,2 +1,83 @@
-//! x
-fn main() {}
+//! The command `tenfour`: arguments -> library -> words and exit code. It decides nothing about
+//! protocols or storage.
+
+mod args;
+mod escape;
+mod exit;
+mod output;
+mod record;
+mod setup;
+mod signals;
+mod size;
+mod target;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Verb};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    start_log(&arguments);
+    let result = match arguments.verb {
+        Verb::Serve(serve) => on_all_cores(verbs::serve::run(serve)),
+        Verb::Send(send) => on_this_thread(verbs::send::run(send)),
+        Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
+        Verb::Keys(keys) => verbs::keys::run(keys),
+        Verb::Invite(invite) => verbs::invite::run(invite),
+        Verb::Join(join) => on_this_thread(verbs::join::run(join)),
+        Verb::Bench(bench) => on_all_cores(verbs::bench::run(bench)),
+        Verb::Completions(completions) => verbs::shell::completions(&completions),
+        Verb::Man => verbs::shell::man(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output::failure(&failure),
+    }
+}
+
+/// One message needs no threads, and their start would cost more than it.
+fn on_this_thread(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    finish(runtime, verb)
+}
+
+fn on_all_cores(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    finish(
+        tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        verb,
+    )
+}
+
+fn finish(
+    runtime: std::io::Result<tokio::runtime::Runtime>,
+    verb: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let runtime = runtime.map_err(|error| Failure::local(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(verb);
+    // A thread may still wait for a line of the terminal; nobody waits for that thread.
+    runtime.shutdown_background();
+    result
+}
+
+/// Logs are talk: they go to stderr.
+fn start_log(arguments: &Arguments) {
+    let usual = match arguments.verb {
+        Verb::Serve(_) => "info",
+        _ => "warn",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TENFOUR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}

@@ -44,6 +44,17 @@ impl KnownHosts {
         })
     }
 
+    /// Only these addresses, all with one pin, and no file.
+    pub fn pinned(addresses: &[Address], fingerprint: Fingerprint) -> Self {
+        KnownHosts {
+            path: PathBuf::new(),
+            lines: addresses
+                .iter()
+                .map(|address| (address.to_string(), fingerprint))
+                .collect(),
+        }
+    }
+
     /// The pin for this address, if there is one.
     pub fn pin(&self, address: &Address) -> Option<Fingerprint> {
         let with_port = address.to_string();

@@ -1,0 +1,355 @@
+//! What was typed, before what it means.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tenfour::Durability;
+
+use crate::size::parse_size;
+use crate::target::Target;
+
+/// Send a message to a process on another machine, and know that it arrived.
+///
+/// Exit 0 means: durably stored over there, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "tenfour", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Receive messages and keep them
+    Serve(Serve),
+    /// Deliver messages and wait for the receipts
+    Send(Send),
+    /// Look at a mailbox; moves nothing
+    Tail(Tail),
+    /// Show, trust, allow and remove keys
+    Keys(Keys),
+    /// Let another machine in: prints a token for `tenfour join`
+    Invite(Invite),
+    /// Accept an invitation: learns the server's key and shows it ours
+    Join(Join),
+    /// Measure messages per second and latency against a server
+    Bench(Bench),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}
+
+/// Whose key is used.
+#[derive(Clone, Debug, Args)]
+pub struct Identity {
+    /// Key to use instead of the user's own; made if it is not there
+    #[arg(long, value_name = "FILE", env = "TENFOUR_IDENTITY")]
+    pub identity: Option<PathBuf>,
+}
+
+/// `tenfour serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where messages are kept: a file, or `memory` to keep nothing [default: store.db in the data folder]
+    #[arg(long, value_name = "PATH|memory", env = "TENFOUR_STORE")]
+    pub store: Option<PathBuf>,
+    /// What a receipt of the store on disk means: `disk` (flushed) or `os` (not flushed)
+    #[arg(
+        long,
+        value_name = "disk|os",
+        default_value = "disk",
+        env = "TENFOUR_DURABILITY"
+    )]
+    pub durability: Durability,
+    /// Text listener [default: 127.0.0.1:50544 and [::1]:50544]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_TEXT", value_delimiter = ',')]
+    pub text: Vec<String>,
+    /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
+    pub native: Vec<String>,
+    /// Open `text` or `native` to everybody, on every address
+    #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
+    pub open: Vec<Listener>,
+    /// Longest message, in bytes or with K, M; at most 16M
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse_size, env = "TENFOUR_MAX_MESSAGE")]
+    pub max_message: u64,
+    /// Most connections at once
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value = "4096",
+        env = "TENFOUR_MAX_CONNECTIONS"
+    )]
+    pub max_connections: usize,
+    /// Memory for connections, messages on their way and caches
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size, env = "TENFOUR_MEMORY_LIMIT")]
+    pub memory_limit: u64,
+    /// Do not print connections and messages
+    #[arg(long, short, env = "TENFOUR_QUIET")]
+    pub quiet: bool,
+    /// Write `LISTENER ADDR:PORT`, one a line, once they listen
+    #[arg(long, value_name = "FILE", env = "TENFOUR_PORT_FILE")]
+    pub port_file: Option<PathBuf>,
+    /// The server's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// A listener that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Listener {
+    /// The recipe's wire
+    Text,
+    /// TLS
+    Native,
+}
+
+/// `tenfour send`
+#[derive(Debug, Args)]
+#[command(after_help = "Nothing given: asks on a terminal; else all of stdin is one message.")]
+pub struct Send {
+    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] for the recipe's wire
+    pub target: Option<Target>,
+    /// The message; several words are joined by a space
+    pub words: Vec<String>,
+    /// The message
+    #[arg(long, short, value_name = "TEXT", conflicts_with_all = ["words", "file", "lines", "zero"], env = "TENFOUR_MESSAGE")]
+    pub message: Option<String>,
+    /// Send a file under its name
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["words", "lines", "zero"])]
+    pub file: Option<PathBuf>,
+    /// Each line of stdin is a message
+    #[arg(long, short, conflicts_with_all = ["words", "zero"], env = "TENFOUR_LINES")]
+    pub lines: bool,
+    /// Each piece of stdin up to a NUL byte is a message
+    #[arg(long, short = '0', conflicts_with_all = ["words"], env = "TENFOUR_ZERO")]
+    pub zero: bool,
+    /// The same messages under the same id are stored once
+    #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
+    pub id: Option<String>,
+    /// From reading a message to its receipt (`ms`, `s`, `m`, `h`, `d`)
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The least that counts as stored
+    #[arg(
+        long,
+        value_name = "disk|os|memory",
+        default_value = "disk",
+        env = "TENFOUR_DURABILITY"
+    )]
+    pub durability: Durability,
+    /// The kind of the bytes, such as text/plain
+    #[arg(long = "type", value_name = "TYPE", env = "TENFOUR_TYPE")]
+    pub content_type: Option<tenfour::ContentType>,
+    /// What the message is called
+    #[arg(long, value_name = "NAME", env = "TENFOUR_NAME")]
+    pub name: Option<tenfour::MessageName>,
+    /// One JSON object for each message on stdout
+    #[arg(long, env = "TENFOUR_JSON")]
+    pub json: bool,
+    /// Most messages without a receipt at a time, with -l and -0
+    #[arg(long, value_name = "COUNT", default_value = "10000", env = "TENFOUR_WINDOW")]
+    pub window: usize,
+    /// With tcp://: a server that gives no receipts is good enough
+    #[arg(long, env = "TENFOUR_NO_RECEIPT")]
+    pub no_receipt: bool,
+    /// With tcp://: speak in the clear to a host whose key is known
+    #[arg(long, env = "TENFOUR_CLEAR")]
+    pub clear: bool,
+    /// The sender's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// `tenfour tail`
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// HOST[:PORT][/MAILBOX]
+    pub target: Option<Target>,
+    /// Only the last so many
+    #[arg(long, short = 'n', value_name = "COUNT", conflicts_with_all = ["from", "since"], env = "TENFOUR_LAST")]
+    pub last: Option<u64>,
+    /// Wait for new messages
+    #[arg(long, short, env = "TENFOUR_FOLLOW")]
+    pub follow: bool,
+    /// Begin at this offset
+    #[arg(long, value_name = "OFFSET", conflicts_with = "since", env = "TENFOUR_FROM")]
+    pub from: Option<u64>,
+    /// Begin at this moment (2026-01-31T12:00:00Z) or so long ago (10m)
+    #[arg(long, value_name = "TIME", env = "TENFOUR_SINCE")]
+    pub since: Option<String>,
+    /// One JSON object for each message
+    #[arg(long, env = "TENFOUR_JSON")]
+    pub json: bool,
+    /// For connecting
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The reader's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// `tenfour keys`
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// What to do with keys
+    #[command(subcommand)]
+    pub verb: KeysVerb,
+    /// The user's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// The verbs of `tenfour keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysVerb {
+    /// Print our own fingerprint
+    Show,
+    /// Trust a server's key, after comparing it with `tenfour keys show` over there
+    Trust {
+        /// HOST or HOST:PORT, as it is used as a target
+        host: String,
+        /// SHA256:...
+        fingerprint: tenfour::Fingerprint,
+    },
+    /// Let a key in
+    Allow {
+        /// SHA256:...
+        fingerprint: tenfour::Fingerprint,
+        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, admin
+        options: Vec<String>,
+        /// Whose key it is
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
+    /// Forget a key that was allowed (SHA256:...) or a server that was trusted (HOST)
+    Remove {
+        /// SHA256:... or HOST
+        what: String,
+    },
+    /// Print the keys allowed here and the servers trusted
+    List,
+}
+
+/// `tenfour invite`
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// Mailboxes that the guest may send to
+    #[arg(long, value_name = "MAILBOXES", default_value = "inbox")]
+    pub send: String,
+    /// Mailboxes that the guest may read
+    #[arg(long, value_name = "MAILBOXES")]
+    pub read: Option<String>,
+    /// How long the invitation counts
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = parse_time)]
+    pub lifetime: Duration,
+    /// Where the guest reaches this server [default: this machine's addresses]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub address: Vec<tenfour::Address>,
+    /// The server's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// `tenfour join`
+#[derive(Debug, Args)]
+pub struct Join {
+    /// What `tenfour invite` printed; from stdin if it is left out
+    pub token: Option<String>,
+    /// For connecting
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The key that is to be let in
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// `tenfour bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// HOST[:PORT][/MAILBOX]; the mailbox is `bench` unless named
+    pub target: Option<Target>,
+    /// Connections
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    pub clients: usize,
+    /// Messages without a receipt at a time, for each client
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub window: usize,
+    /// Bytes of a message
+    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = parse_size)]
+    pub size: u64,
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
+    pub seconds: Duration,
+    /// Spread the clients over so many mailboxes, bench/1, bench/2 ...
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    pub mailboxes: usize,
+    /// Only hold so many connections, until stdin ends
+    #[arg(long, value_name = "COUNT")]
+    pub idle: Option<usize>,
+    /// End with one JSON object
+    #[arg(long, env = "TENFOUR_JSON")]
+    pub json: bool,
+    /// From a message to its receipt
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The sender's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// `tenfour completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// A number with `ms`, `s`, `m`, `h` or `d`; a bare number is seconds.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return Err("a time is a number with `ms`, `s`, `m`, `h` or `d`".to_owned()),
+    };
+    number
+        .parse::<f64>()
+        .ok()
+        .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
+        // A deadline further away than a century is a mistake, and clocks cannot hold it.
+        .filter(|time| time.as_secs() < 100 * 365 * 86_400)
+        .ok_or_else(|| "a time is a number with `ms`, `s`, `m`, `h` or `d`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(parse_time("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_time("1.5"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(parse_time("2h"), Ok(Duration::from_secs(7_200)));
+        for bad in ["", "s", "-1", "1w", "1e99", "nan", "99999999d"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+}

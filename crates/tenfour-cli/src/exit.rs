@@ -1,0 +1,234 @@
+//! The exit codes, and the words that go with them.
+
+use tenfour::{Address, ConnectError, DeliveryError, Failure as Ending, RefusalCode, Stored};
+
+/// What a code says of the messages without a receipt. The numbers are sysexits.h's where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Code {
+    /// Input cannot be read, or a bug.
+    Local = 1,
+    /// Wrong usage: not stored.
+    Usage = 2,
+    /// Refused: not stored.
+    Refused = 65,
+    /// Not reached, or not accepting now: not stored.
+    Unavailable = 69,
+    /// The server went back: it lacks messages that it gave receipts for.
+    WentBack = 74,
+    /// Sent, no receipt: perhaps stored.
+    Unknown = 75,
+    /// Not the server we know: not stored.
+    WrongServer = 76,
+    /// Refused, not allowed: not stored.
+    NotAllowed = 77,
+    /// Interrupted: as unknown.
+    Interrupted = 130,
+    /// Terminated: as unknown.
+    Terminated = 143,
+}
+
+impl Code {
+    /// Of many messages the first that applies.
+    pub fn worst(codes: impl IntoIterator<Item = Code>) -> Option<Code> {
+        const ORDER: [Code; 10] = [
+            Code::Interrupted,
+            Code::Terminated,
+            Code::WentBack,
+            Code::Unknown,
+            Code::NotAllowed,
+            Code::Refused,
+            Code::WrongServer,
+            Code::Unavailable,
+            Code::Local,
+            Code::Usage,
+        ];
+        codes
+            .into_iter()
+            .min_by_key(|code| ORDER.iter().position(|other| other == code))
+    }
+
+    /// What became of such a message, for `--json`.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Code::Refused | Code::NotAllowed => "refused",
+            Code::Unknown | Code::WentBack | Code::Interrupted | Code::Terminated => "unknown",
+            _ => "unsent",
+        }
+    }
+}
+
+/// What is said when something did not work, and with which code.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The code.
+    pub code: Code,
+    /// What happened, in lower case, without a final stop. Empty: everything has been said.
+    pub message: String,
+    /// What to do now.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Failure {
+            code,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A failure on this side.
+    pub fn local(message: impl Into<String>) -> Self {
+        Failure::new(Code::Local, message)
+    }
+
+    /// Wrong usage.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Failure::new(Code::Usage, message)
+    }
+
+    /// The same with a hint.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// No connection to `target`.
+    pub fn connect(error: &ConnectError, target: &str) -> Self {
+        let code = connect_code(error);
+        let failure = Failure::new(code, format!("could not deliver to {target}: {error}"));
+        match connect_hint(error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// A message without a receipt.
+    pub fn delivery(error: &DeliveryError, target: &str, id: &str) -> Self {
+        match error {
+            DeliveryError::Refused(code) => {
+                let failure = Failure::new(
+                    refusal_code(*code),
+                    format!("{target} refused the message: {code}"),
+                );
+                match code {
+                    RefusalCode::NotAllowed => {
+                        failure.hint("on the server: tenfour keys allow FINGERPRINT send=MAILBOX")
+                    }
+                    RefusalCode::TooLarge => {
+                        failure.hint("on the server: tenfour serve --max-message SIZE, at most 16M")
+                    }
+                    RefusalCode::Conflict => failure.hint("use another --id for another message"),
+                    _ => failure,
+                }
+            }
+            DeliveryError::Failed { stored, failure } => {
+                let code = delivery_code(error);
+                let what = match stored {
+                    Stored::No => format!("could not deliver to {target}: {failure}"),
+                    Stored::Perhaps => {
+                        format!("{target} may have the message, but gave no receipt: {failure}")
+                    }
+                };
+                let words = Failure::new(code, what);
+                match (&**failure, code) {
+                    (_, Code::Unknown) => words.hint(format!(
+                        "repeat the same command with --id {id}; it is stored once"
+                    )),
+                    (Ending::Connect(error), _) => match connect_hint(error) {
+                        Some(hint) => words.hint(hint),
+                        None => words,
+                    },
+                    (Ending::WentBack { .. }, _) => {
+                        words.hint("the server's store was replaced or restored; ask whoever runs it")
+                    }
+                    _ => words,
+                }
+            }
+            _ => Failure::new(Code::Unknown, error.to_string()),
+        }
+    }
+}
+
+/// The code for a message without a receipt.
+pub fn delivery_code(error: &DeliveryError) -> Code {
+    match error {
+        DeliveryError::Refused(code) => refusal_code(*code),
+        DeliveryError::Failed { stored, failure } => match (&**failure, stored) {
+            (Ending::WentBack { .. }, _) => Code::WentBack,
+            (Ending::OtherStore { .. } | Ending::TakenOver, _) | (_, Stored::Perhaps) => Code::Unknown,
+            (Ending::Connect(error), Stored::No) => connect_code(error),
+            (_, Stored::No) => Code::Unavailable,
+        },
+        _ => Code::Unknown,
+    }
+}
+
+fn refusal_code(code: RefusalCode) -> Code {
+    match code {
+        RefusalCode::NotAllowed => Code::NotAllowed,
+        _ => Code::Refused,
+    }
+}
+
+fn connect_code(error: &ConnectError) -> Code {
+    match error {
+        ConnectError::UnknownServer { .. } | ConnectError::ChangedServer { .. } => Code::WrongServer,
+        ConnectError::NotAllowed { .. } | ConnectError::Invitation { .. } => Code::NotAllowed,
+        ConnectError::Durability { .. } => Code::Refused,
+        ConnectError::TakenOver | ConnectError::OtherStore { .. } => Code::Unknown,
+        ConnectError::WentBack { .. } => Code::WentBack,
+        _ => Code::Unavailable,
+    }
+}
+
+/// The next command. The key that a server showed never stands in it: it must be compared, not copied.
+fn connect_hint(error: &ConnectError) -> Option<String> {
+    let host = |address: &Address| {
+        if address.port() == tenfour::NATIVE_PORT {
+            address.host_text()
+        } else {
+            address.to_string()
+        }
+    };
+    Some(match error {
+        ConnectError::UnknownServer { address, shown } => format!(
+            "it showed {shown}\n      on the server: tenfour keys show\n      if both are the same, here: tenfour keys trust {} FINGERPRINT",
+            host(address)
+        ),
+        ConnectError::ChangedServer { shown, pinned, .. } => format!(
+            "we know {pinned}, it showed {shown}\n      either the server has a new key or somebody stands between; on the server: tenfour keys show"
+        ),
+        ConnectError::NotAllowed { .. } => {
+            "on the server: tenfour invite, then here: tenfour join TOKEN".to_owned()
+        }
+        ConnectError::Invitation { .. } => "on the server: tenfour invite, for a new one".to_owned(),
+        ConnectError::TextListener(address) => {
+            format!("use tcp://{address}, or the port of the native listener")
+        }
+        ConnectError::Durability { .. } => {
+            "add --durability memory (or os) to accept less than a flushed disk".to_owned()
+        }
+        ConnectError::Unreachable(_) => {
+            "is `tenfour serve` running there, and does a firewall let the port through?".to_owned()
+        }
+        ConnectError::Resolve { .. } => "check the name; bare IPv6 wants brackets, like [::1]".to_owned(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_the_first_that_applies() {
+        use Code::{NotAllowed, Refused, Unavailable, Unknown, WentBack};
+        assert_eq!(Code::worst([Refused, Unknown, Unavailable]), Some(Unknown));
+        assert_eq!(Code::worst([Unknown, WentBack]), Some(WentBack));
+        assert_eq!(Code::worst([Unavailable, NotAllowed]), Some(NotAllowed));
+        assert_eq!(Code::worst([]), None);
+    }
+}

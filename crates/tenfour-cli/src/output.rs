@@ -1,0 +1,51 @@
+//! The one place that prints. stdout is data, stderr is talk.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "all printing is here")]
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::exit::Failure;
+
+/// Somebody looks at it.
+pub fn is_terminal(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal()
+}
+
+/// Writes data. A reader who has had enough (`| head`) is no error, and ends the program.
+pub fn data(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::local(format!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// Writes a line of data.
+pub fn line(text: &str) -> Result<(), Failure> {
+    data(format!("{text}\n").as_bytes())
+}
+
+/// Says something to whoever is there.
+pub fn talk(text: &str) {
+    // Nobody to talk to is no reason to fail.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Says what did not work; gives the code.
+pub fn failure(failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        talk(&format!("tenfour: {}", failure.message));
+    }
+    if let Some(hint) = &failure.hint {
+        talk(&format!("\nhint: {hint}"));
+    }
+    ExitCode::from(failure.code as u8)
+}
+
+/// Help and wrong usage, as clap words them.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}

@@ -1,0 +1,138 @@
+//! Where to: `HOST[:PORT][/MAILBOX]`, or `tcp://HOST[:PORT]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tenfour::{Address, MailboxName, NATIVE_PORT, TEXT_PORT};
+
+/// A place on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// How it is spoken to.
+    pub dialect: Dialect,
+    /// The server.
+    pub address: Address,
+    /// The mailbox, if one is named.
+    pub mailbox: Option<MailboxName>,
+}
+
+/// A way to speak to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// TLS, receipts, reading.
+    Native,
+    /// The recipe's wire.
+    Text,
+}
+
+impl Target {
+    /// The server on this machine.
+    pub fn localhost() -> Self {
+        Target {
+            dialect: Dialect::Native,
+            // A constant that is known to be an address.
+            address: Address::parse("localhost", NATIVE_PORT)
+                .unwrap_or_else(|_| Address::from_ip(std::net::Ipv4Addr::LOCALHOST.into(), NATIVE_PORT)),
+            mailbox: None,
+        }
+    }
+
+    /// The mailbox named, or `inbox`.
+    pub fn mailbox_or_inbox(&self) -> MailboxName {
+        self.mailbox.clone().unwrap_or_else(MailboxName::inbox)
+    }
+
+    /// The host as it was typed: without the port, if that is the usual one.
+    pub fn host(&self) -> String {
+        let usual = match self.dialect {
+            Dialect::Native => NATIVE_PORT,
+            Dialect::Text => TEXT_PORT,
+        };
+        if self.address.port() == usual {
+            self.address.host_text()
+        } else {
+            self.address.to_string()
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return match scheme {
+                "tcp" => {
+                    let rest = rest.strip_suffix('/').unwrap_or(rest);
+                    if rest.contains('/') {
+                        return Err("tcp:// has no mailbox: it always goes to `inbox`".to_owned());
+                    }
+                    Ok(Target {
+                        dialect: Dialect::Text,
+                        address: Address::parse(rest, TEXT_PORT).map_err(|error| error.to_string())?,
+                        mailbox: None,
+                    })
+                }
+                other => Err(format!(
+                    "`{other}://` is not known; a target is HOST[:PORT][/MAILBOX] or tcp://HOST[:PORT]"
+                )),
+            };
+        }
+        let (address, mailbox) = match text.split_once('/') {
+            Some((address, mailbox)) => (address, Some(mailbox)),
+            None => (text, None),
+        };
+        Ok(Target {
+            dialect: Dialect::Native,
+            address: Address::parse(address, NATIVE_PORT).map_err(|error| error.to_string())?,
+            mailbox: mailbox
+                .map(|name| name.parse().map_err(|error| format!("mailbox `{name}`: {error}")))
+                .transpose()?,
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.dialect, &self.mailbox) {
+            (Dialect::Text, _) => write!(f, "tcp://{}", self.host()),
+            (Dialect::Native, Some(mailbox)) => write!(f, "{}/{mailbox}", self.host()),
+            (Dialect::Native, None) => f.write_str(&self.host()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_as_people_write_them() {
+        for text in [
+            "a",
+            "a:7",
+            "a/logs/web",
+            "a:7/x",
+            "[::1]/inbox",
+            "tcp://a",
+            "tcp://a:7",
+            "10.0.0.1",
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        assert_eq!("tcp://a".parse::<Target>().unwrap().address.port(), 50544);
+        for bad in [
+            "",
+            "a/",
+            "a/X",
+            "a//b",
+            "tcp://a/b",
+            "::1",
+            "udp://a",
+            "x://a",
+            "a:b",
+        ] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+}

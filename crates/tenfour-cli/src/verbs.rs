@@ -1,0 +1,10 @@
+//! One file a verb.
+
+pub mod bench;
+pub mod invite;
+pub mod join;
+pub mod keys;
+pub mod send;
+pub mod serve;
+pub mod shell;
+pub mod tail;

@@ -1,0 +1,258 @@
+//! `tenfour bench`: messages per second and latency against a server.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use tenfour::{Client, ClientConfig, Durability, MailboxName, Message, limits};
+
+use crate::args::Bench;
+use crate::exit::Failure;
+use crate::target::{Dialect, Target};
+use crate::{output, setup, signals};
+
+/// Latencies are kept from 1 us to 10 minutes, with three digits.
+const LONGEST_US: u64 = 600_000_000;
+
+/// Loads the server, or only holds connections.
+pub async fn run(arguments: Bench) -> Result<(), Failure> {
+    let target = arguments.target.clone().unwrap_or_else(Target::localhost);
+    if target.dialect != Dialect::Native {
+        return Err(Failure::usage("bench speaks to the native listener only"));
+    }
+    if arguments.size > u64::from(limits::CEILING_MAX_MESSAGE)
+        || arguments.clients == 0
+        || arguments.mailboxes == 0
+    {
+        return Err(Failure::usage(
+            "--clients and --mailboxes are at least 1, --size is at most 16M",
+        ));
+    }
+    let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    tokio::select! {
+        result = work(arguments, target, config) => result,
+        code = signals::stop() => Err(Failure::new(code, "interrupted")),
+    }
+}
+
+async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<(), Failure> {
+    let count = arguments.idle.unwrap_or(arguments.clients);
+    let mut clients = Vec::with_capacity(count);
+    for _ in 0..count {
+        let client = Client::connect(std::slice::from_ref(&target.address), config.clone())
+            .await
+            .map_err(|error| Failure::connect(&error, &target.to_string()))?;
+        clients.push(client);
+    }
+    if arguments.idle.is_some() {
+        output::line("ready")?;
+        let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
+        return Ok(());
+    }
+    let progress = progress(arguments.seconds);
+    let answered = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let mut running = Vec::with_capacity(count);
+    for (index, client) in clients.into_iter().enumerate() {
+        let load = Load {
+            client,
+            mailbox: mailbox(&target, index % arguments.mailboxes, arguments.mailboxes)?,
+            body: Bytes::from(noise(arguments.size)),
+            window: arguments.window.max(1),
+            until: started + arguments.seconds,
+            answered: Arc::clone(&answered),
+        };
+        running.push(tokio::spawn(load.run()));
+    }
+    let ticking = tick(&progress, &answered, started);
+    let gathered = gather(running, &target);
+    let (latencies, durability) = tokio::select! {
+        gathered = gathered => gathered?,
+        () = ticking => return Ok(()),
+    };
+    progress.finish_and_clear();
+    report(&arguments, &latencies, durability, started.elapsed())
+}
+
+fn mailbox(target: &Target, index: usize, of: usize) -> Result<MailboxName, Failure> {
+    let base = target.mailbox.as_ref().map_or("bench", MailboxName::as_str);
+    let name = if of == 1 {
+        base.to_owned()
+    } else {
+        format!("{base}/{}", index + 1)
+    };
+    name.parse()
+        .map_err(|error| Failure::usage(format!("mailbox `{name}`: {error}")))
+}
+
+/// Bytes that do not compress, the same in each run.
+fn noise(size: u64) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    (0..size)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
+
+/// One client under full load.
+struct Load {
+    client: Client,
+    mailbox: MailboxName,
+    body: Bytes,
+    window: usize,
+    until: Instant,
+    answered: Arc<AtomicU64>,
+}
+
+impl Load {
+    async fn run(self) -> Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)> {
+        let mut latencies = histogram();
+        let mut durability = Durability::Disk;
+        let mut pending = VecDeque::with_capacity(self.window);
+        loop {
+            let now = Instant::now();
+            let sending = now < self.until;
+            while sending && pending.len() < self.window {
+                let message = Message::new(self.mailbox.clone(), self.body.clone());
+                pending.push_back((now, self.client.send(message)));
+            }
+            let Some((sent, answer)) = pending.pop_front() else {
+                break;
+            };
+            let receipt = answer
+                .await
+                .map_err(|error| (error, self.client.id().to_owned()))?;
+            durability = receipt.durability;
+            latencies.saturating_record(micros(sent.elapsed()));
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        self.client.close().await;
+        Ok((latencies, durability))
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_US, 3).expect("the bounds are constants in order")
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+type Outcome = Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)>;
+
+async fn gather(
+    running: Vec<tokio::task::JoinHandle<Outcome>>,
+    target: &Target,
+) -> Result<(Histogram<u64>, Durability), Failure> {
+    let mut all = histogram();
+    let mut durability = Durability::Disk;
+    for load in running {
+        let outcome = load
+            .await
+            .map_err(|_| Failure::local("a client of the bench panicked"))?;
+        let (latencies, its) =
+            outcome.map_err(|(error, id)| Failure::delivery(&error, &target.to_string(), &id))?;
+        durability = durability.min(its);
+        all += latencies;
+    }
+    Ok((all, durability))
+}
+
+fn progress(length: Duration) -> ProgressBar {
+    let progress =
+        ProgressBar::with_draw_target(Some(length.as_millis() as u64), ProgressDrawTarget::hidden());
+    if output::is_terminal(&std::io::stderr()) {
+        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {msg}") {
+        progress.set_style(style);
+    }
+    progress
+}
+
+/// Draws until it is dropped.
+async fn tick(progress: &ProgressBar, answered: &AtomicU64, started: Instant) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let elapsed = started.elapsed();
+        let rate = answered.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
+        progress.set_position(elapsed.as_millis() as u64);
+        progress.set_message(format!("{} receipts/s", grouped(rate)));
+    }
+}
+
+fn report(
+    arguments: &Bench,
+    latencies: &Histogram<u64>,
+    durability: Durability,
+    elapsed: Duration,
+) -> Result<(), Failure> {
+    let messages = latencies.len();
+    let rate = messages as f64 / elapsed.as_secs_f64();
+    let bytes = rate * arguments.size as f64;
+    let at = |quantile| latencies.value_at_quantile(quantile);
+    if arguments.json {
+        return output::line(
+            &json!({
+                "messages": messages,
+                "seconds": elapsed.as_secs_f64(),
+                "clients": arguments.clients,
+                "window": arguments.window,
+                "size": arguments.size,
+                "mailboxes": arguments.mailboxes,
+                "durability": durability.as_str(),
+                "messages_per_second": rate,
+                "bytes_per_second": bytes,
+                "latency_us": {
+                    "p50": at(0.5),
+                    "p90": at(0.9),
+                    "p99": at(0.99),
+                    "p99_9": at(0.999),
+                    "max": latencies.max(),
+                },
+            })
+            .to_string(),
+        );
+    }
+    let milliseconds = |quantile| at(quantile) as f64 / 1000.0;
+    output::line(&format!(
+        "{} messages/s  {:.1} MB/s  durability {durability}  ({} clients, window {}, {} B)",
+        grouped(rate),
+        bytes / 1e6,
+        arguments.clients,
+        arguments.window,
+        arguments.size,
+    ))?;
+    output::line(&format!(
+        "latency ms: p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2}",
+        milliseconds(0.5),
+        milliseconds(0.9),
+        milliseconds(0.99),
+        milliseconds(0.999),
+        latencies.max() as f64 / 1000.0,
+    ))
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

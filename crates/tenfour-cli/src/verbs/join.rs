@@ -1,0 +1,61 @@
+//! `tenfour join`: accepts an invitation.
+
+use std::io::Read;
+
+use tenfour::identity::{Invitation, KnownHosts};
+use tenfour::{Address, Client, Durability, NATIVE_PORT};
+
+use crate::args::Join;
+use crate::exit::Failure;
+use crate::{output, setup};
+
+/// Longest token that is read from stdin.
+const MAX_TOKEN: u64 = 4096;
+
+/// Pins the server, shows the secret, remembers the server.
+pub async fn run(arguments: Join) -> Result<(), Failure> {
+    let token = match arguments.token {
+        Some(token) => token,
+        None => {
+            let mut token = String::new();
+            std::io::stdin()
+                .take(MAX_TOKEN)
+                .read_to_string(&mut token)
+                .map_err(|error| Failure::local(format!("cannot read the token from stdin: {error}")))?;
+            token
+        }
+    };
+    let invitation: Invitation = token
+        .parse()
+        .map_err(|error| Failure::usage(format!("{error}")).hint("on the server: tenfour invite"))?;
+    let mut config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    config.known_hosts = KnownHosts::pinned(&invitation.addresses, invitation.server);
+    let (address, rights) = Client::join(&invitation.addresses, invitation.secret, config)
+        .await
+        .map_err(|error| {
+            let mut failure = Failure::connect(&error, "the server");
+            failure.message = format!("could not join: {error}");
+            failure
+        })?;
+    let host = name(&address);
+    let home = setup::home()?;
+    let mut known = setup::known_hosts()?;
+    known.trust(&host, invitation.server).map_err(|error| {
+        Failure::local(format!(
+            "cannot write `{}`: {error}",
+            home.known_hosts().display()
+        ))
+    })?;
+    output::talk(&format!(
+        "joined {host}, with {rights}; now: tenfour send {host} \"hello\""
+    ));
+    Ok(())
+}
+
+fn name(address: &Address) -> String {
+    if address.port() == NATIVE_PORT {
+        address.host_text()
+    } else {
+        address.to_string()
+    }
+}

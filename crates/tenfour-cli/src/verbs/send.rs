@@ -1,0 +1,248 @@
+//! `tenfour send`: delivers, and waits for the receipt.
+
+mod lines;
+mod text;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tenfour::{Client, Message, MessageName, limits};
+
+use crate::args;
+use crate::exit::{Code, Failure, delivery_code};
+use crate::record::Record;
+use crate::size::show_size;
+use crate::target::{Dialect, Target};
+use crate::{output, setup, signals};
+
+/// Delivers what the arguments, a file, stdin or somebody at the terminal says.
+pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
+    let target = match arguments.target.take() {
+        Some(target) => target,
+        None if output::is_terminal(&io::stdin()) => Target::localhost(),
+        None => return Err(Failure::usage("no target").hint("tenfour send HOST \"message\"")),
+    };
+    if target.dialect == Dialect::Text {
+        return text::run(arguments, target).await;
+    }
+    if arguments.no_receipt {
+        return Err(Failure::usage(
+            "--no-receipt is for tcp://; here the receipt is what you get",
+        ));
+    }
+    if arguments.lines || arguments.zero {
+        return lines::run(arguments, target).await;
+    }
+    let input = Input::choose(&arguments)?;
+    let config = setup::client(
+        &arguments.identity,
+        arguments.timeout,
+        arguments.durability,
+        arguments.id.clone(),
+    )?;
+    let delivering = async {
+        let mut sent = None;
+        let work = deliver(&arguments, &target, input, config, &mut sent);
+        let result = tokio::select! {
+            result = work => return result,
+            code = signals::stop() => code,
+        };
+        Err(interrupted(result, &target, sent.as_deref()))
+    };
+    delivering.await
+}
+
+/// The words for a signal: before the message left, nothing is stored.
+fn interrupted(code: Code, target: &Target, id: Option<&str>) -> Failure {
+    match id {
+        None => Failure::new(code, "interrupted; nothing was sent"),
+        Some(id) => Failure::new(code, format!("interrupted; {target} may have the message")).hint(format!(
+            "repeat the same command with --id {id}; it is stored once"
+        )),
+    }
+}
+
+async fn deliver(
+    arguments: &args::Send,
+    target: &Target,
+    input: Input,
+    config: tenfour::ClientConfig,
+    sent: &mut Option<String>,
+) -> Result<(), Failure> {
+    let name = target.to_string();
+    // What cannot be sent is said before anybody is bothered with a connection.
+    let ready = match input {
+        Input::Ready(body, message_name) => Some((body, message_name)),
+        Input::Ask => None,
+    };
+    let client = Client::connect(std::slice::from_ref(&target.address), config)
+        .await
+        .map_err(|error| Failure::connect(&error, &name))?;
+    let (body, message_name) = match ready {
+        Some(ready) => ready,
+        None => (ask().await?, None),
+    };
+    let started = Instant::now();
+    let bytes = body.len() as u64;
+    let message = message(arguments, target, body, message_name);
+    let sending = client.send(message);
+    *sent = Some(client.id().to_owned());
+    let result = sending.await;
+    let (id, stream) = (client.id().to_owned(), client.stream().to_string());
+    match result {
+        Ok(receipt) => {
+            if arguments.json {
+                output::line(&Record::of_receipt(&receipt, &id, &stream, bytes).json())?;
+            } else if output::is_terminal(&io::stderr()) {
+                let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+                let stored = if receipt.duplicate {
+                    "stored before"
+                } else {
+                    "stored"
+                };
+                output::talk(&format!(
+                    "10-4  {}/{} #{}  {}  {stored}  {milliseconds:.1} ms",
+                    target.host(),
+                    receipt.mailbox,
+                    receipt.offset,
+                    show_size(bytes),
+                ));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            if arguments.json {
+                output::line(&failed_record(&error, &id, &stream, 1, bytes).json())?;
+            }
+            Err(Failure::delivery(&error, &name, &id))
+        }
+    }
+}
+
+/// A message without a receipt, for `--json`.
+pub(super) fn failed_record(
+    error: &tenfour::DeliveryError,
+    id: &str,
+    stream: &str,
+    sequence: u64,
+    bytes: u64,
+) -> Record {
+    Record {
+        outcome: delivery_code(error).outcome(),
+        reason: Some(match error {
+            tenfour::DeliveryError::Refused(code) => code.as_str().to_owned(),
+            other => other.to_string(),
+        }),
+        id: Some(id.to_owned()),
+        stream: Some(stream.to_owned()),
+        sequence: Some(sequence),
+        bytes: Some(bytes),
+        ..Record::default()
+    }
+}
+
+pub(super) fn message(
+    arguments: &args::Send,
+    target: &Target,
+    body: Bytes,
+    name: Option<MessageName>,
+) -> Message {
+    let mut message = Message::new(target.mailbox_or_inbox(), body);
+    message.content_type = arguments.content_type.clone();
+    message.name = arguments.name.clone().or(name);
+    message
+}
+
+/// Where the one message comes from.
+pub(super) enum Input {
+    Ready(Bytes, Option<MessageName>),
+    Ask,
+}
+
+impl Input {
+    /// An argument if there is one, and then stdin is never touched.
+    pub(super) fn choose(arguments: &args::Send) -> Result<Self, Failure> {
+        if let Some(file) = &arguments.file {
+            let name = file
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse().ok());
+            return Ok(Input::Ready(read_file(file)?, name));
+        }
+        if let Some(message) = &arguments.message {
+            return Ok(Input::Ready(checked(message.clone().into_bytes())?, None));
+        }
+        if !arguments.words.is_empty() {
+            return Ok(Input::Ready(
+                checked(arguments.words.join(" ").into_bytes())?,
+                None,
+            ));
+        }
+        if output::is_terminal(&io::stdin()) {
+            return Ok(Input::Ask);
+        }
+        let body =
+            read_all(io::stdin()).map_err(|error| Failure::local(format!("cannot read stdin: {error}")))?;
+        Ok(Input::Ready(checked(body)?, None))
+    }
+}
+
+fn read_file(file: &Path) -> Result<Bytes, Failure> {
+    let body = File::open(file)
+        .and_then(read_all)
+        .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", file.display())))?;
+    checked(body)
+}
+
+/// One byte more than any server takes is enough to know.
+fn read_all(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    from.take(u64::from(limits::CEILING_MAX_MESSAGE) + 1)
+        .read_to_end(&mut body)?;
+    Ok(body)
+}
+
+fn checked(body: Vec<u8>) -> Result<Bytes, Failure> {
+    if body.len() > limits::CEILING_MAX_MESSAGE as usize {
+        return Err(too_large());
+    }
+    Ok(Bytes::from(body))
+}
+
+/// Longer than any server takes.
+pub(super) fn too_large() -> Failure {
+    Failure::new(
+        Code::Refused,
+        format!(
+            "the message is larger than {}, the most that any server takes",
+            show_size(limits::CEILING_MAX_MESSAGE.into())
+        ),
+    )
+    .hint("for large files use a tool that can resume, such as rsync; then send its name")
+}
+
+/// The recipe's dialogue, after the connection is there.
+pub(super) async fn ask() -> Result<Bytes, Failure> {
+    output::data(b"You are connected!\nWhat message for the server? : ")?;
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = Vec::new();
+        let mut stdin = io::BufReader::new(io::stdin()).take(u64::from(limits::CEILING_MAX_MESSAGE) + 2);
+        io::BufRead::read_until(&mut stdin, b'\n', &mut line).map(|_| line)
+    })
+    .await;
+    let mut line = match line {
+        Ok(Ok(line)) => line,
+        Ok(Err(error)) => return Err(Failure::local(format!("cannot read stdin: {error}"))),
+        Err(_) => return Err(Failure::local("cannot read stdin")),
+    };
+    if line.is_empty() {
+        return Err(Failure::local("no message was typed; nothing was sent"));
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    checked(line)
+}

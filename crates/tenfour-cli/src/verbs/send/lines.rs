@@ -1,0 +1,320 @@
+//! `tenfour send -l` and `-0`: stdin as a stream of messages, with a bounded window.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read};
+
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tenfour::{Client, Sending, limits};
+use tokio::sync::mpsc;
+
+use super::{failed_record, message, too_large};
+use crate::args;
+use crate::exit::{Code, Failure, delivery_code};
+use crate::record::Record;
+use crate::target::Target;
+use crate::{output, setup, signals};
+
+/// Bytes without a receipt at a time: a window of large messages must not fill the memory.
+const WINDOW_BYTES: usize = 64 * 1024 * 1024;
+
+/// Lines handed over at once by the thread that reads.
+const BATCH: usize = 512;
+
+/// Refused lines that are named one by one; of the others only the number is said.
+const NAMED: u64 = 10;
+
+/// Streams stdin.
+pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Failure> {
+    let config = setup::client(
+        &arguments.identity,
+        arguments.timeout,
+        arguments.durability,
+        arguments.id.clone(),
+    )?;
+    let name = target.to_string();
+    let client = tokio::select! {
+        client = Client::connect(std::slice::from_ref(&target.address), config) => {
+            client.map_err(|error| Failure::connect(&error, &name))?
+        }
+        code = signals::stop() => return Err(Failure::new(code, "interrupted; nothing was sent")),
+    };
+    let mut job = Job {
+        id: client.id().to_owned(),
+        stream: client.stream().to_string(),
+        client,
+        arguments,
+        target,
+        pending: VecDeque::new(),
+        pending_bytes: 0,
+        read: 0,
+        tally: Tally::default(),
+        progress: progress(),
+    };
+    let ended = job.stream_stdin().await;
+    job.progress.finish_and_clear();
+    if let Ok(Ended::All) = ended
+        && job.tally.without_receipt() == 0
+    {
+        job.client.close().await;
+        return Ok(());
+    }
+    job.report(ended)
+}
+
+/// A line on a terminal for input that takes its time.
+fn progress() -> ProgressBar {
+    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    if output::is_terminal(&io::stderr()) {
+        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(4));
+    }
+    // The template is a constant; a mistake in it would only cost the looks.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} receipts  {per_sec}  {elapsed}") {
+        progress.set_style(style);
+    }
+    progress
+}
+
+/// Why the stream ended.
+enum Ended {
+    All,
+    /// The client gives up: what is unanswered stays so.
+    GaveUp,
+    Signal(Code),
+    Input(Failure),
+}
+
+struct Job {
+    client: Client,
+    id: String,
+    stream: String,
+    arguments: args::Send,
+    target: Target,
+    /// Sent and not answered, in order, with their lengths.
+    pending: VecDeque<(Sending, u64)>,
+    pending_bytes: usize,
+    /// Lines taken from stdin.
+    read: u64,
+    tally: Tally,
+    progress: ProgressBar,
+}
+
+/// What became of the lines.
+#[derive(Default)]
+struct Tally {
+    receipts: u64,
+    refused: u64,
+    unknown: u64,
+    unsent: u64,
+    codes: Vec<Code>,
+    /// The first line without a receipt.
+    first_missing: Option<u64>,
+    last_error: Option<tenfour::DeliveryError>,
+}
+
+impl Tally {
+    fn without_receipt(&self) -> u64 {
+        self.refused + self.unknown + self.unsent
+    }
+
+    fn miss(&mut self, line: u64, code: Code) {
+        match code.outcome() {
+            "refused" => self.refused += 1,
+            "unknown" => self.unknown += 1,
+            _ => self.unsent += 1,
+        }
+        self.first_missing.get_or_insert(line);
+        if !self.codes.contains(&code) {
+            self.codes.push(code);
+        }
+    }
+}
+
+impl Job {
+    async fn stream_stdin(&mut self) -> Result<Ended, Failure> {
+        let separator = if self.arguments.zero { 0 } else { b'\n' };
+        let mut input = read_pieces(separator);
+        let mut batch: VecDeque<Bytes> = VecDeque::new();
+        let mut open = true;
+        let mut gave_up = false;
+        let stop = signals::stop();
+        tokio::pin!(stop);
+        loop {
+            while !gave_up
+                && self.pending.len() < self.arguments.window.max(1)
+                && self.pending_bytes < WINDOW_BYTES
+                && let Some(body) = batch.pop_front()
+            {
+                self.send(body);
+            }
+            if (!open || gave_up) && self.pending.is_empty() && (gave_up || batch.is_empty()) {
+                return Ok(if gave_up { Ended::GaveUp } else { Ended::All });
+            }
+            tokio::select! {
+                biased;
+                code = &mut stop => return Ok(Ended::Signal(code)),
+                answer = next(&mut self.pending), if !self.pending.is_empty() => {
+                    gave_up |= self.take_answer(answer)?;
+                }
+                more = input.recv(), if open && batch.is_empty() && !gave_up => match more {
+                    Some(Ok(more)) => batch = more.into(),
+                    Some(Err(failure)) => return Ok(Ended::Input(failure)),
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    fn send(&mut self, body: Bytes) {
+        self.read += 1;
+        self.pending_bytes += body.len();
+        let bytes = body.len() as u64;
+        let message = message(&self.arguments, &self.target, body, None);
+        self.pending.push_back((self.client.send(message), bytes));
+    }
+
+    /// True when the client has failed and sends nothing more.
+    fn take_answer(
+        &mut self,
+        answer: Result<tenfour::Receipt, tenfour::DeliveryError>,
+    ) -> Result<bool, Failure> {
+        let Some((sending, bytes)) = self.pending.pop_front() else {
+            return Ok(false);
+        };
+        self.pending_bytes = self
+            .pending_bytes
+            .saturating_sub(usize::try_from(bytes).unwrap_or(0));
+        let line = sending.sequence();
+        match answer {
+            Ok(receipt) => {
+                self.tally.receipts += 1;
+                self.progress.inc(1);
+                if self.arguments.json {
+                    output::line(&Record::of_receipt(&receipt, &self.id, &self.stream, bytes).json())?;
+                }
+                Ok(false)
+            }
+            Err(error) => {
+                if self.arguments.json {
+                    output::line(&failed_record(&error, &self.id, &self.stream, line, bytes).json())?;
+                }
+                self.tally.miss(line, delivery_code(&error));
+                let failed = !matches!(error, tenfour::DeliveryError::Refused(_));
+                if !failed && self.tally.refused <= NAMED {
+                    let text = format!("tenfour: line {line}: {error}");
+                    self.progress.suspend(|| output::talk(&text));
+                }
+                self.tally.last_error = Some(error);
+                Ok(failed)
+            }
+        }
+    }
+
+    /// How far it came, what is missing, what to do.
+    fn report(mut self, ended: Result<Ended, Failure>) -> Result<(), Failure> {
+        let ended = ended?;
+        if let Ended::Signal(code) = &ended {
+            for (sending, _) in &self.pending {
+                self.tally.miss(sending.sequence(), *code);
+            }
+        }
+        let tally = &self.tally;
+        let unit = if self.arguments.zero { "messages" } else { "lines" };
+        let mut words = format!(
+            "{} of the {} {unit} read have receipts",
+            tally.receipts, self.read
+        );
+        if let Some(first) = tally.first_missing {
+            words.push_str(&format!(
+                "; from {} {first} on they are missing",
+                &unit[..unit.len() - 1]
+            ));
+            words.push_str(&format!(
+                ": {} refused, {} unknown, {} not sent",
+                tally.refused, tally.unknown, tally.unsent
+            ));
+        }
+        let code = match &ended {
+            Ended::Signal(code) => *code,
+            Ended::Input(failure) => {
+                words = format!("{}; {words}", failure.message);
+                Code::worst(tally.codes.iter().copied().chain([failure.code])).unwrap_or(failure.code)
+            }
+            _ => Code::worst(tally.codes.iter().copied()).unwrap_or(Code::Local),
+        };
+        if let Some(error) = tally
+            .last_error
+            .as_ref()
+            .filter(|e| !matches!(e, tenfour::DeliveryError::Refused(_)))
+        {
+            words.push_str(&format!(" ({error})"));
+        }
+        let failure = Failure::new(code, words);
+        let unanswered = tally.unknown + tally.unsent > 0 || matches!(ended, Ended::Signal(_));
+        Err(if unanswered {
+            failure.hint(format!(
+                "repeat the same input with --id {}; what is there already is stored once",
+                self.id
+            ))
+        } else {
+            failure
+        })
+    }
+}
+
+async fn next(pending: &mut VecDeque<(Sending, u64)>) -> Result<tenfour::Receipt, tenfour::DeliveryError> {
+    match pending.front_mut() {
+        Some((sending, _)) => sending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads stdin in a thread: reading blocks, and a terminal or a pipe may block for long.
+fn read_pieces(separator: u8) -> mpsc::Receiver<Result<Vec<Bytes>, Failure>> {
+    let (sender, receiver) = mpsc::channel(8);
+    std::thread::spawn(move || {
+        let mut stdin = io::BufReader::with_capacity(256 * 1024, io::stdin());
+        let mut batch = Vec::new();
+        loop {
+            match read_piece(&mut stdin, separator) {
+                Ok(Some(piece)) => batch.push(piece),
+                Ok(None) => {
+                    let _ = sender.blocking_send(Ok(batch));
+                    return;
+                }
+                Err(failure) => {
+                    let _ = sender.blocking_send(Ok(batch));
+                    let _ = sender.blocking_send(Err(failure));
+                    return;
+                }
+            }
+            // Whole batches while input is at hand; what was typed goes at once.
+            if (batch.len() >= BATCH || stdin.buffer().is_empty())
+                && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// One message: up to the separator, or to the end. Nothing behind the last separator is no message.
+fn read_piece(stdin: &mut impl BufRead, separator: u8) -> Result<Option<Bytes>, Failure> {
+    let mut piece = Vec::new();
+    let most = u64::from(limits::CEILING_MAX_MESSAGE) + 2;
+    let count = stdin
+        .take(most)
+        .read_until(separator, &mut piece)
+        .map_err(|error| Failure::local(format!("cannot read stdin: {error}")))?;
+    if count == 0 {
+        return Ok(None);
+    }
+    if piece.last() == Some(&separator) {
+        piece.pop();
+    }
+    if piece.len() > limits::CEILING_MAX_MESSAGE as usize {
+        return Err(too_large());
+    }
+    Ok(Some(Bytes::from(piece)))
+}

@@ -1,0 +1,165 @@
+//! `tenfour send tcp://`: one message over the recipe's wire.
+
+use std::io;
+
+use tenfour::{TextAnswer, TextDelivery, TextOutcome};
+
+use super::{Input, ask};
+use crate::args;
+use crate::exit::{Code, Failure};
+use crate::record::Record;
+use crate::target::Target;
+use crate::{output, setup, signals};
+
+/// Sends it, and says what the server said.
+pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Failure> {
+    if arguments.id.is_some() {
+        return Err(
+            Failure::usage("--id is not for tcp://: its wire carries no identity").hint(format!(
+                "tenfour send {} ... delivers exactly once",
+                target.address.host_text()
+            )),
+        );
+    }
+    if arguments.lines || arguments.zero {
+        return Err(Failure::usage(
+            "-l and -0 are not for tcp://: it carries one message a connection",
+        ));
+    }
+    if arguments.name.is_some() || arguments.content_type.is_some() {
+        return Err(Failure::usage("tcp:// carries neither a name nor a type"));
+    }
+    let input = Input::choose(&arguments)?;
+    if !arguments.clear
+        && !target.address.is_loopback()
+        && setup::known_hosts()?.pin(&target.address).is_some()
+    {
+        return Err(Failure::new(
+            Code::WrongServer,
+            format!(
+                "the key of {} is known, so it is not spoken to in the clear",
+                target.address.host_text()
+            ),
+        )
+        .hint(format!(
+            "tenfour send {} ..., or add --clear",
+            target.address.host_text()
+        )));
+    }
+    if let Input::Ready(body, _) = &input {
+        check(body)?;
+    }
+    let work = async {
+        let mut delivery = TextDelivery::connect(&target.address, arguments.timeout)
+            .await
+            .map_err(|error| Failure::connect(&error, &target.to_string()))?;
+        let body = match input {
+            Input::Ready(body, _) => body,
+            Input::Ask => {
+                delivery.greeted(arguments.timeout).await;
+                let body = ask().await?;
+                check(&body)?;
+                body
+            }
+        };
+        let bytes = body.len() as u64;
+        let outcome = delivery.deliver(body, arguments.timeout).await;
+        finish(&arguments, &target, outcome, bytes)
+    };
+    tokio::select! {
+        result = work => result,
+        code = signals::stop() => Err(Failure::new(code, format!("interrupted; {target} may have the message"))
+            .hint("there is no identity on this wire: repeating may store it twice")),
+    }
+}
+
+/// What the wire cannot carry unchanged is refused before connecting.
+fn check(body: &[u8]) -> Result<(), Failure> {
+    let why = if body.is_empty() {
+        "an empty message leaves no trace there"
+    } else if body.contains(&b'\n') {
+        "a line end would make two messages of it"
+    } else if body.last() == Some(&b'\r') {
+        "a CR at its end may be dropped"
+    } else {
+        return Ok(());
+    };
+    Err(
+        Failure::new(Code::Refused, format!("tcp:// cannot carry this message: {why}"))
+            .hint("the native listener carries any bytes: leave out tcp://"),
+    )
+}
+
+fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: u64) -> Result<(), Failure> {
+    let record = |outcome, reason: Option<String>| Record {
+        outcome,
+        reason,
+        bytes: Some(bytes),
+        ..Record::default()
+    };
+    let say = |record: Record| {
+        if arguments.json {
+            output::line(&record.json())
+        } else {
+            Ok(())
+        }
+    };
+    match outcome {
+        TextOutcome::Answered(TextAnswer::Stored {
+            mailbox,
+            offset,
+            durability,
+        }) => {
+            if durability < arguments.durability {
+                say(record("stored", Some(format!("only {durability}"))))?;
+                return Err(Failure::new(
+                    Code::Refused,
+                    format!("{target} stored the message as #{offset} of {mailbox}, but only as durable as `{durability}`"),
+                )
+                .hint(format!("add --durability {durability} to accept that")));
+            }
+            say(Record {
+                mailbox: Some(mailbox.to_string()),
+                offset: Some(offset),
+                durability: Some(durability.as_str()),
+                ..record("stored", None)
+            })?;
+            if !arguments.json && output::is_terminal(&io::stderr()) {
+                output::talk(&format!(
+                    "10-4  {}/{mailbox} #{offset}  {bytes} B  stored",
+                    target.host()
+                ));
+            }
+            Ok(())
+        }
+        TextOutcome::Answered(TextAnswer::Refused(code)) => {
+            say(record("refused", Some(code.as_str().to_owned())))?;
+            Err(Failure::new(
+                Code::Refused,
+                format!("{target} refused the message: {code}"),
+            ))
+        }
+        TextOutcome::Answered(TextAnswer::NotNow(code)) => {
+            say(record("unsent", Some(code.as_str().to_owned())))?;
+            Err(Failure::new(
+                Code::Unavailable,
+                format!("{target} did not take the message: {code}"),
+            ))
+        }
+        TextOutcome::NoAnswer | TextOutcome::NotTenfour if arguments.no_receipt => {
+            say(record("unknown", None))
+        }
+        TextOutcome::NoAnswer | TextOutcome::NotTenfour => {
+            let reason = if outcome == TextOutcome::NoAnswer {
+                "it gave no receipt"
+            } else {
+                "its answer is not tenfour's"
+            };
+            say(record("unknown", Some(reason.to_owned())))?;
+            Err(
+                Failure::new(Code::Unknown, format!("{target} may have the message: {reason}"))
+                    .hint("repeating may store it twice; --no-receipt accepts a server that gives none"),
+            )
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `tenfour serve`: the server with its listeners.
+
+mod console;
+mod port_owner;
+mod sockets;
+
+use std::path::{Path, PathBuf};
+
+use tenfour::identity::{Home, Invitations};
+use tenfour::{
+    Access, MemoryStore, OpenError, ServeError, Server, ServerConfig, ServerLimits, SqliteOptions,
+    SqliteStore, Store, limits,
+};
+
+use crate::args::{self, Listener};
+use crate::exit::Failure;
+use crate::{output, setup, signals};
+use console::Console;
+
+/// Of the memory limit, for messages that are not stored yet; the rest is for connections and caches.
+const BUDGET_SHARE: u64 = 4;
+
+/// Opens the store, binds, serves until a signal comes.
+pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
+    raise_file_limit();
+    let home = Home::from_environment().ok();
+    let identity = setup::identity(&arguments.identity)?;
+    // The store first: nothing that was recovered may be served before it is on the disk.
+    let store = open_store(&arguments, home.as_ref())?;
+    let sockets = sockets::bind(&arguments)?;
+
+    let mut config = ServerConfig::new(identity);
+    config.access = access(&config, home.as_ref(), arguments.open.contains(&Listener::Native))?;
+    config.limits = ServerLimits {
+        max_message: max_message(&arguments)?,
+        max_connections: arguments.max_connections,
+        message_budget: arguments.memory_limit / BUDGET_SHARE,
+        ..ServerLimits::default()
+    };
+    let console = (!arguments.quiet).then(Console::new);
+    config.on_event = console.as_ref().map(Console::on_event);
+    let server = Server::new(store, config).map_err(|error| failure(&error))?;
+    if let Some(console) = console {
+        console.start(server.mailboxes());
+    }
+
+    for (name, address) in &sockets.addresses {
+        output::talk(&format!("tenfour: {name} listens on {address}"));
+    }
+    if let Some(file) = &arguments.port_file {
+        write_port_file(file, &sockets.addresses)?;
+    }
+    let counters = server.counters();
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let shutdown = async {
+        signals::stop().await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("stopping: the last receipts go out");
+    };
+    let result = server.run(sockets.listeners, shutdown).await;
+    for (reason, count) in counters.iter().filter(|(_, count)| *count > 0) {
+        tracing::info!(reason, count, "refused or dropped");
+    }
+    result.map_err(|error| failure(&error))
+}
+
+fn failure(error: &ServeError) -> Failure {
+    let reason = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    match error {
+        ServeError::StoreFailed => Failure::local(reason).hint(
+            "every receipt given is true; look at the disk, then start again: the store is read from it",
+        ),
+        _ => Failure::local(reason),
+    }
+}
+
+fn max_message(arguments: &args::Serve) -> Result<u32, Failure> {
+    u32::try_from(arguments.max_message)
+        .ok()
+        .filter(|size| (1..=limits::CEILING_MAX_MESSAGE).contains(size))
+        .ok_or_else(|| {
+            Failure::usage("--max-message is from 1 to 16M")
+                .hint("larger files want a tool that can resume in their middle")
+        })
+}
+
+fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Access, Failure> {
+    let mut access = config.access.clone();
+    if let Some(home) = home {
+        let keys = home.authorized_keys();
+        access = access
+            .with_authorized_keys(keys.clone())
+            .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", keys.display())))?
+            .with_invitations(Invitations::new(&home.invitations(), &keys));
+    }
+    Ok(if open { access.open_to_everybody() } else { access })
+}
+
+fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {
+    let path: PathBuf = match (&arguments.store, home) {
+        (Some(path), _) if path == Path::new("memory") => return Ok(Box::new(MemoryStore::default())),
+        (Some(path), _) => path.clone(),
+        (None, Some(home)) => home.store(),
+        (None, None) => {
+            return Err(setup::home()
+                .err()
+                .unwrap_or_else(|| Failure::local("there is no home directory")));
+        }
+    };
+    let options = SqliteOptions {
+        durability: arguments.durability,
+    };
+    match SqliteStore::open(&path, options) {
+        Ok(store) => Ok(Box::new(store)),
+        Err(error) => Err(store_failure(&error)),
+    }
+}
+
+fn store_failure(error: &OpenError) -> Failure {
+    let reason = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let failure = Failure::local(reason);
+    match error {
+        OpenError::InUse { .. } => failure.hint("one server owns a store; name another one: --store PATH"),
+        OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --store PATH"),
+        OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
+        OpenError::Network { .. } => failure.hint("name a place on a local disk: --store PATH"),
+        _ => failure,
+    }
+}
+
+/// Each connection needs a file handle, and the usual soft limit is 1,024.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Beside, then renamed: whoever waits for the file reads it whole.
+fn write_port_file(file: &Path, addresses: &[(&'static str, std::net::SocketAddr)]) -> Result<(), Failure> {
+    let text: String = addresses
+        .iter()
+        .map(|(name, address)| format!("{name} {address}\n"))
+        .collect();
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, file))
+        .map_err(|error| Failure::local(format!("cannot write `{}`: {error}", file.display())))
+}

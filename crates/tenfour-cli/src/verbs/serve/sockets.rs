@@ -1,0 +1,174 @@
+//! Binding: what was asked for, or the defaults, or what systemd hands over.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tenfour::{Listeners, NATIVE_PORT, TEXT_PORT};
+use tokio::net::TcpListener;
+
+use super::port_owner::owner_of;
+use crate::args::{self, Listener};
+use crate::exit::Failure;
+
+/// Connections that may wait for `accept`. With the recipe's 5, most of 64 clients hang in retries.
+const BACKLOG: i32 = 1024;
+
+/// Sockets that listen, and their real addresses.
+pub struct Sockets {
+    pub listeners: Listeners,
+    pub addresses: Vec<(&'static str, SocketAddr)>,
+}
+
+/// Binds everything, or says what stands in the way.
+pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
+    let mut sockets = Sockets {
+        listeners: Listeners::default(),
+        addresses: Vec::new(),
+    };
+    if take_activated(&mut sockets)? {
+        return Ok(sockets);
+    }
+    let open = |listener| arguments.open.contains(&listener);
+    let text_ips = everywhere_or_loopback(open(Listener::Text));
+    for (address, may_lack) in addresses(&arguments.text, &text_ips, TEXT_PORT, "--text")? {
+        if let Some(listener) = listen("text", address, may_lack, &mut sockets.addresses)? {
+            sockets.listeners.text.push(listener);
+        }
+    }
+    let native_ips = everywhere_or_loopback(true);
+    for (address, may_lack) in addresses(&arguments.native, &native_ips, NATIVE_PORT, "--native")? {
+        if let Some(listener) = listen("native", address, may_lack, &mut sockets.addresses)? {
+            sockets.listeners.native.push(listener);
+        }
+    }
+    if sockets.addresses.is_empty() {
+        return Err(Failure::usage("every listener is off").hint("leave out one of --text off, --native off"));
+    }
+    Ok(sockets)
+}
+
+fn everywhere_or_loopback(everywhere: bool) -> [std::net::IpAddr; 2] {
+    if everywhere {
+        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+    } else {
+        [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+    }
+}
+
+/// The addresses of one listener; true marks a default that a machine without IPv6 lacks.
+fn addresses(
+    asked: &[String],
+    default_ips: &[std::net::IpAddr; 2],
+    port: u16,
+    flag: &str,
+) -> Result<Vec<(SocketAddr, bool)>, Failure> {
+    let defaults = default_ips.map(|ip| (SocketAddr::new(ip, port), ip.is_ipv6()));
+    if asked.is_empty() {
+        return Ok(defaults.to_vec());
+    }
+    let mut found = Vec::new();
+    for text in asked {
+        match text.as_str() {
+            "off" => {}
+            "default" => found.extend(defaults),
+            address => found.push((
+                address.parse().map_err(|_| {
+                    Failure::usage(format!("{flag}: `{address}` is not ADDR:PORT or `off`")).hint(format!(
+                        "like {flag} 127.0.0.1:{port}, or {flag} [::]:{port}; port 0 takes a free one"
+                    ))
+                })?,
+                false,
+            )),
+        }
+    }
+    Ok(found)
+}
+
+fn listen(
+    name: &'static str,
+    address: SocketAddr,
+    may_lack: bool,
+    addresses: &mut Vec<(&'static str, SocketAddr)>,
+) -> Result<Option<TcpListener>, Failure> {
+    let listener = match bind_one(address) {
+        Ok(listener) => listener,
+        Err(error) if may_lack && lacks_ipv6(&error) => return Ok(None),
+        Err(error) => return Err(bind_failure(name, address, &error)),
+    };
+    let real = listener
+        .local_addr()
+        .map_err(|error| bind_failure(name, address, &error))?;
+    addresses.push((name, real));
+    Ok(Some(listener))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A server that starts again must not wait for its old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let lacking = [rustix::io::Errno::ADDRNOTAVAIL, rustix::io::Errno::AFNOSUPPORT];
+    lacking
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn bind_failure(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
+    let flag = format!("--{name} ADDR:PORT");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let owner = owner_of(address.port())
+                .map(|owner| format!(" by {owner}"))
+                .unwrap_or_default();
+            Failure::local(format!(
+                "the {name} listener cannot have {address}: it is in use{owner}"
+            ))
+            .hint(format!("stop that one, or take another port: {flag}"))
+        }
+        io::ErrorKind::PermissionDenied => Failure::local(format!(
+            "the {name} listener cannot have {address}: permission denied"
+        ))
+        .hint(format!("ports below 1024 want privileges; take another: {flag}")),
+        _ => Failure::local(format!("the {name} listener cannot have {address}: {error}"))
+            .hint(format!("name an address of this machine: {flag}")),
+    }
+}
+
+/// Sockets from systemd, by their `FileDescriptorName`: `text` or `native`; else by their port.
+fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names: Vec<&str> = names.split(':').collect();
+    let mut handed = listenfd::ListenFd::from_env();
+    for index in 0..handed.len() {
+        let failed = |error: io::Error| Failure::local(format!("socket {index} from systemd: {error}"));
+        let Some(listener) = handed.take_tcp_listener(index).map_err(failed)? else {
+            continue;
+        };
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let is_text = match names.get(index).copied() {
+            Some("text") => true,
+            Some("native") => false,
+            _ => address.port() == TEXT_PORT,
+        };
+        if is_text {
+            sockets.addresses.push(("text", address));
+            sockets.listeners.text.push(listener);
+        } else {
+            sockets.addresses.push(("native", address));
+            sockets.listeners.native.push(listener);
+        }
+    }
+    Ok(!sockets.addresses.is_empty())
+}

@@ -1,0 +1,77 @@
+//! `tenfour tail`: looks at a mailbox.
+
+use tenfour::{Durability, FollowError, Follower, ReadFrom};
+
+use crate::args::{Tail, parse_time};
+use crate::escape::{Escape, escape};
+use crate::exit::{Code, Failure};
+use crate::record::Record;
+use crate::target::{Dialect, Target};
+use crate::{output, setup, signals};
+
+/// Prints what is there, and with `-f` what comes.
+pub async fn run(arguments: Tail) -> Result<(), Failure> {
+    let target = arguments.target.clone().unwrap_or_else(Target::localhost);
+    if target.dialect != Dialect::Native {
+        return Err(Failure::usage("only the native listener can be read")
+            .hint(format!("tenfour tail {}", target.address.host_text())));
+    }
+    let from = match (arguments.last, arguments.from, &arguments.since) {
+        (Some(count), _, _) => ReadFrom::Last(count),
+        (_, Some(offset), _) => ReadFrom::Offset(offset),
+        (_, _, Some(time)) => ReadFrom::Since(moment(time)?),
+        _ => ReadFrom::Oldest,
+    };
+    let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    let work = async {
+        let addresses = [target.address.clone()];
+        let mailbox = target.mailbox_or_inbox();
+        let failed = |error: FollowError| failure(&error, &target);
+        let mut follower = Follower::connect(&addresses, config, mailbox, from, arguments.follow)
+            .await
+            .map_err(failed)?;
+        let how = output::is_terminal(&std::io::stdout()).then_some(Escape::ForReading);
+        while let Some(item) = follower.next().await.map_err(failed)? {
+            let mut line = match (arguments.json, how) {
+                (true, _) => Record::of_item(&item).json().into_bytes(),
+                (false, Some(how)) => escape(&item.message.body, how),
+                (false, None) => item.message.body.to_vec(),
+            };
+            line.push(b'\n');
+            output::data(&line)?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = work => result,
+        code = signals::stop() => Err(Failure::new(code, "")),
+    }
+}
+
+/// A moment, or how long ago; in microseconds since 1970.
+fn moment(text: &str) -> Result<i64, Failure> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment.as_microsecond());
+    }
+    let ago = parse_time(text).map_err(|_| {
+        Failure::usage(format!(
+            "`{text}` is neither a moment like 2026-01-31T12:00:00Z nor a time like 10m"
+        ))
+    })?;
+    Ok(jiff::Timestamp::now().as_microsecond() - i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn failure(error: &FollowError, target: &Target) -> Failure {
+    match error {
+        FollowError::Connect(error) => {
+            let mut failure = Failure::connect(error, &target.to_string());
+            failure.message = format!("could not read from {target}: {error}");
+            failure
+        }
+        FollowError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
+            "on the server: tenfour keys allow FINGERPRINT read={mailbox}"
+        )),
+        FollowError::Lost(_) => Failure::new(Code::Unavailable, error.to_string()),
+        _ => Failure::local(error.to_string()),
+    }
+}
