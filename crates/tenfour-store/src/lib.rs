@@ -20,6 +20,7 @@
 )]
 
 mod batch;
+mod bench_mailbox;
 mod checksum;
 mod deposit;
 mod error;
@@ -68,6 +69,12 @@ pub trait Store: Send {
     /// The receipts of everything in the stream above `after`, up to its mark. What was refused
     /// below the mark is [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).
     fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError>;
+
+    /// Does a piece of the work that can wait, such as deleting what `tenfour bench` left behind. Called
+    /// when there is nothing else to do; true when there is more.
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// Another view of the same messages, for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;

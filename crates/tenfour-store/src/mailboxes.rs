@@ -65,6 +65,10 @@ impl Mailboxes {
             .or_else(|| self.all.iter().find(|mailbox| mailbox.id == id))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mailbox> {
+        self.all.iter()
+    }
+
     /// The mailboxes whose last offset was raised since the last call.
     pub(crate) fn take_raised(&mut self) -> Vec<Mailbox> {
         self.all

@@ -1,12 +1,13 @@
 //! A store that keeps nothing: bounded memory, gone when the process ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Durability, Item, MailboxName, Message, Sender, Settlement, StreamId, TemporaryCode};
 
 use crate::batch::{Batch, Outcome, Stored};
+use crate::bench_mailbox::{self, is_bench};
 use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
 use crate::mailboxes::Mailboxes;
 use crate::{MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ReadError, Reader, Store, StoreError};
@@ -35,9 +36,31 @@ pub struct MemoryStore {
 struct Shared {
     used: u64,
     by_name: HashMap<MailboxName, usize>,
-    /// By number of the mailbox, from 1; each in the order of its offsets, from 1.
-    boxes: Vec<(MailboxName, Vec<Kept>)>,
+    /// Of `used`, in the mailboxes of `tenfour bench`.
+    bench: u64,
+    /// By number of the mailbox, from 1.
+    boxes: Vec<MemoryMailbox>,
     senders: Vec<(String, StreamId)>,
+}
+
+#[derive(Debug)]
+struct MemoryMailbox {
+    name: MailboxName,
+    /// Messages that are gone from the front.
+    gone: u64,
+    /// In the order of their offsets; the first has `gone + 1`.
+    kept: VecDeque<Kept>,
+}
+
+impl MemoryMailbox {
+    fn get(&self, offset: u64) -> Option<&Kept> {
+        self.kept
+            .get(usize::try_from(offset.checked_sub(self.gone + 1)?).ok()?)
+    }
+
+    fn last(&self) -> u64 {
+        self.gone + self.kept.len() as u64
+    }
 }
 
 #[derive(Debug)]
@@ -115,19 +138,37 @@ struct Work<'w> {
 
 impl<'a> Backend<'a> for Work<'_> {
     fn append(&mut self, mailbox: i64, _offset: u64, sequence: u64, message: &'a Message) {
-        self.shared.used += message.body.len() as u64 + OVERHEAD;
+        let shared = &mut *self.shared;
+        let size = message.body.len() as u64 + OVERHEAD;
+        shared.used += size;
         let index = mailbox as usize - 1;
-        if self.shared.boxes.len() <= index {
-            self.shared.by_name.insert(message.mailbox.clone(), index);
-            self.shared.boxes.push((message.mailbox.clone(), Vec::new()));
-        }
-        if let Some((_, kept)) = self.shared.boxes.get_mut(index) {
-            kept.push(Kept {
-                stream: self.stream as u32,
-                sequence: if self.numbered { sequence } else { 0 },
-                time: self.time,
-                message: message.clone(),
+        if shared.boxes.len() <= index {
+            shared.by_name.insert(message.mailbox.clone(), index);
+            shared.boxes.push(MemoryMailbox {
+                name: message.mailbox.clone(),
+                gone: 0,
+                kept: VecDeque::new(),
             });
+        }
+        let Some(mailbox) = shared.boxes.get_mut(index) else {
+            return;
+        };
+        mailbox.kept.push_back(Kept {
+            stream: self.stream as u32,
+            sequence: if self.numbered { sequence } else { 0 },
+            time: self.time,
+            message: message.clone(),
+        });
+        if is_bench(&mailbox.name) {
+            shared.bench += size;
+            while shared.bench > bench_mailbox::LIMIT
+                && let Some(oldest) = mailbox.kept.pop_front()
+            {
+                let size = oldest.message.body.len() as u64 + OVERHEAD;
+                mailbox.gone += 1;
+                shared.bench -= size;
+                shared.used -= size;
+            }
         }
     }
 
@@ -150,7 +191,7 @@ impl<'a> Backend<'a> for Work<'_> {
             .shared
             .boxes
             .get(mailbox as usize - 1)
-            .and_then(|(_, kept)| kept.get(offset as usize - 1));
+            .and_then(|mailbox| mailbox.get(offset));
         Ok(match kept {
             Some(kept) if kept.message == *message => Comparison::Same,
             Some(_) => Comparison::Different,
@@ -244,11 +285,8 @@ impl MemoryReader {
 }
 
 impl Shared {
-    fn kept(&self, mailbox: &MailboxName) -> &[Kept] {
-        self.by_name
-            .get(mailbox)
-            .and_then(|index| self.boxes.get(*index))
-            .map_or(&[], |(_, kept)| kept)
+    fn mailbox(&self, name: &MailboxName) -> Option<&MemoryMailbox> {
+        self.by_name.get(name).and_then(|index| self.boxes.get(*index))
     }
 }
 
@@ -261,16 +299,20 @@ impl Reader for MemoryReader {
         bytes: u64,
     ) -> Result<Vec<Item>, ReadError> {
         let shared = self.shared();
-        let first = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
         let mut found = Vec::new();
         let mut total = 0;
-        for (index, kept) in shared.kept(mailbox).iter().enumerate().skip(first).take(items) {
+        let Some(mailbox) = shared.mailbox(mailbox) else {
+            return Ok(found);
+        };
+        let first = from.max(mailbox.gone + 1);
+        let skip = usize::try_from(first - mailbox.gone - 1).unwrap_or(usize::MAX);
+        for (offset, kept) in (first..u64::MAX).zip(mailbox.kept.iter().skip(skip).take(items)) {
             let Some((sender, stream)) = shared.senders.get(kept.stream as usize) else {
                 continue;
             };
             total += kept.message.body.len() as u64;
             found.push(Item {
-                offset: index as u64 + 1,
+                offset,
                 time: kept.time,
                 sender: sender.clone(),
                 stream: *stream,
@@ -285,15 +327,13 @@ impl Reader for MemoryReader {
     }
 
     fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError> {
-        Ok(self.shared().kept(mailbox).len() as u64)
+        Ok(self.shared().mailbox(mailbox).map_or(0, MemoryMailbox::last))
     }
 
     fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError> {
-        Ok(self
-            .shared()
-            .kept(mailbox)
-            .partition_point(|kept| kept.time < time) as u64
-            + 1)
+        Ok(self.shared().mailbox(mailbox).map_or(1, |mailbox| {
+            mailbox.gone + mailbox.kept.partition_point(|kept| kept.time < time) as u64 + 1
+        }))
     }
 
     fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
@@ -301,7 +341,7 @@ impl Reader for MemoryReader {
         let mut mailboxes: Vec<_> = shared
             .boxes
             .iter()
-            .map(|(name, kept)| (name.clone(), kept.len() as u64))
+            .map(|mailbox| (mailbox.name.clone(), mailbox.last()))
             .collect();
         mailboxes.sort_unstable();
         Ok(mailboxes)

@@ -346,6 +346,26 @@ fn mailboxes_have_a_ceiling_and_the_others_go_on() {
 }
 
 #[test]
+fn what_a_bench_leaves_behind_is_bounded() {
+    each(|store| {
+        let body = "x".repeat(1024 * 1024);
+        for n in 0..80 {
+            settle(store, batch("s", &[(n + 1, "bench", &body)]));
+            settle(store, batch("t", &[(n + 1, "a", "kept")]));
+        }
+        while store.tidy().unwrap() {}
+        let bench = store
+            .reader()
+            .unwrap()
+            .read(&mailbox("bench"), 1, 1_000, u64::MAX)
+            .unwrap();
+        assert!((60..=64).contains(&bench.len()), "{}", bench.len());
+        assert_eq!(bench.last().unwrap().offset, 80);
+        assert_eq!(bodies(store, "a").len(), 80);
+    });
+}
+
+#[test]
 fn a_full_memory_refuses_like_a_full_disk_and_for_everything_behind_it() {
     let mut store = MemoryStore::new(1_000);
     let large = "x".repeat(900);

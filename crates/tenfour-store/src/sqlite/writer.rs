@@ -1,5 +1,6 @@
 //! The one writer of a store on disk.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
 use super::streams::{self, Streams};
 use crate::batch::{Batch, Outcome, Stored};
+use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::checksum::Origin;
 use crate::deposit::{self, Backend, Comparison, PlacedRun};
 use crate::lock::Lock;
@@ -24,6 +26,9 @@ const ROWS: usize = 32;
 
 /// Columns of a message's row.
 const COLUMNS: usize = 8;
+
+/// Rows deleted at once: a few milliseconds, for which a message may have to wait.
+const TIDY: u32 = 2_000;
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -38,6 +43,8 @@ pub struct SqliteStore {
     connection: Connection,
     mailboxes: Mailboxes,
     streams: Streams,
+    /// Number of the mailbox -> what it holds of `tenfour bench`.
+    bench: HashMap<i64, Ages>,
     hours: Hours,
     poisoned: bool,
     _lock: Lock,
@@ -66,6 +73,7 @@ impl SqliteStore {
             checkpointer,
             mailboxes: Mailboxes::default(),
             streams: Streams::default(),
+            bench: HashMap::new(),
             hours: Hours::start(&connection).map_err(sqlite)?,
             poisoned: false,
             connection,
@@ -73,6 +81,12 @@ impl SqliteStore {
             _lock: opened.lock,
         };
         store.load_mailboxes().map_err(sqlite)?;
+        store.bench = store
+            .mailboxes
+            .iter()
+            .filter(|mailbox| is_bench(&mailbox.name))
+            .map(|mailbox| (mailbox.id, Ages::opened(mailbox.last)))
+            .collect();
         Ok(store)
     }
 
@@ -134,7 +148,8 @@ impl SqliteStore {
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
         work.write_rows()?;
-        for mailbox in self.mailboxes.take_raised() {
+        let raised = self.mailboxes.take_raised();
+        for mailbox in &raised {
             self.connection
                 .prepare_cached(
                     "INSERT INTO mailbox(id, name, last) VALUES (?1, ?2, ?3)
@@ -144,6 +159,19 @@ impl SqliteStore {
         }
         self.hours.save(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
+        for mailbox in raised.iter().filter(|mailbox| is_bench(&mailbox.name)) {
+            let bytes = batches
+                .iter()
+                .flat_map(|batch| &batch.messages)
+                .filter(|(_, message)| message.mailbox == mailbox.name)
+                .map(|(_, message)| message.body.len() as u64)
+                .sum();
+            let share = bench_mailbox::LIMIT / (self.bench.len() as u64).max(1);
+            self.bench
+                .entry(mailbox.id)
+                .or_default()
+                .note(mailbox.last, bytes, share);
+        }
         Ok(outcomes)
     }
 
@@ -202,6 +230,32 @@ impl Store for SqliteStore {
         let mut runs = streams::runs_above(&self.connection, state.row, after)?;
         runs.extend(state.last_run);
         Ok(deposit::replay(&self.mailboxes, runs, after, state.mark))
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.check_poison()?;
+        for (mailbox, ages) in &mut self.bench {
+            if ages.expendable == 0 {
+                continue;
+            }
+            let deleted = self
+                .connection
+                .prepare_cached(
+                    "DELETE FROM message WHERE id IN
+                     (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
+                )?
+                .execute((
+                    message_key(*mailbox, 0),
+                    message_key(*mailbox, ages.expendable),
+                    TIDY,
+                ))?;
+            self.checkpointer.after_commit(&self.connection)?;
+            if deleted == TIDY as usize {
+                return Ok(true);
+            }
+            ages.expendable = 0;
+        }
+        Ok(false)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {

@@ -61,12 +61,22 @@ impl Job {
 pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
     let mut jobs = Vec::new();
     let mut gathered: Vec<Deposit> = Vec::new();
+    let mut untidy = true;
     loop {
         {
             let mut queue = lock(&shared.queue);
             while queue.jobs.is_empty() {
                 if queue.closed {
                     return;
+                }
+                if untidy {
+                    drop(queue);
+                    untidy = store.tidy().unwrap_or_else(|error| {
+                        tracing::warn!(%error, "old messages of the bench cannot be deleted");
+                        false
+                    });
+                    queue = lock(&shared.queue);
+                    continue;
                 }
                 queue = shared
                     .wake
@@ -75,6 +85,7 @@ pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
             }
             std::mem::swap(&mut jobs, &mut queue.jobs);
         }
+        untidy = true;
         let mut messages = 0;
         let mut result = Ok(());
         for job in jobs.drain(..) {

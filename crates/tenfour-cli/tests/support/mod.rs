@@ -1,0 +1,313 @@
+//! The command as a child process, with a home of its own.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The longest that any of these conversations may take.
+pub const LONG: Duration = Duration::from_secs(90);
+
+/// One user on one machine.
+pub struct Home(TempDir);
+
+impl Home {
+    pub fn new() -> Self {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// `tenfour ARGUMENTS`, with nothing of our own environment but PATH.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenfour"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TENFOUR_HOME", self.path())
+            .stdin(Stdio::null())
+            .args(arguments);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(self.command(arguments), b"")
+    }
+
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        run(self.command(arguments), input)
+    }
+
+    pub fn fingerprint(&self) -> String {
+        self.run(&["keys", "show"]).ok().trim().to_owned()
+    }
+
+    pub fn serve(&self) -> Served {
+        self.serve_with(&[])
+    }
+
+    pub fn serve_with(&self, arguments: &[&str]) -> Served {
+        Served::start(self, arguments)
+    }
+}
+
+/// What a command did.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Its output, if it ended with 0.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(
+            self.code,
+            Some(0),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        self.stdout
+    }
+
+    /// It ended with `code`, and said `words` on stderr.
+    #[track_caller]
+    pub fn failed(self, code: i32, words: &str) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        assert!(
+            self.stderr.contains(words),
+            "`{words}` is not in: {}",
+            self.stderr
+        );
+        self
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+pub fn run(mut command: Command, input: &[u8]) -> Ran {
+    if !input.is_empty() {
+        command.stdin(Stdio::piped());
+    }
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take();
+    let input = input.to_vec();
+    let feeding = std::thread::spawn(move || {
+        if let Some(mut stdin) = stdin {
+            // A command that has heard enough may be gone.
+            let _ = stdin.write_all(&input);
+        }
+    });
+    let ran = child.wait_with_output().unwrap().into();
+    feeding.join().unwrap();
+    ran
+}
+
+/// A server that ends with the test.
+pub struct Served {
+    child: Child,
+    pub text: String,
+    pub native: String,
+    pub console: Lines,
+    pub log: Lines,
+}
+
+impl Served {
+    fn start(home: &Home, arguments: &[&str]) -> Self {
+        let ports = home.path().join("ports");
+        let _ = std::fs::remove_file(&ports);
+        let mut command = home.command(&["serve", "--port-file", ports.to_str().unwrap()]);
+        if !arguments.contains(&"--text") {
+            command.args(["--text", "127.0.0.1:0"]);
+        }
+        if !arguments.contains(&"--native") {
+            command.args(["--native", "127.0.0.1:0"]);
+        }
+        command.args(arguments);
+        Self::spawn(command, &ports)
+    }
+
+    pub fn spawn(mut command: Command, ports: &Path) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let console = Lines::of(child.stdout.take().unwrap());
+        let log = Lines::of(child.stderr.take().unwrap());
+        wait_for("the port file", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("serve ended: {status}; {:?}", log.all());
+            }
+            ports.exists()
+        });
+        let listed = std::fs::read_to_string(ports).unwrap();
+        let find = |name: &str| {
+            listed
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Served {
+            text: find("text"),
+            native: find("native"),
+            child,
+            console,
+            log,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A target for the native listener, with a mailbox.
+    pub fn at(&self, mailbox: &str) -> String {
+        format!("{}/{mailbox}", self.native)
+    }
+
+    pub fn text_url(&self) -> String {
+        format!("tcp://{}", self.text)
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        signal(self.child.id(), "TERM");
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Lines of a child, as they come.
+pub struct Lines(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let lines = Lines(std::sync::Arc::default());
+        let into = std::sync::Arc::clone(&lines.0);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                into.lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
+        lines
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn wait_for(&self, line: &str) {
+        wait_for(line, || self.all().iter().any(|l| l.contains(line)));
+    }
+}
+
+/// Looks again and again until it is so; a test that hangs is a failure that says what it waited for.
+#[track_caller]
+pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !so() {
+        assert!(started.elapsed() < LONG, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A program that a test needs. Where it lacks, the test says that it is skipped; in CI that is a failure.
+pub fn needs(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+    if !found {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "`{program}` must be installed in CI"
+        );
+        eprintln!("skipped: `{program}` is not installed");
+    }
+    found
+}
+
+/// The same for being root.
+pub fn needs_root() -> bool {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    if !root {
+        eprintln!("skipped: it needs root");
+    }
+    root
+}
+
+/// A program of tests/interop, compiled once a test process.
+pub fn compiled(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/interop")
+        .join(format!("{name}.cpp"));
+    let program = folder.path().join(name);
+    let status = Command::new("g++")
+        .args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .arg(source)
+        .status();
+    assert!(status.unwrap().success());
+    program
+}
+
+/// All bodies of a mailbox, one a line.
+pub fn mailbox(home: &Home, target: &str) -> Vec<String> {
+    home.run(&["tail", target])
+        .ok()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
