@@ -48,6 +48,14 @@ MAX_BODY = 65_536                   # of a frame
 DURABILITIES = ["memory", "os", "disk"]
 REFUSALS = ["refused", "too-large", "bad-mailbox", "not-allowed", "conflict", "refused-earlier",
             "too-many-mailboxes", "bad-message"]
+NOT_NOW = ["for another reason", "full", "busy", "stopping"]
+
+
+
+def word(words, number):
+    """The word for a number; the first one for numbers of later versions."""
+    return words[number if number < len(words) else 0]
+
 
 Message = collections.namedtuple("Message", "mailbox body")
 Receipt = collections.namedtuple("Receipt", "sequence mailbox offset durability duplicate")
@@ -226,6 +234,7 @@ class Client:
         self.receipted = 0          # the last one with a receipt
         self.exposed = 0            # all up to here may have reached a server
         self.mark = 0               # the highest mark that a server named
+        self.rest_until = 0.0       # the server asked for silence
 
     @classmethod
     def own_pin(cls, identity):
@@ -250,7 +259,7 @@ class Client:
         """Yields a Receipt or a Refusal for each message, in order. Raises Failure if some get neither."""
         deadline, pause = time.monotonic() + timeout, 0.05
         while self.waiting:
-            self.phase, reason = "greeting", "the server closed the connection"
+            self.phase, self.reason = "greeting", "the server gave no answer"
             try:
                 link = Link(self.host, self.port, self.context, self.pins, min(deadline, time.monotonic() + 10))
                 try:
@@ -261,17 +270,18 @@ class Client:
                 finally:
                     link.tls.close()
             except Cut as cut:
-                reason = str(cut)
+                self.reason = str(cut)
             pause = min(2.0, pause * 2) if self.phase == "greeting" else 0.05
-            wait = pause * random.uniform(0.5, 1.5) if self.waiting else 0.0
-            if time.monotonic() + wait >= deadline and self.waiting:
-                raise Failure("no receipt in time: " + reason, 69)
-            time.sleep(wait)
+            until = max(self.rest_until, time.monotonic() + pause * random.uniform(0.5, 1.5))
+            if self.waiting and until >= deadline:
+                raise Failure("no receipt in time: " + self.reason, 69)
+            if self.waiting:
+                time.sleep(max(0.0, until - time.monotonic()))
 
     def _converse(self, link, deadline):
         """One connection, from HELLO to CLOSE."""
         self.attempt += 1
-        self.heartbeat, self.next_ping, self.resume_at = 15.0, math.inf, math.inf
+        self.heartbeat, self.next_ping = 15.0, math.inf
         stream = struct.pack("!16sQQBB", self.stream, self.receipted, self.settled, 1 if self.repeats else 0, 0)
         link.say(HELLO, field(0x81, struct.pack("!HH", 1, 1)) + field(0x02, b"tenfour_client.py/1")
                  + field(0x83, self.process) + field(0x84, struct.pack("!Q", self.attempt))
@@ -279,21 +289,22 @@ class Client:
         while self.phase != "ended":
             now = time.monotonic()
             dead_at = link.heard + 2 * self.heartbeat
+            resume_at = self.rest_until if self.phase == "paused" else math.inf
             if not self.waiting:    # only the server's goodbye is missing
                 deadline = min(deadline, now + 2.0)
             if now >= deadline:
-                raise Cut("the server gave no answer")
+                raise Cut(self.reason)
             if now >= dead_at:
                 raise Cut("nothing was heard for two heartbeats")
             if now >= self.next_ping:
                 link.say(PING, bytes(8))
                 self.next_ping = now + self.heartbeat
-            if now >= self.resume_at:
+            if now >= resume_at:
                 link.say(RESUME, struct.pack("!Q", self.settled + 1))
-                self.phase, self.resume_at = "open", math.inf
+                self.phase, resume_at = "open", math.inf
             if self.phase == "open":
                 self._fill(link)
-            for kind, flags, body in link.hear(min(deadline, dead_at, self.next_ping, self.resume_at)):
+            for kind, flags, body in link.hear(min(deadline, dead_at, self.next_ping, resume_at)):
                 if self.phase != "ended":
                     yield from self._take(link, kind, flags, body)
 
@@ -339,8 +350,7 @@ class Client:
         elif kind not in (GOAWAY, PING, PONG, CLOSE, RECEIPT, CREDIT, PAUSE) or self.phase == "greeting":
             raise Fault("a frame of type {:#04x} does not belong here".format(kind))
         elif kind == GOAWAY:
-            self.phase = "closing" if self.phase == "closing" else "leaving"
-            self.resume_at = math.inf
+            self.phase, self.reason = "leaving", "the server is stopping"
         elif kind == PING:
             link.say(PONG, struct.pack("!8s", *numbers("!8s", body)))
         elif kind == RECEIPT:
@@ -349,12 +359,14 @@ class Client:
             messages, size = numbers("!II", body)
             self.credit = max(1, messages), size
         elif kind == PAUSE:
-            _, wait, settled = numbers("!HIQ", body)
+            code, wait, settled = numbers("!HIQ", body)
             if settled != self.settled:
                 raise Fault("a pause does not fit the receipts before it")
             self._nothing_more_is_stored()
-            if self.phase == "open":
-                self.phase, self.resume_at = "paused", time.monotonic() + wait / 1000
+            self.reason = "the server takes nothing now: " + word(NOT_NOW, code)
+            self.rest_until = time.monotonic() + wait / 1000
+            if self.phase == "open":        # else the server's CLOSE follows, and the rest goes on the next connection
+                self.phase = "paused"
         elif kind == CLOSE:
             self._nothing_more_is_stored()
             self.phase = "ended"
@@ -449,7 +461,7 @@ class Client:
                 self.bytes_in_flight -= len(self.waiting.popleft().body)
                 self.settled = first + i
                 if mailbox is None:
-                    yield Refusal(first + i, value, REFUSALS[value if value < len(REFUSALS) else 0])
+                    yield Refusal(first + i, value, word(REFUSALS, value))
                 else:
                     self.receipted = first + i
                     yield Receipt(first + i, mailbox.decode(), value + i, DURABILITIES[durability], kind == 1)

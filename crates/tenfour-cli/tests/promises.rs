@@ -156,7 +156,10 @@ fn flushes() {
     assert!(flushes(&calls()) > before, "one receipt, one flush");
     // strace is our child, the server is strace's.
     let owner = std::fs::read_to_string(home.path().join("store.db.lock")).unwrap();
-    support::signal(owner.trim().strip_prefix("process ").unwrap().parse().unwrap(), "TERM");
+    support::signal(
+        owner.trim().strip_prefix("process ").unwrap().parse().unwrap(),
+        "TERM",
+    );
     drop(served);
 }
 

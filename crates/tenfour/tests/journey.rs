@@ -70,9 +70,15 @@ fn inbox(body: &str) -> Message {
 
 async fn bodies(address: &Address, config: ClientConfig, mailbox: &str) -> Vec<String> {
     let mailbox = mailbox.parse().unwrap();
-    let mut follower = Follower::connect(&[address.clone()], config, mailbox, ReadFrom::Oldest, false)
-        .await
-        .unwrap();
+    let mut follower = Follower::connect(
+        std::slice::from_ref(address),
+        config,
+        mailbox,
+        ReadFrom::Oldest,
+        false,
+    )
+    .await
+    .unwrap();
     let mut bodies = Vec::new();
     while let Some(item) = follower.next().await.unwrap() {
         assert_eq!(item.offset, bodies.len() as u64 + 1);
@@ -92,7 +98,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 async fn messages_are_receipted_in_order_and_read_again() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
-    let client = Client::connect(&[server.native.clone()], client_config(&me))
+    let client = Client::connect(std::slice::from_ref(&server.native), client_config(&me))
         .await
         .unwrap();
     let mut sending = Vec::new();
@@ -115,7 +121,7 @@ async fn messages_are_receipted_in_order_and_read_again() {
 async fn a_large_message_is_whole_and_a_larger_one_refused_among_others() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
-    let client = Client::connect(&[server.native.clone()], client_config(&me))
+    let client = Client::connect(std::slice::from_ref(&server.native), client_config(&me))
         .await
         .unwrap();
     let large = "x".repeat(1024 * 1024);
@@ -158,7 +164,7 @@ async fn a_stopping_server_answers_what_it_has_and_the_client_goes_on_with_the_n
     let open = || Box::new(tenfour::SqliteStore::open(&path, Default::default()).unwrap());
     let server = Running::start_on("127.0.0.1:0", open(), ServerConfig::new(me.clone())).await;
     let address = server.native.clone();
-    let client = Client::connect(&[address.clone()], client_config(&me))
+    let client = Client::connect(std::slice::from_ref(&address), client_config(&me))
         .await
         .unwrap();
     let first: Vec<_> = (0..2_000).map(|n| client.send(inbox(&n.to_string()))).collect();
@@ -180,7 +186,7 @@ async fn a_stopping_server_answers_what_it_has_and_the_client_goes_on_with_the_n
 async fn a_follower_replays_and_follows_in_one_path() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
-    let client = Client::connect(&[server.native.clone()], client_config(&me))
+    let client = Client::connect(std::slice::from_ref(&server.native), client_config(&me))
         .await
         .unwrap();
     client.send(inbox("before")).await.unwrap();
@@ -216,7 +222,11 @@ async fn an_unknown_server_is_told_nothing_and_an_unknown_key_is_turned_away() {
     let server_key = identity();
     let me = identity();
     let server = Running::start(ServerConfig::new(server_key.clone())).await;
-    let refused = in_time(Client::connect(&[server.native.clone()], client_config(&me))).await;
+    let refused = in_time(Client::connect(
+        std::slice::from_ref(&server.native),
+        client_config(&me),
+    ))
+    .await;
     assert!(
         matches!(refused, Err(ConnectError::UnknownServer { shown, .. }) if shown == server_key.fingerprint())
     );
@@ -227,7 +237,11 @@ async fn an_unknown_server_is_told_nothing_and_an_unknown_key_is_turned_away() {
         .unwrap();
     let mut config = client_config(&me);
     config.known_hosts = known.clone();
-    let refused = in_time(Client::connect(&[server.native.clone()], config.clone())).await;
+    let refused = in_time(Client::connect(
+        std::slice::from_ref(&server.native),
+        config.clone(),
+    ))
+    .await;
     let Err(ConnectError::NotAllowed { reason, .. }) = refused else {
         panic!("{refused:?}")
     };
@@ -236,7 +250,7 @@ async fn an_unknown_server_is_told_nothing_and_an_unknown_key_is_turned_away() {
         .trust(&server.native.to_string(), identity().fingerprint())
         .unwrap();
     config.known_hosts = known;
-    let refused = in_time(Client::connect(&[server.native.clone()], config)).await;
+    let refused = in_time(Client::connect(std::slice::from_ref(&server.native), config)).await;
     assert!(matches!(refused, Err(ConnectError::ChangedServer { .. })));
     in_time(server.stop()).await;
 }
@@ -430,7 +444,7 @@ async fn another_store_under_the_same_name_gets_nothing() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
     let address = server.native.clone();
-    let client = Client::connect(&[address.clone()], client_config(&me))
+    let client = Client::connect(std::slice::from_ref(&address), client_config(&me))
         .await
         .unwrap();
     in_time(client.send(inbox("one"))).await.unwrap();
@@ -483,7 +497,9 @@ async fn a_full_store_pauses_the_client_until_its_deadline() {
     .await;
     let mut config = client_config(&me);
     config.timeout = Duration::from_secs(2);
-    let client = Client::connect(&[server.native.clone()], config).await.unwrap();
+    let client = Client::connect(std::slice::from_ref(&server.native), config)
+        .await
+        .unwrap();
     in_time(client.send(inbox(&"x".repeat(1_500)))).await.unwrap();
     let Err(DeliveryError::Failed { stored, failure }) =
         in_time(client.send(inbox(&"y".repeat(1_500)))).await

@@ -370,7 +370,7 @@ fn insert_sql(rows: usize) -> &'static str {
     static MANY: OnceLock<String> = OnceLock::new();
     let slot = if rows == 1 { &ONE } else { &MANY };
     slot.get_or_init(|| {
-        let row = format!("({})", vec!["?"; COLUMNS].join(","));
+        let row = format!("({})", ["?"; COLUMNS].join(","));
         format!(
             "INSERT INTO message(id, stream, sequence, time, checksum, type, name, body) VALUES {}",
             vec![row; rows].join(",")
