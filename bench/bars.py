@@ -21,15 +21,15 @@ class Bar:
 
 
 BARS = {
-    "durable-1": Bar(least=2.8),
-    "durable-8": Bar(least=1.2),
-    "durable-8-mailboxes": Bar(least=1.2),
+    "durable-1": Bar(least=2.5),
+    "durable-8": Bar(least=2.0),
+    "durable-8-mailboxes": Bar(least=1.5),
     "durable-1-1k": Bar(least=2.0),
-    "durable-8-1k": Bar(least=1.0),
-    "memory-1": Bar(least=2.5),
-    "one-at-a-time": Bar(least=0.9),
-    "send": Bar(most=2.0),
-    "recipe": Bar(least=2.2),
-    "idle-text": Bar(bytes=4 * 1024),
-    "idle-native": Bar(bytes=24 * 1024),
+    "durable-8-1k": Bar(least=1.5),
+    "memory-1": Bar(least=2.0),
+    "one-at-a-time": Bar(least=0.6),
+    "send": Bar(most=1.3),
+    "recipe": Bar(least=2.0),
+    "idle-text": Bar(bytes=2 * 1024),
+    "idle-native": Bar(bytes=14 * 1024),
 }

@@ -14,22 +14,13 @@ What is refused or has no answer goes to stderr. Exit codes; of many messages th
     77  not allowed: not stored            65  refused for another reason: not stored
     76  the server showed another key      69  never reached, or it takes nothing now: not stored
      2  wrong usage                         0  every message has its receipt
-
-In a program:
-
-    client = Client("host", 50545, "identity.pem", pin="SHA256:...", key="backup-7")
-    client.send(b"hello", mailbox="inbox")
-    for answer in client.deliver(timeout=30):
-        print(answer)               # a Receipt or a Refusal; raises Failure if some messages get neither
 """
 
 import argparse
 import base64
 import collections
 import hashlib
-import math
 import os
-import random
 import re
 import secrets
 import select
@@ -46,16 +37,10 @@ WITHHELD = 0x01                     # flag of MESSAGE: the body stays here
 CRITICAL = 0x80                     # whoever does not know this type of frame, or this field, must give up
 MAX_BODY = 65_536                   # of a frame
 DURABILITIES = ["memory", "os", "disk"]
-REFUSALS = ["refused", "too-large", "bad-mailbox", "not-allowed", "conflict", "refused-earlier",
-            "too-many-mailboxes", "bad-message"]
-NOT_NOW = ["for another reason", "full", "busy", "stopping"]
-
-
-
-def word(words, number):
-    """The word for a number; the first one for numbers of later versions."""
-    return words[number if number < len(words) else 0]
-
+REFUSALS = dict(enumerate(
+    "too-large bad-mailbox not-allowed conflict refused-earlier too-many-mailboxes bad-message".split(), 1))
+NEVER = float("inf")
+NOT_NOW = {1: "full", 2: "busy", 3: "stopping"}
 
 Message = collections.namedtuple("Message", "mailbox body")
 Receipt = collections.namedtuple("Receipt", "sequence mailbox offset durability duplicate")
@@ -69,16 +54,13 @@ class Cut(Exception):
 class Failure(Exception):
     """No connection will help, or the time is over. `status` is an exit code of the command line."""
 
-    def __init__(self, text, status):
+    def __init__(self, text, status=69):
         super().__init__(text)
         self.status = status
 
 
 class Fault(Failure):
-    """The server broke a rule of the protocol, as `text` says."""
-
-    def __init__(self, text):
-        super().__init__("the server broke the protocol: " + text, 69)
+    """The server broke a rule of the protocol."""
 
 
 def element(der, at):
@@ -134,9 +116,9 @@ def is_text_listener(host, port):
 
 
 class Link:
-    """One TLS connection to a server whose key was checked. Frames go in and come out."""
+    """One TLS connection. Frames go in and come out."""
 
-    def __init__(self, host, port, context, pins, until):
+    def __init__(self, host, port, context, until):
         self.unsent = bytearray()
         self.received = bytearray()
         self.ended = None           # why nothing more will come
@@ -146,17 +128,18 @@ class Link:
             self.tls = context.wrap_socket(plain)
         except OSError as error:
             if isinstance(error, ssl.SSLError) and is_text_listener(host, port):
-                raise Failure("that is the text listener; use tcp://", 69) from error
+                raise Failure("that is the text listener; use tcp://") from error
             raise Cut("no connection: {}".format(error)) from error
         self.tls.setblocking(False)
         self.heard = time.monotonic()
+
+    def check(self, pins):
+        """Nothing may be said before this."""
+        if self.tls.selected_alpn_protocol() != "tenfour/1":
+            raise Failure("that server does not speak tenfour/1")
         shown = pin_of_certificate(self.tls.getpeercert(binary_form=True))
         if shown not in pins:
-            self.tls.close()
             raise Failure("the server's key is not the one expected; it showed " + shown, 76)
-        if self.tls.selected_alpn_protocol() != "tenfour/1":
-            self.tls.close()
-            raise Failure("that server does not speak tenfour/1", 69)
 
     def say(self, kind, body=b"", flags=0):
         """Puts a frame on its way."""
@@ -202,7 +185,11 @@ class Link:
 
 
 class Client:
-    """A stream of messages. It outlives its connections.
+    """A stream of messages, which outlives its connections. Use it like this:
+
+        client = Client("host", 50545, "identity.pem", pin="SHA256:...")
+        client.send(b"hello", mailbox="inbox")
+        answers = list(client.deliver(timeout=30))
 
     With a `key` the same messages under the same key are stored once, whichever process repeats them.
     A server that shows the client's own key is trusted; any other must show the key of `pin`.
@@ -247,6 +234,8 @@ class Client:
 
     def send(self, body, mailbox="inbox"):
         """Takes a message for sending; `deliver` does the work. Gives its sequence."""
+        if len(mailbox.encode()) > 128 or len(body) >= 1 << 32:
+            raise ValueError("a mailbox's name has at most 128 bytes, and a message less than 4 GiB")
         self.waiting.append(Message(mailbox.encode(), bytes(body)))
         return self.settled + len(self.waiting)
 
@@ -261,8 +250,9 @@ class Client:
         while self.waiting:
             self.phase, self.reason = "greeting", "the server gave no answer"
             try:
-                link = Link(self.host, self.port, self.context, self.pins, min(deadline, time.monotonic() + 10))
+                link = Link(self.host, self.port, self.context, min(deadline, time.monotonic() + 10))
                 try:
+                    link.check(self.pins)
                     yield from self._converse(link, deadline)
                 except Fault as fault:
                     link.say(ERROR, field(0x01, b"\0\1") + field(0x02, str(fault).encode()))
@@ -272,16 +262,16 @@ class Client:
             except Cut as cut:
                 self.reason = str(cut)
             pause = min(2.0, pause * 2) if self.phase == "greeting" else 0.05
-            until = max(self.rest_until, time.monotonic() + pause * random.uniform(0.5, 1.5))
+            until = max(self.rest_until, time.monotonic() + pause)
             if self.waiting and until >= deadline:
-                raise Failure("no receipt in time: " + self.reason, 69)
+                raise Failure("no receipt in time: " + self.reason)
             if self.waiting:
                 time.sleep(max(0.0, until - time.monotonic()))
 
     def _converse(self, link, deadline):
         """One connection, from HELLO to CLOSE."""
         self.attempt += 1
-        self.heartbeat, self.next_ping = 15.0, math.inf
+        self.heartbeat, self.next_ping = 15.0, NEVER
         stream = struct.pack("!16sQQBB", self.stream, self.receipted, self.settled, 1 if self.repeats else 0, 0)
         link.say(HELLO, field(0x81, struct.pack("!HH", 1, 1)) + field(0x02, b"tenfour_client.py/1")
                  + field(0x83, self.process) + field(0x84, struct.pack("!Q", self.attempt))
@@ -289,7 +279,7 @@ class Client:
         while self.phase != "ended":
             now = time.monotonic()
             dead_at = link.heard + 2 * self.heartbeat
-            resume_at = self.rest_until if self.phase == "paused" else math.inf
+            resume_at = self.rest_until if self.phase == "paused" else NEVER
             if not self.waiting:    # only the server's goodbye is missing
                 deadline = min(deadline, now + 2.0)
             if now >= deadline:
@@ -301,7 +291,7 @@ class Client:
                 self.next_ping = now + self.heartbeat
             if now >= resume_at:
                 link.say(RESUME, struct.pack("!Q", self.settled + 1))
-                self.phase, resume_at = "open", math.inf
+                self.phase, resume_at = "open", NEVER
             if self.phase == "open":
                 self._fill(link)
             for kind, flags, body in link.hear(min(deadline, dead_at, self.next_ping, resume_at)):
@@ -363,7 +353,7 @@ class Client:
             if settled != self.settled:
                 raise Fault("a pause does not fit the receipts before it")
             self._nothing_more_is_stored()
-            self.reason = "the server takes nothing now: " + word(NOT_NOW, code)
+            self.reason = "the server takes nothing now: " + NOT_NOW.get(code, "for another reason")
             self.rest_until = time.monotonic() + wait / 1000
             if self.phase == "open":        # else the server's CLOSE follows, and the rest goes on the next connection
                 self.phase = "paused"
@@ -396,10 +386,8 @@ class Client:
             0x81: 2, 0x02: 0, 0x83: 16, 0x84: 4, 0x85: 8, 0x06: 4, 0x87: 1, 0x88: 8, 0x09: 8, 0x0A: 0})
         if not {0x81, 0x83, 0x84, 0x85, 0x88} <= found.keys():
             raise Fault("WELCOME lacks a field")
-        if numbers("!H", found[0x81])[0] != 1:
-            raise Fault("it chose a version that was not offered")
-        if not self.durability <= found.get(0x87, b"\0")[0] < len(DURABILITIES):
-            raise Fault("it welcomes with another durability than demanded")
+        if numbers("!H", found[0x81])[0] != 1 or not self._is_durable(found.get(0x87, b"\0")[0]):
+            raise Fault("WELCOME has a version or a durability that was not asked for")
         self._check_store(found[0x83][:16])
         mark = numbers("!Q", found[0x88])[0]
         if mark < self.receipted:
@@ -416,6 +404,9 @@ class Client:
         self._restart_behind(self.settled if self.repeats else max(self.settled, mark))
         self.phase, self.next_ping = "open", time.monotonic() + self.heartbeat
 
+    def _is_durable(self, durability):
+        return self.durability <= durability < len(DURABILITIES)
+
     def _restart_behind(self, last):
         self.transmitted = last     # gone whole on this connection, or in no need of it
         self.acceptable = last      # a receipt above this is a lie
@@ -430,10 +421,8 @@ class Client:
     def _take_receipt(self, body):
         """The checks of section 6, before anything is believed. Settled is never success: only a run is."""
         settled, durability = numbers("!QB", body)
-        if not self.durability <= durability < len(DURABILITIES):
-            raise Fault("a receipt has another durability than demanded")
-        if settled > self.acceptable:
-            raise Fault("a receipt for something never sent")
+        if settled > self.acceptable or not self._is_durable(durability):
+            raise Fault("a receipt for something never sent, or less durable than demanded")
         entries, at, expected = [], 9, self.settled + 1
         while at < len(body):
             kind, first, count = numbers("!BQQ", body, at)
@@ -461,7 +450,7 @@ class Client:
                 self.bytes_in_flight -= len(self.waiting.popleft().body)
                 self.settled = first + i
                 if mailbox is None:
-                    yield Refusal(first + i, value, word(REFUSALS, value))
+                    yield Refusal(first + i, value, REFUSALS.get(value, "refused"))
                 else:
                     self.receipted = first + i
                     yield Receipt(first + i, mailbox.decode(), value + i, DURABILITIES[durability], kind == 1)
@@ -481,10 +470,10 @@ def main():
     options = parser.parse_args()
     try:
         client = Client(options.host, options.port, options.identity, options.pin, options.id, options.durability)
+        for text in options.text:
+            client.send(os.fsencode(text), options.mailbox)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    for text in options.text:
-        client.send(os.fsencode(text), options.mailbox)
     codes = set()
     try:
         for answer in client.deliver(options.timeout):
@@ -494,7 +483,7 @@ def main():
                 print("message {}: refused: {}".format(answer.sequence, answer.word), file=sys.stderr)
                 codes.add(77 if answer.word == "not-allowed" else 65)
     except Failure as failure:
-        print(failure, file=sys.stderr)
+        print("the server broke the protocol:" if isinstance(failure, Fault) else "failed:", failure, file=sys.stderr)
         for sequence, perhaps in client.unsettled():
             print("message {}:".format(sequence), "perhaps stored" if perhaps else "not stored", file=sys.stderr)
             codes.add(75 if perhaps and failure.status != 74 else failure.status)

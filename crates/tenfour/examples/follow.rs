@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p tenfour --example follow -- HOST[:PORT] [MAILBOX]`
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use tenfour::identity::{Home, Identity, KnownHosts};
 use tenfour::{ClientConfig, Durability, Follower, ReadFrom};
 

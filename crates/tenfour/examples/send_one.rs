@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p tenfour --example send_one -- HOST[:PORT] TEXT`
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use tenfour::identity::{Home, Identity, KnownHosts};
 use tenfour::{Client, ClientConfig, MailboxName, Message};
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p tenfour --example serve_in_memory`, then `nc 127.0.0.1 50544`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use tenfour::identity::Identity;
 use tenfour::{Listeners, MemoryStore, ServerConfig};
 
