@@ -371,6 +371,8 @@ class Client:
             raise Cut(text)
         if code == 6 and 0x04 in found:
             self._check_store(found[0x04][8:24])
+        if code == 7:               # taken-over: the other one may send what we never did
+            self.exposed = self.settled + len(self.waiting)
         # not-allowed, durability, went-back, taken-over, invitation
         raise Failure(text, {3: 77, 4: 65, 6: 74, 7: 75, 9: 77}.get(code, 69))
 

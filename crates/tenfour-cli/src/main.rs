@@ -61,8 +61,9 @@ fn finish(
 ) -> Result<(), Failure> {
     let runtime = runtime.map_err(|error| Failure::local(format!("cannot start: {error}")))?;
     let result = runtime.block_on(verb);
-    // A thread may still wait for a line of the terminal; nobody waits for that thread.
-    runtime.shutdown_background();
+    // A thread may still wait for a line of the terminal; nobody waits for that thread. And the process
+    // ends: taking the runtime apart would only keep whoever waits for the exit code.
+    std::mem::forget(runtime);
     result
 }
 

@@ -79,6 +79,12 @@ pub(crate) fn network_file_system(_folder: &Path) -> io::Result<Option<&'static 
     Ok(None)
 }
 
+/// Taking so many bytes would be no burden.
+pub(crate) fn has_room_for(folder: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(folder)
+        .is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) / RESERVE_SHARE >= bytes)
+}
+
 /// There is so little room left that nothing more is taken.
 pub(crate) fn is_full(folder: &Path) -> bool {
     let Ok(space) = rustix::fs::statvfs(folder) else {

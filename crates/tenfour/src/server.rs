@@ -187,6 +187,7 @@ impl Server {
             .access
             .watch_file(alive.clone(), context.stopping.subscribe());
         for listener in listeners.text {
+            text::prepare(&listener);
             tokio::spawn(listen::accept(
                 listener,
                 Arc::clone(&context),
@@ -195,6 +196,7 @@ impl Server {
             ));
         }
         for listener in listeners.native {
+            native::prepare(&listener);
             tokio::spawn(listen::accept(
                 listener,
                 Arc::clone(&context),
@@ -209,6 +211,7 @@ impl Server {
             _ = failed.wait_for(|failed| *failed) => true,
         };
         context.stopping.send_replace(true);
+        context.gate.close();
         let drained = tokio::time::timeout(context.config.limits.drain, all_gone.recv()).await;
         if drained.is_err() {
             tracing::warn!("some connections did not end in time");

@@ -13,7 +13,7 @@ use crate::OpenError;
 
 /// Length of the log, in pages of 8 KiB, at which the background thread begins. At 1,000 it costs the
 /// commits little and keeps the log at about 8 MiB.
-const SOFT_LIMIT: u64 = 1_000;
+pub(super) const SOFT_LIMIT: u64 = 1_000;
 
 /// Length at which the writer itself finishes the job: under load the background thread alone never does,
 /// because the log grows while it works.

@@ -1,6 +1,6 @@
 //! Opening: whose file is it, is it ours, and is what was recovered really on the disk?
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -64,6 +64,7 @@ pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenEr
     }
     check_version(path, &connection)?;
     settle_on_disk(&connection).map_err(sqlite)?;
+    prewrite_log(path).map_err(io)?;
     place::flush_folder(folder)?;
     let id = connection
         .query_row("SELECT id FROM store", (), |row| row.get::<_, [u8; 16]>(0))
@@ -173,6 +174,25 @@ fn settle_on_disk(connection: &Connection) -> rusqlite::Result<()> {
             _ => Err(rusqlite::Error::QueryReturnedNoRows),
         }
     })
+}
+
+/// Fills the empty log with zeros up to the length at which it is used again from its start. A flush that
+/// only overwrites need not flush the file system's own records: it takes a third of the time. SQLite takes
+/// a log without a valid header for an empty one, and what lies behind its last frame for nothing
+/// (https://www.sqlite.org/fileformat.html, section 4).
+fn prewrite_log(path: &Path) -> io::Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let length = u64::from(schema::PAGE_SIZE) * super::checkpoint::SOFT_LIMIT;
+    if !place::has_room_for(folder_of(path), length) {
+        return Ok(());
+    }
+    let mut file = OpenOptions::new().write(true).open(log)?;
+    if file.metadata()?.len() == 0 {
+        io::copy(&mut io::repeat(0).take(length), &mut file)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 pub(super) fn now() -> i64 {

@@ -48,6 +48,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Inside {
+    closed: bool,
     known: usize,
     strangers: usize,
     by_address: HashMap<IpAddr, usize>,
@@ -114,9 +115,21 @@ impl Gate {
         }))
     }
 
+    /// The server stops: every text connection leaves, and none is let in.
+    pub(super) fn close(&self) {
+        let mut inside = lock(&self.0.inside);
+        inside.closed = true;
+        for seat in inside.text.values() {
+            seat.leave.notify_one();
+        }
+    }
+
     /// A place for a text connection. Under pressure the longest silent one leaves for it.
     pub(super) fn admit_text(&self, now: Moment) -> Option<TextPass> {
         let mut inside = lock(&self.0.inside);
+        if inside.closed {
+            return None;
+        }
         let total = inside.total();
         // A quarter of all places is for keys that identified themselves.
         let is_full =

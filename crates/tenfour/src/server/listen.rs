@@ -29,8 +29,6 @@ pub(super) async fn accept(
         match result {
             Ok((stream, peer)) => {
                 pause = PAUSES.0;
-                // Small answers must not wait for each other.
-                let _ = stream.set_nodelay(true);
                 accepted(stream, peer, &context, &alive);
             }
             // The peer gave up before we looked; nothing is wrong with us.

@@ -14,7 +14,7 @@ use tenfour_proto::native::{ErrorCode, Hello, Server as Machine, ServerEvent, Se
 use tenfour_proto::{Fingerprint, RefusalCode, Sender, TemporaryCode, limits};
 use tenfour_store::Batch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::server::TlsStream;
 
@@ -42,6 +42,12 @@ const LINGER: Duration = Duration::from_secs(1);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// Connections inherit this option from their listener (Linux and the BSDs do so).
+pub(super) fn prepare(listener: &TcpListener) {
+    // Small answers must not wait for each other.
+    let _ = socket2::SockRef::from(listener).set_tcp_nodelay(true);
 }
 
 pub(super) fn accepted(

@@ -10,7 +10,7 @@ use tenfour_proto::text::{Event, Server as Machine};
 use tenfour_proto::{MailboxName, Message, Sender, TemporaryCode};
 use tenfour_store::Batch;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::gate::TextPass;
@@ -33,6 +33,14 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
+/// Connections inherit these options from their listener (Linux and the BSDs do so).
+pub(super) fn prepare(listener: &TcpListener) {
+    let socket = socket2::SockRef::from(listener);
+    // Small answers must not wait for each other.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE));
+}
+
 pub(super) fn accepted(
     stream: TcpStream,
     peer: SocketAddr,
@@ -51,8 +59,6 @@ pub(super) fn accepted(
         });
     }
     tracing::debug!(%peer, "text connection");
-    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     let connection = Connection {
         machine: Machine::new(context.config.limits.max_message, context.inbox.durability()),
         stream,
@@ -89,7 +95,6 @@ struct Connection {
 
 impl Connection {
     async fn run(mut self) {
-        let mut stopping = self.context.stopping.subscribe();
         loop {
             self.write().await;
             let outstanding = self.slip.as_ref().is_some_and(|slip| slip.outstanding() > 0);
@@ -113,9 +118,6 @@ impl Connection {
                     }
                 }
                 () = self.pass.seat.asked_to_leave(), if reading => {
-                    self.machine.handle_reset();
-                }
-                _ = stopping.wait_for(|stopping| *stopping), if reading => {
                     self.machine.handle_reset();
                 }
             }
