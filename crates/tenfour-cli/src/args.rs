@@ -89,7 +89,7 @@ pub struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size, env = "TENFOUR_MEMORY_LIMIT")]
     pub memory_limit: u64,
     /// Do not print connections and messages
-    #[arg(long, short, env = "TENFOUR_QUIET")]
+    #[arg(long, short, env = "TENFOUR_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
     /// Write `LISTENER ADDR:PORT`, one a line, once they listen
     #[arg(long, value_name = "FILE", env = "TENFOUR_PORT_FILE")]
@@ -117,16 +117,16 @@ pub struct Send {
     /// The message; several words are joined by a space
     pub words: Vec<String>,
     /// The message
-    #[arg(long, short, value_name = "TEXT", conflicts_with_all = ["words", "file", "lines", "zero"], env = "TENFOUR_MESSAGE")]
+    #[arg(long, short, value_name = "TEXT", allow_hyphen_values = true, conflicts_with_all = ["words", "file", "lines", "zero"], env = "TENFOUR_MESSAGE")]
     pub message: Option<String>,
     /// Send a file under its name
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["words", "lines", "zero"])]
     pub file: Option<PathBuf>,
     /// Each line of stdin is a message
-    #[arg(long, short, conflicts_with_all = ["words", "zero"], env = "TENFOUR_LINES")]
+    #[arg(long, short, conflicts_with_all = ["words", "zero"], env = "TENFOUR_LINES", value_parser = clap::builder::BoolishValueParser::new())]
     pub lines: bool,
     /// Each piece of stdin up to a NUL byte is a message
-    #[arg(long, short = '0', conflicts_with_all = ["words"], env = "TENFOUR_ZERO")]
+    #[arg(long, short = '0', conflicts_with_all = ["words"], env = "TENFOUR_ZERO", value_parser = clap::builder::BoolishValueParser::new())]
     pub zero: bool,
     /// The same messages under the same id are stored once
     #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
@@ -149,16 +149,16 @@ pub struct Send {
     #[arg(long, value_name = "NAME", env = "TENFOUR_NAME")]
     pub name: Option<tenfour::MessageName>,
     /// One JSON object for each message on stdout
-    #[arg(long, env = "TENFOUR_JSON")]
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
     /// Most messages without a receipt at a time, with -l and -0
     #[arg(long, value_name = "COUNT", default_value = "10000", env = "TENFOUR_WINDOW")]
     pub window: usize,
     /// With tcp://: a server that gives no receipts is good enough
-    #[arg(long, env = "TENFOUR_NO_RECEIPT")]
+    #[arg(long, env = "TENFOUR_NO_RECEIPT", value_parser = clap::builder::BoolishValueParser::new())]
     pub no_receipt: bool,
     /// With tcp://: speak in the clear to a host whose key is known
-    #[arg(long, env = "TENFOUR_CLEAR")]
+    #[arg(long, env = "TENFOUR_CLEAR", value_parser = clap::builder::BoolishValueParser::new())]
     pub clear: bool,
     /// The sender's key
     #[command(flatten)]
@@ -174,7 +174,7 @@ pub struct Tail {
     #[arg(long, short = 'n', value_name = "COUNT", conflicts_with_all = ["from", "since"], env = "TENFOUR_LAST")]
     pub last: Option<u64>,
     /// Wait for new messages
-    #[arg(long, short, env = "TENFOUR_FOLLOW")]
+    #[arg(long, short, env = "TENFOUR_FOLLOW", value_parser = clap::builder::BoolishValueParser::new())]
     pub follow: bool,
     /// Begin at this offset
     #[arg(long, value_name = "OFFSET", conflicts_with = "since", env = "TENFOUR_FROM")]
@@ -183,7 +183,7 @@ pub struct Tail {
     #[arg(long, value_name = "TIME", env = "TENFOUR_SINCE")]
     pub since: Option<String>,
     /// One JSON object for each message
-    #[arg(long, env = "TENFOUR_JSON")]
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
     /// For connecting
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
@@ -292,7 +292,7 @@ pub struct Bench {
     #[arg(long, value_name = "COUNT")]
     pub idle: Option<usize>,
     /// End with one JSON object
-    #[arg(long, env = "TENFOUR_JSON")]
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
     /// From a message to its receipt
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]

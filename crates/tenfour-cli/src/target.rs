@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use tenfour::{Address, MailboxName, NATIVE_PORT, TEXT_PORT};
 
+use crate::exit::{Code, Failure};
+
 /// A place on a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -12,8 +14,8 @@ pub struct Target {
     pub dialect: Dialect,
     /// The server.
     pub address: Address,
-    /// The mailbox, if one is named.
-    pub mailbox: Option<MailboxName>,
+    /// The mailbox, if one is named, or why it is none.
+    pub mailbox: Option<Result<MailboxName, String>>,
 }
 
 /// A way to speak to a server.
@@ -37,9 +39,13 @@ impl Target {
         }
     }
 
-    /// The mailbox named, or `inbox`.
-    pub fn mailbox_or_inbox(&self) -> MailboxName {
-        self.mailbox.clone().unwrap_or_else(MailboxName::inbox)
+    /// The mailbox named, or `usual`. A name that no mailbox can have is refused, like a server would.
+    pub fn mailbox_or(&self, usual: &MailboxName) -> Result<MailboxName, Failure> {
+        match &self.mailbox {
+            None => Ok(usual.clone()),
+            Some(Ok(name)) => Ok(name.clone()),
+            Some(Err(reason)) => Err(Failure::new(Code::Refused, reason)),
+        }
     }
 
     /// The host as it was typed: without the port, if that is the usual one.
@@ -85,9 +91,7 @@ impl FromStr for Target {
         Ok(Target {
             dialect: Dialect::Native,
             address: Address::parse(address, NATIVE_PORT).map_err(|error| error.to_string())?,
-            mailbox: mailbox
-                .map(|name| name.parse().map_err(|error| format!("mailbox `{name}`: {error}")))
-                .transpose()?,
+            mailbox: mailbox.map(|name| name.parse().map_err(|error| format!("mailbox `{name}`: {error}"))),
         })
     }
 }
@@ -96,8 +100,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.dialect, &self.mailbox) {
             (Dialect::Text, _) => write!(f, "tcp://{}", self.host()),
-            (Dialect::Native, Some(mailbox)) => write!(f, "{}/{mailbox}", self.host()),
-            (Dialect::Native, None) => f.write_str(&self.host()),
+            (Dialect::Native, Some(Ok(mailbox))) => write!(f, "{}/{mailbox}", self.host()),
+            (Dialect::Native, _) => f.write_str(&self.host()),
         }
     }
 }
@@ -121,17 +125,11 @@ mod tests {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
         assert_eq!("tcp://a".parse::<Target>().unwrap().address.port(), 50544);
-        for bad in [
-            "",
-            "a/",
-            "a/X",
-            "a//b",
-            "tcp://a/b",
-            "::1",
-            "udp://a",
-            "x://a",
-            "a:b",
-        ] {
+        for bad in ["a/", "a/X", "a//b"] {
+            let target = bad.parse::<Target>().unwrap();
+            assert!(target.mailbox_or(&MailboxName::inbox()).is_err(), "{bad}");
+        }
+        for bad in ["", "tcp://a/b", "::1", "udp://a", "x://a", "a:b"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

@@ -45,6 +45,15 @@ fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)
 }
 
+/// Makes an empty file that only its owner may see, if it is not there.
+pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_| ())
+}
+
 /// Flushes the entries of a folder: the names of files in it.
 pub(crate) fn flush_folder(folder: &Path) -> Result<(), OpenError> {
     File::open(folder)

@@ -38,6 +38,12 @@ fn what_was_stored_is_there_after_opening_again() {
     let mut store = open(&path).unwrap();
     let id = store.id();
     assert_eq!(store.durability(), Durability::Disk);
+    #[cfg(unix)]
+    for file in ["new/deep/store.db", "new/deep/store.db-wal"] {
+        let metadata = fs::metadata(folder.path().join(file)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+        assert_eq!(mode & 0o777, 0o600, "{file} is nobody else's business");
+    }
     put(&mut store, 1, 100);
     drop(store);
     let mut store = open(&path).unwrap();

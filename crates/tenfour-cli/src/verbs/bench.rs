@@ -81,12 +81,14 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
 }
 
 fn mailbox(target: &Target, index: usize, of: usize) -> Result<MailboxName, Failure> {
-    let base = target.mailbox.as_ref().map_or("bench", MailboxName::as_str);
-    let name = if of == 1 {
-        base.to_owned()
-    } else {
-        format!("{base}/{}", index + 1)
-    };
+    let usual = "bench"
+        .parse()
+        .map_err(|error| Failure::local(format!("{error}")))?;
+    let base = target.mailbox_or(&usual)?;
+    if of == 1 {
+        return Ok(base);
+    }
+    let name = format!("{base}/{}", index + 1);
     name.parse()
         .map_err(|error| Failure::usage(format!("mailbox `{name}`: {error}")))
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tenfour::{Client, Message, MessageName, limits};
+use tenfour::{Client, MailboxName, Message, MessageName, limits};
 
 use crate::args;
 use crate::exit::{Code, Failure, delivery_code};
@@ -25,6 +25,8 @@ pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
         None if output::is_terminal(&io::stdin()) => Target::localhost(),
         None => return Err(Failure::usage("no target").hint("tenfour send HOST \"message\"")),
     };
+    // What cannot be sent is said before anybody is bothered with a connection.
+    let mailbox = target.mailbox_or(&MailboxName::inbox())?;
     if target.dialect == Dialect::Text {
         return text::run(arguments, target).await;
     }
@@ -34,7 +36,7 @@ pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
         ));
     }
     if arguments.lines || arguments.zero {
-        return lines::run(arguments, target).await;
+        return lines::run(arguments, target, mailbox).await;
     }
     let input = Input::choose(&arguments)?;
     let config = setup::client(
@@ -45,7 +47,7 @@ pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
     )?;
     let delivering = async {
         let mut sent = None;
-        let work = deliver(&arguments, &target, input, config, &mut sent);
+        let work = deliver(&arguments, &target, &mailbox, input, config, &mut sent);
         let result = tokio::select! {
             result = work => return result,
             code = signals::stop() => code,
@@ -68,12 +70,12 @@ fn interrupted(code: Code, target: &Target, id: Option<&str>) -> Failure {
 async fn deliver(
     arguments: &args::Send,
     target: &Target,
+    mailbox: &MailboxName,
     input: Input,
     config: tenfour::ClientConfig,
     sent: &mut Option<String>,
 ) -> Result<(), Failure> {
     let name = target.to_string();
-    // What cannot be sent is said before anybody is bothered with a connection.
     let ready = match input {
         Input::Ready(body, message_name) => Some((body, message_name)),
         Input::Ask => None,
@@ -87,7 +89,7 @@ async fn deliver(
     };
     let started = Instant::now();
     let bytes = body.len() as u64;
-    let message = message(arguments, target, body, message_name);
+    let message = message(arguments, mailbox, body, message_name);
     let sending = client.send(message);
     *sent = Some(client.id().to_owned());
     let result = sending.await;
@@ -146,11 +148,11 @@ pub(super) fn failed_record(
 
 pub(super) fn message(
     arguments: &args::Send,
-    target: &Target,
+    mailbox: &MailboxName,
     body: Bytes,
     name: Option<MessageName>,
 ) -> Message {
-    let mut message = Message::new(target.mailbox_or_inbox(), body);
+    let mut message = Message::new(mailbox.clone(), body);
     message.content_type = arguments.content_type.clone();
     message.name = arguments.name.clone().or(name);
     message

@@ -111,6 +111,11 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
                 .unwrap_or_else(|| Failure::local("there is no home directory")));
         }
     };
+    if arguments.durability == tenfour::Durability::Memory {
+        return Err(
+            Failure::usage("a store on disk is `disk` or `os`").hint("to keep nothing: --store memory")
+        );
+    }
     let options = SqliteOptions {
         durability: arguments.durability,
     };

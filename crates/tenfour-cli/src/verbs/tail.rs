@@ -1,6 +1,6 @@
 //! `tenfour tail`: looks at a mailbox.
 
-use tenfour::{Durability, FollowError, Follower, ReadFrom};
+use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom};
 
 use crate::args::{Tail, parse_time};
 use crate::escape::{Escape, escape};
@@ -25,7 +25,7 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
     let work = async {
         let addresses = [target.address.clone()];
-        let mailbox = target.mailbox_or_inbox();
+        let mailbox = target.mailbox_or(&MailboxName::inbox())?;
         let failed = |error: FollowError| failure(&error, &target);
         let mut follower = Follower::connect(&addresses, config, mailbox, from, arguments.follow)
             .await

@@ -137,7 +137,7 @@ impl ReadRequest {
             from: ReadFrom::Oldest,
             follow: false,
             credit: Credit {
-                messages: 1,
+                messages: 0,
                 bytes: 0,
             },
         };

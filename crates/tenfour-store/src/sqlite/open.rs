@@ -55,6 +55,10 @@ pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenEr
         path: path.to_owned(),
         source,
     };
+    if is_new {
+        // SQLite gives its log the rights of the database: messages are nobody else's business.
+        place::make_private_file(path).map_err(io)?;
+    }
     let mut connection = connect(path).map_err(sqlite)?;
     configure(&connection, options).map_err(sqlite)?;
     if is_new && table_count(&connection).map_err(sqlite)? == 0 {

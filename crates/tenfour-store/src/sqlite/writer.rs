@@ -175,6 +175,32 @@ impl SqliteStore {
         Ok(outcomes)
     }
 
+    /// Deletes a piece of what `tenfour bench` left; true when there is more.
+    fn delete_expendable(&mut self) -> rusqlite::Result<bool> {
+        for (mailbox, ages) in &mut self.bench {
+            if ages.expendable == 0 {
+                continue;
+            }
+            let deleted = self
+                .connection
+                .prepare_cached(
+                    "DELETE FROM message WHERE id IN
+                     (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
+                )?
+                .execute((
+                    message_key(*mailbox, 0),
+                    message_key(*mailbox, ages.expendable),
+                    TIDY,
+                ))?;
+            self.checkpointer.after_commit(&self.connection)?;
+            if deleted == TIDY as usize {
+                return Ok(true);
+            }
+            ages.expendable = 0;
+        }
+        Ok(false)
+    }
+
     /// After a failed commit: if nothing of it remains and the reason was a full disk, the store goes on.
     fn recover(&mut self, error: StoreError, batches: usize) -> Result<Vec<Outcome>, StoreError> {
         let full = matches!(&error, StoreError::Failed(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull));
@@ -234,28 +260,16 @@ impl Store for SqliteStore {
 
     fn tidy(&mut self) -> Result<bool, StoreError> {
         self.check_poison()?;
-        for (mailbox, ages) in &mut self.bench {
-            if ages.expendable == 0 {
-                continue;
+        match self.delete_expendable() {
+            // What cannot be deleted for want of room is deleted later.
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(false),
+            // A flush or a write that failed: what the disk holds is not known any more.
+            Err(error) => {
+                self.poisoned = true;
+                Err(StoreError::Failed(error))
             }
-            let deleted = self
-                .connection
-                .prepare_cached(
-                    "DELETE FROM message WHERE id IN
-                     (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
-                )?
-                .execute((
-                    message_key(*mailbox, 0),
-                    message_key(*mailbox, ages.expendable),
-                    TIDY,
-                ))?;
-            self.checkpointer.after_commit(&self.connection)?;
-            if deleted == TIDY as usize {
-                return Ok(true);
-            }
-            ages.expendable = 0;
+            Ok(more) => Ok(more),
         }
-        Ok(false)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {

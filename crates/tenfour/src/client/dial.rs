@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use tenfour_proto::native;
 use tenfour_proto::text::GREETING;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -55,7 +56,12 @@ async fn dial_one(address: &Address, config: &ClientConfig) -> Result<TlsStream<
     // The name is not sent and not looked at; the key is.
     let name = ServerName::IpAddress(std::net::IpAddr::from([0, 0, 0, 0]).into());
     let error = match tokio_rustls::TlsConnector::from(tls).connect(name, stream).await {
-        Ok(stream) => return Ok(stream),
+        Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(native::ALPN) => return Ok(stream),
+        Ok(_) => {
+            return Err(tls_error(
+                "the server speaks another protocol than tenfour".to_owned(),
+            ));
+        }
         Err(error) => error,
     };
     if let Some(shown) = seen.get().copied() {

@@ -117,6 +117,10 @@ async fn greet(
                     demanded: config.durability,
                 },
                 ErrorCode::TakenOver => return Err(ConnectError::TakenOver),
+                ErrorCode::Version | ErrorCode::Protocol | ErrorCode::Gap => ConnectError::Incompatible {
+                    address: address.clone(),
+                    reason: format!("the server ended the connection: {}", error.text),
+                },
                 _ => broken(format!("the server ended the connection: {}", error.text)),
             },
             Some(ClientEvent::WentBack { mark, receipted }) => ConnectError::WentBack { mark, receipted },

@@ -109,6 +109,14 @@ pub enum ConnectError {
         /// The store of this one.
         now: [u8; 16],
     },
+    /// The two do not understand each other; trying again does not help.
+    #[error("{address}: {reason}")]
+    Incompatible {
+        /// The server.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
     /// The connection broke before it was of use, or the server broke the rules.
     #[error("{address}: {reason}")]
     Broken {

@@ -15,6 +15,9 @@ use crate::lock::lock;
 /// Messages of one commit at most: beyond this the latency of each grows and the rate does not.
 const MAX_MESSAGES: usize = 32_768;
 
+/// How often the writer lets others run before it sleeps.
+const PATIENCE: u32 = 8;
+
 pub(super) enum Job {
     Deposit(Deposit),
     Resume {
@@ -63,27 +66,10 @@ pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
     let mut gathered: Vec<Deposit> = Vec::new();
     let mut untidy = true;
     loop {
-        {
-            let mut queue = lock(&shared.queue);
-            while queue.jobs.is_empty() {
-                if queue.closed {
-                    return;
-                }
-                if untidy {
-                    drop(queue);
-                    untidy = store.tidy().unwrap_or_else(|error| {
-                        tracing::warn!(%error, "old messages of the bench cannot be deleted");
-                        false
-                    });
-                    queue = lock(&shared.queue);
-                    continue;
-                }
-                queue = shared
-                    .wake
-                    .wait(queue)
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-            }
-            std::mem::swap(&mut jobs, &mut queue.jobs);
+        match next_jobs(store.as_mut(), shared, &mut jobs, untidy) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return fail(&error, gathered, shared),
         }
         untidy = true;
         let mut messages = 0;
@@ -123,6 +109,40 @@ pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
             return;
         }
     }
+}
+
+/// Takes everything that waits, or waits for it. False when the inbox is closed and empty.
+fn next_jobs(
+    store: &mut dyn Store,
+    shared: &Shared,
+    jobs: &mut Vec<Job>,
+    mut untidy: bool,
+) -> Result<bool, StoreError> {
+    let mut patience = PATIENCE;
+    let mut queue = lock(&shared.queue);
+    while queue.jobs.is_empty() {
+        if queue.closed {
+            return Ok(false);
+        }
+        if patience > 0 {
+            // Others may be about to deposit: letting them costs less than sleeping and being woken.
+            patience -= 1;
+            drop(queue);
+            std::thread::yield_now();
+            queue = lock(&shared.queue);
+        } else if untidy {
+            drop(queue);
+            untidy = store.tidy()?;
+            queue = lock(&shared.queue);
+        } else {
+            queue = shared
+                .wake
+                .wait(queue)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+    std::mem::swap(jobs, &mut queue.jobs);
+    Ok(true)
 }
 
 fn resume(

@@ -122,8 +122,8 @@ impl Connection {
                 }
             }
         }
-        let _ = self.stream.shutdown().await;
         if !self.ended {
+            let _ = self.stream.shutdown().await;
             // Closing over unread bytes would reset the connection and take our one line with it.
             let _ = tokio::time::timeout(LINGER, self.read_away()).await;
         }

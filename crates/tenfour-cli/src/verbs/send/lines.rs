@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tenfour::{Client, Sending, limits};
+use tenfour::{Client, MailboxName, Sending, limits};
 use tokio::sync::mpsc;
 
 use super::{failed_record, message, too_large};
@@ -25,7 +25,7 @@ const BATCH: usize = 512;
 const NAMED: u64 = 10;
 
 /// Streams stdin.
-pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Failure> {
+pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxName) -> Result<(), Failure> {
     let config = setup::client(
         &arguments.identity,
         arguments.timeout,
@@ -44,7 +44,7 @@ pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Fai
         stream: client.stream().to_string(),
         client,
         arguments,
-        target,
+        mailbox,
         pending: VecDeque::new(),
         pending_bytes: 0,
         read: 0,
@@ -89,7 +89,7 @@ struct Job {
     id: String,
     stream: String,
     arguments: args::Send,
-    target: Target,
+    mailbox: MailboxName,
     /// Sent and not answered, in order, with their lengths.
     pending: VecDeque<(Sending, u64)>,
     pending_bytes: usize,
@@ -169,7 +169,7 @@ impl Job {
         self.read += 1;
         self.pending_bytes += body.len();
         let bytes = body.len() as u64;
-        let message = message(&self.arguments, &self.target, body, None);
+        let message = message(&self.arguments, &self.mailbox, body, None);
         self.pending.push_back((self.client.send(message), bytes));
     }
 
