@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     start_log(&arguments);
     let result = match arguments.verb {
-        Verb::Serve(serve) => on_all_cores(verbs::serve::run(serve)),
+        Verb::Serve(serve) => beside_the_writer(verbs::serve::run(serve)),
         Verb::Send(send) => on_this_thread(verbs::send::run(send)),
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
         Verb::Keys(keys) => verbs::keys::run(keys),
@@ -46,6 +46,15 @@ fn main() -> ExitCode {
 fn on_this_thread(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     finish(runtime, verb)
+}
+
+/// A core is left to the thread that writes to the store; with as many workers as cores they mostly wake each
+/// other up.
+fn beside_the_writer(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads((cores - 1).max(1)).enable_all();
+    finish(runtime.build(), verb)
 }
 
 fn on_all_cores(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -41,6 +41,8 @@ struct Shared {
     store: [u8; 16],
     durability: Durability,
     readers: Mutex<Vec<Box<dyn Reader>>>,
+    /// A store that never flushes has no thread: whoever deposits, commits.
+    at_once: Option<Mutex<Box<dyn Store>>>,
 }
 
 #[derive(Default)]
@@ -50,22 +52,34 @@ struct Queue {
 }
 
 impl Inbox {
-    /// Gives the store to a thread of its own.
-    pub(crate) fn start(store: Box<dyn Store>, budget_bytes: u64) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// Gives the store to a thread of its own, if there is anything to wait for.
+    pub(crate) fn start(
+        store: Box<dyn Store>,
+        budget_bytes: u64,
+    ) -> std::io::Result<(Self, Option<JoinHandle<()>>)> {
+        let (id, durability) = (store.id(), store.durability());
+        let (at_once, threaded) = match durability {
+            Durability::Memory => (Some(Mutex::new(store)), None),
+            _ => (None, Some(store)),
+        };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
             budget: Budget::new(budget_bytes),
             announcer: Announcer::default(),
             failed: watch::Sender::new(false),
-            store: store.id(),
-            durability: store.durability(),
+            store: id,
+            durability,
             readers: Mutex::default(),
+            at_once,
         });
-        let its_shared = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("writer".into())
-            .spawn(move || writer::run(store, &its_shared))?;
+        let start_thread = |store| {
+            let its_shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("writer".into())
+                .spawn(move || writer::run(store, &its_shared))
+        };
+        let thread = threaded.map(start_thread).transpose()?;
         Ok((Inbox(shared), thread))
     }
 
@@ -169,6 +183,11 @@ impl Inbox {
             // Dropping the job tells whoever waits.
             drop(queue);
             job.refuse();
+            return;
+        }
+        if let Some(store) = &self.0.at_once {
+            drop(queue);
+            writer::at_once(lock(store).as_mut(), job, &self.0);
             return;
         }
         queue.jobs.push(job);

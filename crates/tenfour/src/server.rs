@@ -119,7 +119,7 @@ pub enum ServeError {
 /// A server with its store, not yet listening.
 pub struct Server {
     context: Arc<Context>,
-    writer: std::thread::JoinHandle<()>,
+    writer: Option<std::thread::JoinHandle<()>>,
 }
 
 /// What every connection shares.
@@ -217,7 +217,9 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
         context.inbox.close();
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        if let Some(writer) = writer {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
         if store_failed || *context.inbox.failed().borrow() {
             Err(ServeError::StoreFailed)
         } else {

@@ -72,43 +72,60 @@ pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
             Err(error) => return fail(&error, gathered, shared),
         }
         untidy = true;
-        let mut messages = 0;
-        let mut result = Ok(());
-        for job in jobs.drain(..) {
-            match job {
-                Job::Deposit(deposit) => {
-                    messages += deposit.batch.messages.len();
-                    gathered.push(deposit);
-                    if messages >= MAX_MESSAGES {
-                        messages = 0;
-                        result = result.and_then(|()| commit(store.as_mut(), &mut gathered, shared));
-                    }
-                }
-                // Whoever resumes must see everything that was deposited before.
-                Job::Resume {
-                    sender,
-                    stream,
-                    after,
-                    reply,
-                } => {
-                    result = result.and_then(|()| commit(store.as_mut(), &mut gathered, shared));
-                    let answer = match &result {
-                        Ok(()) => resume(store.as_mut(), &sender, stream, after),
-                        Err(_) => Err(StoreGone),
-                    };
-                    let _ = reply.send(answer);
-                }
-                Job::Reader(reply) => {
-                    let _ = reply.send(store.reader());
-                }
-            }
-        }
-        result = result.and_then(|()| commit(store.as_mut(), &mut gathered, shared));
-        if let Err(error) = result {
-            fail(&error, gathered, shared);
-            return;
+        if let Err(error) = work(store.as_mut(), jobs.drain(..), &mut gathered, shared) {
+            return fail(&error, gathered, shared);
         }
     }
+}
+
+/// Does one job on the thread of whoever brings it: for a store that never flushes, waking another thread
+/// would cost more than the work.
+pub(super) fn at_once(store: &mut dyn Store, job: Job, shared: &Shared) {
+    let mut gathered = Vec::new();
+    if let Err(error) = work(store, [job], &mut gathered, shared) {
+        fail(&error, gathered, shared);
+    }
+}
+
+/// Does what waits: deposits together, the others in their place among them.
+fn work(
+    store: &mut dyn Store,
+    jobs: impl IntoIterator<Item = Job>,
+    gathered: &mut Vec<Deposit>,
+    shared: &Shared,
+) -> Result<(), StoreError> {
+    let mut messages = 0;
+    let mut result = Ok(());
+    for job in jobs {
+        match job {
+            Job::Deposit(deposit) => {
+                messages += deposit.batch.messages.len();
+                gathered.push(deposit);
+                if messages >= MAX_MESSAGES {
+                    messages = 0;
+                    result = result.and_then(|()| commit(store, gathered, shared));
+                }
+            }
+            // Whoever resumes must see everything that was deposited before.
+            Job::Resume {
+                sender,
+                stream,
+                after,
+                reply,
+            } => {
+                result = result.and_then(|()| commit(store, gathered, shared));
+                let answer = match &result {
+                    Ok(()) => resume(store, &sender, stream, after),
+                    Err(_) => Err(StoreGone),
+                };
+                let _ = reply.send(answer);
+            }
+            Job::Reader(reply) => {
+                let _ = reply.send(store.reader());
+            }
+        }
+    }
+    result.and_then(|()| commit(store, gathered, shared))
 }
 
 /// Takes everything that waits, or waits for it. False when the inbox is closed and empty.
