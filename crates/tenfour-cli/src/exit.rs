@@ -1,6 +1,6 @@
 //! The exit codes, and the words that go with them.
 
-use tenfour::{Address, ConnectError, DeliveryError, Failure as Ending, RefusalCode, Stored};
+use tenfour::{ConnectError, DeliveryError, Failure as Ending, RefusalCode, Stored};
 
 /// What a code says of the messages without a receipt. The numbers are sysexits.h's where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +82,14 @@ impl Failure {
     /// A failure on this side.
     pub fn local(message: impl Into<String>) -> Self {
         Failure::new(Code::Local, message)
+    }
+
+    /// A failure on this side, with the reason beneath it.
+    pub fn caused(error: &dyn std::error::Error) -> Self {
+        Failure::local(match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
     }
 
     /// Wrong usage.
@@ -186,17 +194,10 @@ fn connect_code(error: &ConnectError) -> Code {
 
 /// The next command. The key that a server showed never stands in it: it must be compared, not copied.
 fn connect_hint(error: &ConnectError) -> Option<String> {
-    let host = |address: &Address| {
-        if address.port() == tenfour::NATIVE_PORT {
-            address.host_text()
-        } else {
-            address.to_string()
-        }
-    };
     Some(match error {
         ConnectError::UnknownServer { address, shown } => format!(
             "it showed {shown}\n      on the server: tenfour keys show\n      if both are the same, here: tenfour keys trust {} FINGERPRINT",
-            host(address)
+            address.without_port(tenfour::NATIVE_PORT)
         ),
         ConnectError::ChangedServer { shown, pinned, .. } => format!(
             "we know {pinned}, it showed {shown}\n      either the server has a new key or somebody stands between; on the server: tenfour keys show"

@@ -27,11 +27,7 @@ pub fn identity(arguments: &args::Identity) -> Result<Identity, Failure> {
 }
 
 fn identity_failure(error: &IdentityError) -> Failure {
-    let reason = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    let failure = Failure::local(reason);
+    let failure = Failure::caused(error);
     match error {
         IdentityError::TooOpen(path) => failure.hint(format!("chmod 600 {}", path.display())),
         IdentityError::Malformed { path, .. } => failure.hint(format!(

@@ -54,11 +54,7 @@ impl Target {
             Dialect::Native => NATIVE_PORT,
             Dialect::Text => TEXT_PORT,
         };
-        if self.address.port() == usual {
-            self.address.host_text()
-        } else {
-            self.address.to_string()
-        }
+        self.address.without_port(usual)
     }
 }
 

@@ -212,8 +212,7 @@ fn code_76_not_the_server_we_know() {
         "no accepting command at all: {said}"
     );
     assert_eq!(mailbox(&there, &served.native), [""; 0]);
-    let (host, port) = served.text.split_once(':').unwrap();
-    let _ = host;
+    let (_, port) = served.text.split_once(':').unwrap();
     here.run(&["keys", "trust", "192.0.2.1", &other]).ok();
     here.run(&["send", &format!("tcp://192.0.2.1:{port}"), "x"])
         .failed(76, "not spoken to in the clear");
@@ -277,13 +276,11 @@ fn codes_130_and_143_signals() {
 fn of_many_messages_the_first_code_that_applies_and_each_refusal_is_named() {
     let home = Home::new();
     let served = home.serve_with(&["--max-message", "5"]);
-    let said = home
-        .run_with_input(&["send", &served.native, "-l"], b"one\ntoo long\nthree\n")
+    home.run_with_input(&["send", &served.native, "-l"], b"one\ntoo long\nthree\n")
         .failed(65, "line 2: refused")
         .failed(
             65,
             "2 of the 3 lines read have receipts; from line 2 on they are missing: 1 refused",
         );
-    drop(said);
     assert_eq!(mailbox(&home, &served.native), ["one", "three"]);
 }

@@ -97,6 +97,15 @@ impl Address {
         self.port
     }
 
+    /// As people type it where `usual` is the port when none is given.
+    pub fn without_port(&self, usual: u16) -> String {
+        if self.port == usual {
+            self.host_text()
+        } else {
+            self.to_string()
+        }
+    }
+
     /// It can only be this machine.
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")

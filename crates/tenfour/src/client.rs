@@ -223,5 +223,9 @@ fn random<const N: usize>() -> [u8; N] {
 
 /// An id that nobody else draws: 128 bits, as people can type it.
 fn random_id() -> String {
-    random::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(random())
+}
+
+fn hex(bytes: [u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,6 +23,14 @@ impl Clock {
     }
 }
 
+/// Sleeps until then; without a moment, for ever.
+pub(crate) async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The wall clock, in microseconds since 1970-01-01 UTC.
 pub(crate) fn wall_clock() -> i64 {
     SystemTime::now()

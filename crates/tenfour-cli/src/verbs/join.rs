@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use tenfour::identity::{Invitation, KnownHosts};
-use tenfour::{Address, Client, Durability, NATIVE_PORT};
+use tenfour::{Client, Durability, NATIVE_PORT};
 
 use crate::args::Join;
 use crate::exit::Failure;
@@ -37,7 +37,7 @@ pub async fn run(arguments: Join) -> Result<(), Failure> {
             failure.message = format!("could not join: {error}");
             failure
         })?;
-    let host = name(&address);
+    let host = address.without_port(NATIVE_PORT);
     let home = setup::home()?;
     let mut known = setup::known_hosts()?;
     known.trust(&host, invitation.server).map_err(|error| {
@@ -50,12 +50,4 @@ pub async fn run(arguments: Join) -> Result<(), Failure> {
         "joined {host}, with {rights}; now: tenfour send {host} \"hello\""
     ));
     Ok(())
-}
-
-fn name(address: &Address) -> String {
-    if address.port() == NATIVE_PORT {
-        address.host_text()
-    } else {
-        address.to_string()
-    }
 }

@@ -45,16 +45,12 @@ pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
         arguments.durability,
         arguments.id.clone(),
     )?;
-    let delivering = async {
-        let mut sent = None;
-        let work = deliver(&arguments, &target, &mailbox, input, config, &mut sent);
-        let result = tokio::select! {
-            result = work => return result,
-            code = signals::stop() => code,
-        };
-        Err(interrupted(result, &target, sent.as_deref()))
+    let mut sent = None;
+    let code = tokio::select! {
+        result = deliver(&arguments, &target, &mailbox, input, config, &mut sent) => return result,
+        code = signals::stop() => code,
     };
-    delivering.await
+    Err(interrupted(code, &target, sent.as_deref()))
 }
 
 /// The words for a signal: before the message left, nothing is stored.

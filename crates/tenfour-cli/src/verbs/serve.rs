@@ -66,15 +66,12 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
 }
 
 fn failure(error: &ServeError) -> Failure {
-    let reason = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
+    let failure = Failure::caused(error);
     match error {
-        ServeError::StoreFailed => Failure::local(reason).hint(
+        ServeError::StoreFailed => failure.hint(
             "every receipt given is true; look at the disk, then start again: the store is read from it",
         ),
-        _ => Failure::local(reason),
+        _ => failure,
     }
 }
 
@@ -126,11 +123,7 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
 }
 
 fn store_failure(error: &OpenError) -> Failure {
-    let reason = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    let failure = Failure::local(reason);
+    let failure = Failure::caused(error);
     match error {
         OpenError::InUse { .. } => failure.hint("one server owns a store; name another one: --store PATH"),
         OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --store PATH"),

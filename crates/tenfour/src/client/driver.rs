@@ -13,8 +13,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::dial::dial;
 use super::state::Shared;
-use super::{ClientConfig, ConnectError, Failure};
+use super::{ClientConfig, ConnectError, Failure, hex};
 use crate::Address;
+use crate::clock::sleep_until;
 
 /// First and longest pause between two attempts. Each is halved to doubled by chance, so that many
 /// clients do not come back in step.
@@ -408,17 +409,6 @@ async fn push(writer: &mut WriteHalf<TlsStream<TcpStream>>, bytes: &[u8]) -> std
     } else {
         writer.write(bytes).await
     }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn hex(bytes: [u8; 16]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A number from 0 to 1.

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use super::dial::dial;
 use super::{ClientConfig, ConnectError};
 use crate::Address;
-use crate::clock::Clock;
+use crate::clock::{Clock, sleep_until};
 
 /// What may be on its way to us: enough to keep the wire full.
 const WINDOW: Credit = Credit {
@@ -272,12 +272,6 @@ impl Connection {
             .machine
             .poll_timeout()
             .map(|moment| self.clock.instant(moment));
-        let sleep = async {
-            match at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             count = self.stream.read(&mut self.input) => {
                 let count = count.map_err(io)?;
@@ -287,7 +281,7 @@ impl Connection {
                 let input = self.input.get(..count).unwrap_or_default();
                 self.machine.handle_bytes(self.clock.now(), input).map_err(|fault| fault.to_string())
             }
-            () = sleep => {
+            () = sleep_until(at) => {
                 self.machine.handle_timeout(self.clock.now());
                 Ok(())
             }

@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use super::gate::StrangerPass;
 use super::lease::{Held, Lease};
 use super::{Context, Counter};
+use crate::clock::sleep_until;
 use crate::identity::{AuthorizedKeys, Rights};
 use crate::inbox::{Answer, Charge, Class, Slip};
 use reading::Reading;
@@ -531,13 +532,6 @@ async fn taken(lease: Option<&Lease>) {
 async fn more(reading: Option<&mut Reading>) {
     match reading {
         Some(reading) => reading.more().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
