@@ -12,11 +12,11 @@ MAX_CONNECTIONS = 30_000
 
 
 def binary():
-    path = os.environ.get("TENFOUR") or Path(__file__).resolve().parent.parent / "target" / "release" / "tenfour"
-    path = Path(path)
-    if not os.access(path, os.X_OK):
-        raise Unmeasured("no tenfour: build it with `cargo build --release`, or name it in TENFOUR")
-    return path
+    built = Path(__file__).resolve().parent.parent.glob("target/*/dist/tenfour")
+    path = os.environ.get("TENFOUR") or next(built, None)
+    if not path or not os.access(path, os.X_OK):
+        raise Unmeasured("no tenfour: build it with `cargo dist`, or name it in TENFOUR")
+    return Path(path)
 
 
 @dataclass

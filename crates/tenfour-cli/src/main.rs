@@ -15,6 +15,8 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use args::{Arguments, Verb};
 use exit::Failure;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         Verb::Join(join) => on_this_thread(verbs::join::run(join)),
         Verb::Bench(bench) => on_all_cores(verbs::bench::run(bench)),
         Verb::Completions(completions) => verbs::shell::completions(&completions),
-        Verb::Man => verbs::shell::man(),
+        Verb::Man(_) => verbs::shell::man(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,18 +78,19 @@ fn finish(
     result
 }
 
-/// Logs are talk: they go to stderr.
+/// Logs are talk: they go to stderr. Only a server has something to tell unasked; the others end in words anyway.
 fn start_log(arguments: &Arguments) {
-    let usual = match arguments.verb {
-        Verb::Serve(_) => "info",
-        _ => "warn",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TENFOUR_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wish: Option<Targets> = std::env::var("TENFOUR_LOG")
+        .ok()
+        .and_then(|wish| wish.parse().ok());
+    let usual =
+        matches!(arguments.verb, Verb::Serve(_)).then(|| Targets::new().with_default(LevelFilter::INFO));
+    let Some(filter) = wish.or(usual) else { return };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(output::is_terminal(&std::io::stderr()))
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .init();
 }

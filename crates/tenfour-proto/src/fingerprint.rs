@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use sha2::{Digest, Sha256};
 
 /// SHA-256 of a key's SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), written `SHA256:` and 43
 /// characters of base64 without padding, as OpenSSH writes its own.
@@ -15,7 +14,7 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// The pin of the key whose SubjectPublicKeyInfo, in DER, is given.
     pub fn of_public_key(subject_public_key_info: &[u8]) -> Self {
-        Fingerprint(Sha256::digest(subject_public_key_info).into())
+        Fingerprint(hmac_sha256::Hash::hash(subject_public_key_info))
     }
 
     /// The pin with these 32 bytes.

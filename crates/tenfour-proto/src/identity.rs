@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
 use crate::Fingerprint;
 
 /// Who a message is from.
@@ -44,7 +42,7 @@ impl StreamId {
     /// The stream of everything that is sent under the id `key`: the first 128 bits of
     /// SHA-256(`tenfour id` 0x00 KEY).
     pub fn of_key(key: &str) -> Self {
-        let mut hash = Sha256::new();
+        let mut hash = hmac_sha256::Hash::new();
         hash.update(b"tenfour id\0");
         hash.update(key.as_bytes());
         let mut id = [0; 16];

@@ -43,6 +43,10 @@ pub const MAX_MAILBOXES: usize = 10_000;
 /// Most one-shot streams of one sender; beyond, new ones have to wait.
 pub const MAX_ONE_SHOT_STREAMS: u64 = 1_000_000;
 
+/// A one-shot stream that was not used for so long is forgotten, in hours for which the store was open: 30 days.
+/// Wall clocks step; a store that is off learns of no repeats either.
+pub const ONE_SHOT_HOURS: i64 = 30 * 24;
+
 /// Most outbox streams of one sender; beyond, new ones have to wait.
 pub const MAX_OUTBOX_STREAMS: u64 = 1_024;
 

@@ -14,8 +14,10 @@ pub(crate) struct Mailbox {
     pub(crate) name: MailboxName,
     /// The highest offset given.
     pub(crate) last: u64,
-    /// `last` was raised and not yet written.
+    /// `last` was raised since the last commit.
     pub(crate) raised: bool,
+    /// It has no row yet.
+    pub(crate) is_new: bool,
 }
 
 /// All mailboxes. Small: there are at most [`MAX_MAILBOXES`].
@@ -36,6 +38,7 @@ impl Mailboxes {
             name,
             last,
             raised: false,
+            is_new: false,
         });
     }
 
@@ -49,7 +52,11 @@ impl Mailboxes {
                 None => {
                     let id = self.all.iter().map(|mailbox| mailbox.id).max().unwrap_or(0) + 1;
                     self.load(id, name.clone(), 0);
-                    self.all.len() - 1
+                    let index = self.all.len() - 1;
+                    if let Some(mailbox) = self.all.get_mut(index) {
+                        mailbox.is_new = true;
+                    }
+                    index
                 }
             },
         };
@@ -76,7 +83,10 @@ impl Mailboxes {
             .filter(|mailbox| mailbox.raised)
             .map(|mailbox| {
                 mailbox.raised = false;
-                mailbox.clone()
+                Mailbox {
+                    is_new: std::mem::take(&mut mailbox.is_new),
+                    ..mailbox.clone()
+                }
             })
             .collect()
     }

@@ -229,3 +229,97 @@ fn the_log_stays_bounded() {
     let log = fs::metadata(folder.path().join("store.db-wal")).unwrap().len();
     assert!(log < 64 * 1024 * 1024, "the log has {log} bytes");
 }
+
+/// The ages of streams count in hours for which the store was open; this sets its clock forward.
+fn pass_hours(path: &Path, hours: i64) {
+    Connection::open(path)
+        .unwrap()
+        .execute("UPDATE store SET hours = hours + ?1", [hours])
+        .unwrap();
+}
+
+fn tidy(store: &mut SqliteStore) {
+    while store.tidy().unwrap() {}
+}
+
+#[test]
+fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_last_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let stream = StreamId::of_key("s");
+    let mark = |store: &mut SqliteStore| store.mark(&Sender::Anonymous, stream).unwrap();
+    put(&mut open(&path).unwrap(), 1, 3);
+    pass_hours(&path, 700);
+    let mut store = open(&path).unwrap();
+    tidy(&mut store);
+    assert_eq!(mark(&mut store), 3);
+    // A repeat is a use.
+    put(&mut store, 1, 3);
+    drop(store);
+    pass_hours(&path, 700);
+    let mut store = open(&path).unwrap();
+    tidy(&mut store);
+    assert_eq!(mark(&mut store), 3, "1,400 hours old, but used 700 hours ago");
+    drop(store);
+    pass_hours(&path, 21);
+    let mut store = open(&path).unwrap();
+    tidy(&mut store);
+    assert_eq!(mark(&mut store), 0, "forgotten after 721 hours");
+    // Its messages still say whose they are, and the id begins anew.
+    put(&mut store, 1, 3);
+    let items = store
+        .reader()
+        .unwrap()
+        .read(&MailboxName::inbox(), 1, 10, u64::MAX)
+        .unwrap();
+    let sequences: Vec<_> = items.iter().map(|item| (item.offset, item.sequence)).collect();
+    assert_eq!(sequences, [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2), (6, 3)]);
+    assert!(items.iter().all(|item| item.stream == stream));
+}
+
+#[test]
+fn an_outbox_is_never_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path).unwrap();
+    let batch = Batch {
+        sender: Sender::Anonymous,
+        stream: Some((StreamId::of_key("o"), StreamKind::Outbox)),
+        messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
+    };
+    store.commit(&[batch], 1).unwrap();
+    drop(store);
+    pass_hours(&path, 100_000);
+    let mut store = open(&path).unwrap();
+    tidy(&mut store);
+    assert_eq!(store.mark(&Sender::Anonymous, StreamId::of_key("o")).unwrap(), 1);
+}
+
+#[test]
+fn offsets_are_not_used_again_after_their_messages_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let bench: MailboxName = "bench".parse().unwrap();
+    let one = |n: u64| Batch {
+        sender: Sender::Anonymous,
+        stream: Some((StreamId::of_key("b"), StreamKind::OneShot)),
+        messages: vec![(n, Message::new("bench".parse().unwrap(), "x"))],
+    };
+    let mut store = open(&path).unwrap();
+    for n in 1..=5 {
+        store.commit(&[one(n)], 1).unwrap();
+    }
+    drop(store);
+    // Whatever an earlier opening left in `bench` may go.
+    let mut store = open(&path).unwrap();
+    tidy(&mut store);
+    assert_eq!(store.reader().unwrap().read(&bench, 1, 10, u64::MAX).unwrap(), []);
+    assert_eq!(store.reader().unwrap().last_offset(&bench).unwrap(), 5);
+    drop(store);
+    let mut store = open(&path).unwrap();
+    let outcomes = store.commit(&[one(6)], 1).unwrap();
+    let Outcome::Settled(stored) = &outcomes[0] else {
+        panic!()
+    };
+    assert_eq!(stored.settlement().runs[0].offset, 6);
+}

@@ -1,6 +1,7 @@
 //! The way from the listeners to the store: a bounded queue, one writer thread, answers.
 //!
 //! Whatever has gathered while the last flush was under way becomes the next commit. There is no timer.
+//! Who brings a single message while nobody else waits does not wake the writer thread: it does the work itself.
 
 mod announcer;
 mod budget;
@@ -12,7 +13,9 @@ use std::thread::JoinHandle;
 
 use tenfour_proto::{Durability, MailboxName, Sender, Settlement, StreamId};
 use tenfour_store::{Batch, ReadError, Reader, Store, StoreError};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
+use tokio::task::block_in_place;
 
 use crate::lock::lock;
 use announcer::Announcer;
@@ -41,8 +44,10 @@ struct Shared {
     store: [u8; 16],
     durability: Durability,
     readers: Mutex<Vec<Box<dyn Reader>>>,
-    /// A store that never flushes has no thread: whoever deposits, commits.
-    at_once: Option<Mutex<Box<dyn Store>>>,
+    /// Whoever holds the store does what is on the queue, in its order. Gone when the inbox is closed and empty.
+    owned: Mutex<Option<Box<dyn Store>>>,
+    /// Each deposit holds it until it is answered.
+    under_way: Arc<()>,
 }
 
 #[derive(Default)]
@@ -57,30 +62,27 @@ impl Inbox {
         store: Box<dyn Store>,
         budget_bytes: u64,
     ) -> std::io::Result<(Self, Option<JoinHandle<()>>)> {
-        let (id, durability) = (store.id(), store.durability());
-        let (at_once, threaded) = match durability {
-            Durability::Memory => (Some(Mutex::new(store)), None),
-            _ => (None, Some(store)),
-        };
+        let durability = store.durability();
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
             budget: Budget::new(budget_bytes),
             announcer: Announcer::default(),
             failed: watch::Sender::new(false),
-            store: id,
+            store: store.id(),
             durability,
             readers: Mutex::default(),
-            at_once,
+            owned: Mutex::new(Some(store)),
+            under_way: Arc::default(),
         });
-        let start_thread = |store| {
-            let its_shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name("writer".into())
-                .spawn(move || writer::run(store, &its_shared))
-        };
-        let thread = threaded.map(start_thread).transpose()?;
-        Ok((Inbox(shared), thread))
+        let inbox = Inbox(Arc::clone(&shared));
+        if durability == Durability::Memory {
+            return Ok((inbox, None));
+        }
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || writer::run(&shared))?;
+        Ok((inbox, Some(thread)))
     }
 
     /// The store's id.
@@ -106,6 +108,7 @@ impl Inbox {
             epoch,
             slip: Arc::clone(slip),
             _charge: charge,
+            _under_way: Arc::clone(&self.0.under_way),
         }));
     }
 
@@ -178,21 +181,40 @@ impl Inbox {
     }
 
     fn push(&self, job: Job) {
-        let mut queue = lock(&self.0.queue);
+        let shared = &self.0;
+        let alone = job.is_alone(shared);
+        let question = matches!(job, Job::Resume { .. } | Job::Reader(_));
+        let mut queue = lock(&shared.queue);
         if queue.closed {
             // Dropping the job tells whoever waits.
             drop(queue);
             job.refuse();
             return;
         }
-        if let Some(store) = &self.0.at_once {
-            drop(queue);
-            writer::at_once(lock(store).as_mut(), job, &self.0);
-            return;
-        }
         queue.jobs.push(job);
-        if queue.jobs.len() == 1 {
-            self.0.wake.notify_one();
+        let first = queue.jobs.len() == 1;
+        drop(queue);
+        if shared.durability == Durability::Memory {
+            // There is nothing to wait for, and waking another thread would cost more than the work.
+            writer::work_off(&mut lock(&shared.owned), shared);
+        } else if alone && on_a_worker() {
+            // Nobody to share a flush with: the thread that is awake does the work at once. It hands its other tasks
+            // on before; among them is the connection, which must answer heartbeats whatever the disk does.
+            // Nobody answers for a connection that asks, so that needs no task of its own.
+            let shared = Arc::clone(shared);
+            let work = move || block_in_place(|| writer::work_off(&mut lock(&shared.owned), &shared));
+            if question {
+                work();
+            } else {
+                tokio::spawn(async move { work() });
+            }
+        } else if first {
+            shared.wake.notify_one();
         }
     }
+}
+
+/// Only these threads can hand on what else they have to do.
+fn on_a_worker() -> bool {
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
 }

@@ -19,4 +19,9 @@ fn message_key(mailbox: i64, offset: u64) -> i64 {
     mailbox << OFFSET_BITS | (offset as i64 & OFFSET_MASK)
 }
 
+/// The highest offset of a row of `mailbox`, in SQL. A commit does not write it down: it is the offset of the
+/// last message, and only who deletes messages has to remember it.
+const LAST_OFFSET: &str = "max(last, ifnull((SELECT max(message.id) & 0xffffffffffff FROM message
+    WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff), 0))";
+
 const OFFSET_MASK: i64 = (1 << OFFSET_BITS) - 1;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{Item, MailboxName, Message, StreamId};
 
-use super::{OFFSET_MASK, message_key};
+use super::open::plan_once;
+use super::{LAST_OFFSET, OFFSET_MASK, message_key};
 use crate::checksum::Origin;
 use crate::{ReadError, Reader};
 
@@ -36,6 +37,7 @@ impl SqliteReader {
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
+        plan_once(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(SqliteReader {
@@ -47,7 +49,7 @@ impl SqliteReader {
     /// Number and last offset of a mailbox.
     fn find(&self, mailbox: &MailboxName) -> rusqlite::Result<Option<(i64, u64)>> {
         self.connection
-            .prepare_cached("SELECT id, last FROM mailbox WHERE name = ?1")?
+            .prepare_cached(&format!("SELECT id, {LAST_OFFSET} FROM mailbox WHERE name = ?1"))?
             .query_row([mailbox.as_str()], |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)? as u64))
             })
@@ -158,7 +160,7 @@ impl Reader for SqliteReader {
     fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT name, last FROM mailbox ORDER BY name")?;
+            .prepare_cached(&format!("SELECT name, {LAST_OFFSET} FROM mailbox ORDER BY name"))?;
         let rows = statement.query_map((), |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)? as u64))
         })?;

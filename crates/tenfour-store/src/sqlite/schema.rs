@@ -20,19 +20,17 @@ CREATE TABLE store(
 CREATE TABLE mailbox(
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    last INTEGER NOT NULL              -- the highest offset given
+    last INTEGER NOT NULL              -- no offset up to here is given again; the messages may be further
 ) STRICT;
 CREATE TABLE sender(
-    id       INTEGER PRIMARY KEY,
-    name     TEXT NOT NULL UNIQUE,     -- a fingerprint, or a pseudo-sender
-    streams  INTEGER NOT NULL,         -- one-shot streams it has
-    outboxes INTEGER NOT NULL          -- outbox streams it has
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE          -- a fingerprint, or a pseudo-sender
 ) STRICT;
 CREATE TABLE stream(
     id      INTEGER PRIMARY KEY,
     sender  INTEGER NOT NULL REFERENCES sender(id),
     stream  BLOB NOT NULL,             -- 16 bytes; zero for messages without a stream
-    kind    INTEGER NOT NULL,          -- 0 one-shot, 1 outbox
+    kind    INTEGER NOT NULL,          -- 0 one-shot, 1 outbox, 2 forgotten: only its messages are left
     mark    INTEGER NOT NULL,          -- the highest sequence settled
     first   INTEGER,                   -- the run that ends at the mark
     count   INTEGER,
@@ -41,6 +39,8 @@ CREATE TABLE stream(
     used    INTEGER NOT NULL,          -- the store's hours at its last use
     UNIQUE(sender, stream)
 ) STRICT;
+-- Counts the kinds of a sender. One-shot streams, of which there are many, are not in it.
+CREATE INDEX stream_kind ON stream(sender, kind) WHERE kind <> 0;
 CREATE TABLE run(                      -- the runs before the last one
     stream  INTEGER NOT NULL REFERENCES stream(id),
     first   INTEGER NOT NULL,

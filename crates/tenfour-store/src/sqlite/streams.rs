@@ -8,26 +8,51 @@ use tenfour_proto::{Sender, StreamId};
 
 use crate::checksum::Origin;
 use crate::deposit::{PlacedRun, StreamState};
-use crate::{MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS};
+use crate::{MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS};
 
 /// Streams kept in memory. Each takes about 250 bytes; the others are read again when they come back.
 const CACHED: usize = 16_384;
+
+/// Senders whose streams are counted in memory.
+const CACHED_SENDERS: usize = 16_384;
+
+/// Rows looked at for old streams in one go: about a millisecond, for which a message may have to wait.
+const SWEEP: i64 = 2_000;
+
+/// `kind` of a stream whose mark is forgotten.
+const FORGOTTEN: i64 = 2;
 
 /// A stream, and what is hashed the same for all of its messages.
 pub(super) struct KnownStream {
     pub(super) state: StreamState,
     pub(super) origin: Origin,
+    /// The hour that its row names as the last of its use.
+    pub(super) used: i64,
 }
 
 #[derive(Default)]
 pub(super) struct Streams {
     known: HashMap<(Sender, StreamId), KnownStream>,
+    senders: HashMap<Sender, KnownSender>,
+    /// The sweep for old streams goes on behind this row; none is under way otherwise.
+    sweep: Option<i64>,
+    /// The hour of the last sweep.
+    swept: i64,
+}
+
+/// A sender's row, and the number of its streams by kind. Counting costs a look at an index, once; a row of
+/// its own for the count would be one more page in the commit of each single message.
+struct KnownSender {
+    row: i64,
+    one_shot: u64,
+    outbox: u64,
 }
 
 impl Streams {
     /// Forgets everything: after a rollback only the rows are true.
     pub(super) fn forget(&mut self) {
         self.known.clear();
+        self.senders.clear();
     }
 
     /// The stream, made if it is new. `None`: the sender has too many.
@@ -44,32 +69,176 @@ impl Streams {
             if self.known.len() >= CACHED {
                 self.known.clear();
             }
-            let state = match find(connection, sender, stream)? {
-                Some(state) => state,
-                None => match create(connection, sender, stream, kind, hours)? {
-                    Some(state) => state,
-                    None => return Ok(None),
-                },
+            let (state, used) = match find(connection, sender, stream)? {
+                Some(Found::Live(state, used)) => (state, used),
+                found => {
+                    let forgotten = matches!(found, Some(Found::Forgotten));
+                    match self.create(connection, sender, stream, kind, hours, forgotten)? {
+                        Some(state) => (state, hours),
+                        None => return Ok(None),
+                    }
+                }
             };
             let origin = Origin::new(&sender.to_string(), stream);
-            self.known.insert(key.clone(), KnownStream { state, origin });
+            self.known
+                .insert(key.clone(), KnownStream { state, origin, used });
         }
         Ok(self.known.get_mut(&key))
     }
+
+    /// Begins a stream; one that was forgotten has a row already, for the sake of its messages.
+    fn create(
+        &mut self,
+        connection: &Connection,
+        sender: &Sender,
+        stream: StreamId,
+        kind: StreamKind,
+        hours: i64,
+        forgotten: bool,
+    ) -> rusqlite::Result<Option<StreamState>> {
+        if !self.senders.contains_key(sender) {
+            if self.senders.len() >= CACHED_SENDERS {
+                self.senders.clear();
+            }
+            self.senders.insert(sender.clone(), know(connection, sender)?);
+        }
+        let Some(known) = self.senders.get_mut(sender) else {
+            return Ok(None);
+        };
+        let (count, most, number) = match kind {
+            StreamKind::OneShot => (&mut known.one_shot, MAX_ONE_SHOT_STREAMS, 0),
+            StreamKind::Outbox => (&mut known.outbox, MAX_OUTBOX_STREAMS, 1),
+        };
+        if *count >= most {
+            return Ok(None);
+        }
+        *count += 1;
+        let row = if forgotten {
+            connection
+                .prepare_cached(
+                    "UPDATE stream SET kind = ?3, used = ?4 WHERE sender = ?1 AND stream = ?2 RETURNING id",
+                )?
+                .query_row((known.row, stream.as_bytes(), number, hours), |row| row.get(0))?
+        } else {
+            connection
+                .prepare_cached(
+                    "INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)",
+                )?
+                .execute((known.row, stream.as_bytes(), number, hours))?;
+            connection.last_insert_rowid()
+        };
+        Ok(Some(StreamState {
+            row,
+            mark: 0,
+            last_run: None,
+        }))
+    }
+
+    /// Forgets a piece of the one-shot streams that were not used for so long; true when there is more to look at.
+    pub(super) fn sweep(&mut self, connection: &Connection, hours: i64) -> rusqlite::Result<bool> {
+        let after = match self.sweep {
+            Some(after) => after,
+            None if hours == self.swept => return Ok(false),
+            None => {
+                self.swept = hours;
+                0
+            }
+        };
+        let last = after + SWEEP;
+        let old = (after, last, hours - ONE_SHOT_HOURS);
+        let any: bool = connection
+            .prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM stream WHERE id > ?1 AND id <= ?2 AND kind = 0 AND used < ?3)",
+            )?
+            .query_row(old, |row| row.get(0))?;
+        if any {
+            let transaction = connection.unchecked_transaction()?;
+            transaction
+                .prepare_cached(
+                    "DELETE FROM run WHERE stream IN
+                     (SELECT id FROM stream WHERE id > ?1 AND id <= ?2 AND kind = 0 AND used < ?3)",
+                )?
+                .execute(old)?;
+            transaction
+                .prepare_cached(&format!(
+                    "UPDATE stream SET kind = {FORGOTTEN}, mark = 0, first = NULL, count = NULL, mailbox = NULL,
+                            offset = NULL
+                     WHERE id > ?1 AND id <= ?2 AND kind = 0 AND used < ?3"
+                ))?
+                .execute(old)?;
+            transaction.commit()?;
+            self.forget();
+        }
+        let end: i64 = connection
+            .prepare_cached("SELECT ifnull(max(id), 0) FROM stream")?
+            .query_row((), |row| row.get(0))?;
+        self.sweep = (last < end).then_some(last);
+        Ok(self.sweep.is_some())
+    }
 }
 
-/// Reads a stream's row.
-pub(super) fn find(
+fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSender> {
+    let name = sender.to_string();
+    let found: Option<i64> = connection
+        .prepare_cached("SELECT id FROM sender WHERE name = ?1")?
+        .query_row([&name], |row| row.get(0))
+        .optional()?;
+    let Some(row) = found else {
+        connection
+            .prepare_cached("INSERT INTO sender(name) VALUES (?1)")?
+            .execute([&name])?;
+        return Ok(KnownSender {
+            row: connection.last_insert_rowid(),
+            one_shot: 0,
+            outbox: 0,
+        });
+    };
+    let count = |sql| -> rusqlite::Result<u64> {
+        let count: i64 = connection
+            .prepare_cached(sql)?
+            .query_row([row], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    };
+    let all = count("SELECT count(*) FROM stream WHERE sender = ?1")?;
+    let outbox = count("SELECT count(*) FROM stream WHERE sender = ?1 AND kind = 1")?;
+    let forgotten = count("SELECT count(*) FROM stream WHERE sender = ?1 AND kind = 2")?;
+    Ok(KnownSender {
+        row,
+        one_shot: all.saturating_sub(outbox + forgotten),
+        outbox,
+    })
+}
+
+/// What there is of a stream.
+enum Found {
+    /// With the hour of its last use.
+    Live(StreamState, i64),
+    /// Only the row that its messages name.
+    Forgotten,
+}
+
+/// Reads what is known of a stream; nothing of one that is new or forgotten.
+pub(super) fn state(
     connection: &Connection,
     sender: &Sender,
     stream: StreamId,
 ) -> rusqlite::Result<Option<StreamState>> {
+    Ok(match find(connection, sender, stream)? {
+        Some(Found::Live(state, _)) => Some(state),
+        Some(Found::Forgotten) | None => None,
+    })
+}
+
+fn find(connection: &Connection, sender: &Sender, stream: StreamId) -> rusqlite::Result<Option<Found>> {
     connection
         .prepare_cached(
-            "SELECT stream.id, mark, first, count, mailbox, offset FROM stream
+            "SELECT stream.id, mark, first, count, mailbox, offset, kind, used FROM stream
              JOIN sender ON sender.id = stream.sender WHERE sender.name = ?1 AND stream.stream = ?2",
         )?
         .query_row((sender.to_string(), stream.as_bytes()), |row| {
+            if row.get::<_, i64>(6)? == FORGOTTEN {
+                return Ok(Found::Forgotten);
+            }
             let last_run = match row.get::<_, Option<i64>>(2)? {
                 None => None,
                 Some(first) => Some(PlacedRun {
@@ -79,58 +248,14 @@ pub(super) fn find(
                     offset: row.get::<_, i64>(5)? as u64,
                 }),
             };
-            Ok(StreamState {
+            let state = StreamState {
                 row: row.get(0)?,
                 mark: row.get::<_, i64>(1)? as u64,
                 last_run,
-            })
+            };
+            Ok(Found::Live(state, row.get(7)?))
         })
         .optional()
-}
-
-fn create(
-    connection: &Connection,
-    sender: &Sender,
-    stream: StreamId,
-    kind: StreamKind,
-    hours: i64,
-) -> rusqlite::Result<Option<StreamState>> {
-    let (sender_row, streams, outboxes): (i64, u64, u64) = connection
-        .prepare_cached(
-            "INSERT INTO sender(name, streams, outboxes) VALUES (?1, 0, 0)
-             ON CONFLICT(name) DO UPDATE SET name = name RETURNING id, streams, outboxes",
-        )?
-        .query_row([sender.to_string()], |row| {
-            Ok((
-                row.get(0)?,
-                row.get::<_, i64>(1)? as u64,
-                row.get::<_, i64>(2)? as u64,
-            ))
-        })?;
-    let (column, too_many) = match kind {
-        StreamKind::OneShot => ("streams", streams >= MAX_ONE_SHOT_STREAMS),
-        StreamKind::Outbox => ("outboxes", outboxes >= MAX_OUTBOX_STREAMS),
-    };
-    if too_many {
-        return Ok(None);
-    }
-    connection
-        .prepare_cached(&format!(
-            "UPDATE sender SET {column} = {column} + 1 WHERE id = ?1"
-        ))?
-        .execute([sender_row])?;
-    let kind = match kind {
-        StreamKind::OneShot => 0,
-        StreamKind::Outbox => 1,
-    };
-    connection
-        .prepare_cached("INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)")?
-        .execute((sender_row, stream.as_bytes(), kind, hours))?;
-    Ok(Some(StreamState {
-        row: connection.last_insert_rowid(),
-        mark: 0,
-        last_run: None,
-    }))
 }
 
 /// Writes a stream's row after its messages.

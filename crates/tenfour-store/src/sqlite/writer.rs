@@ -9,10 +9,10 @@ use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Durability, Message, Sender, Settlement, StreamId, TemporaryCode};
 
 use super::checkpoint::Checkpointer;
-use super::message_key;
 use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
 use super::streams::{self, Streams};
+use super::{LAST_OFFSET, message_key};
 use crate::batch::{Batch, Outcome, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::checksum::Origin;
@@ -92,9 +92,9 @@ impl SqliteStore {
 
     fn load_mailboxes(&mut self) -> rusqlite::Result<()> {
         self.mailboxes = Mailboxes::default();
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT id, name, last FROM mailbox ORDER BY id")?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT id, name, {LAST_OFFSET} FROM mailbox ORDER BY id"
+        ))?;
         let mut rows = statement.query(())?;
         while let Some(row) = rows.next()? {
             let name = row.get_ref(1)?.as_str()?.parse().map_err(|error| {
@@ -142,20 +142,19 @@ impl SqliteStore {
             let state = batch.stream.is_some().then_some(&mut known.state);
             let before = state.as_ref().map(|state| state.mark);
             let settlement = deposit::deposit(&mut work, &mut self.mailboxes, state, &batch.messages)?;
-            if before.is_some_and(|before| before != known.state.mark) {
+            // A repeat is a use, too.
+            if before.is_some_and(|before| before != known.state.mark || known.used != hours) {
                 streams::save(&self.connection, &known.state, hours)?;
+                known.used = hours;
             }
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
         work.write_rows()?;
         let raised = self.mailboxes.take_raised();
-        for mailbox in &raised {
+        for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
-                .prepare_cached(
-                    "INSERT INTO mailbox(id, name, last) VALUES (?1, ?2, ?3)
-                     ON CONFLICT(id) DO UPDATE SET last = excluded.last",
-                )?
-                .execute((mailbox.id, mailbox.name.as_str(), mailbox.last as i64))?;
+                .prepare_cached("INSERT INTO mailbox(id, name, last) VALUES (?1, ?2, 0)")?
+                .execute((mailbox.id, mailbox.name.as_str()))?;
         }
         self.hours.save(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
@@ -175,14 +174,23 @@ impl SqliteStore {
         Ok(outcomes)
     }
 
+    fn tidy_up(&mut self) -> rusqlite::Result<bool> {
+        let hours = self.hours.now();
+        Ok(self.streams.sweep(&self.connection, hours)? | self.delete_expendable()?)
+    }
+
     /// Deletes a piece of what `tenfour bench` left; true when there is more.
     fn delete_expendable(&mut self) -> rusqlite::Result<bool> {
         for (mailbox, ages) in &mut self.bench {
             if ages.expendable == 0 {
                 continue;
             }
-            let deleted = self
-                .connection
+            let transaction = self.connection.unchecked_transaction()?;
+            // The offset of the last message must outlive it.
+            transaction
+                .prepare_cached("UPDATE mailbox SET last = ?2 WHERE id = ?1 AND last < ?2")?
+                .execute((*mailbox, ages.expendable as i64))?;
+            let deleted = transaction
                 .prepare_cached(
                     "DELETE FROM message WHERE id IN
                      (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
@@ -192,6 +200,7 @@ impl SqliteStore {
                     message_key(*mailbox, ages.expendable),
                     TIDY,
                 ))?;
+            transaction.commit()?;
             self.checkpointer.after_commit(&self.connection)?;
             if deleted == TIDY as usize {
                 return Ok(true);
@@ -245,12 +254,12 @@ impl Store for SqliteStore {
 
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(streams::find(&self.connection, sender, stream)?.map_or(0, |state| state.mark))
+        Ok(streams::state(&self.connection, sender, stream)?.map_or(0, |state| state.mark))
     }
 
     fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError> {
         self.check_poison()?;
-        let Some(state) = streams::find(&self.connection, sender, stream)? else {
+        let Some(state) = streams::state(&self.connection, sender, stream)? else {
             return Ok(deposit::replay(&self.mailboxes, [], after, after));
         };
         let mut runs = streams::runs_above(&self.connection, state.row, after)?;
@@ -260,7 +269,7 @@ impl Store for SqliteStore {
 
     fn tidy(&mut self) -> Result<bool, StoreError> {
         self.check_poison()?;
-        match self.delete_expendable() {
+        match self.tidy_up() {
             // What cannot be deleted for want of room is deleted later.
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(false),
             // A flush or a write that failed: what the disk holds is not known any more.

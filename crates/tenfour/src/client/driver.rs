@@ -21,8 +21,11 @@ use crate::clock::sleep_until;
 /// clients do not come back in step.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Bytes taken from the machine at once, and read at once.
+/// Bytes taken from the machine at once.
 const CHUNK: usize = 64 * 1024;
+
+/// Bytes read at once: a TLS record has no more.
+const READ: usize = 16 * 1024;
 
 type Halves = (ReadHalf<TlsStream<TcpStream>>, WriteHalf<TlsStream<TcpStream>>);
 
@@ -88,7 +91,7 @@ async fn greet(
     let io = |error: std::io::Error| broken(super::error::io_reason(&error));
     halves.1.write_all(&out).await.map_err(io)?;
     halves.1.flush().await.map_err(io)?;
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; READ];
     loop {
         let count = halves.0.read(&mut buffer).await.map_err(io)?;
         if count == 0 {
@@ -262,7 +265,7 @@ impl Driver {
 
     /// Sends and receives until the connection ends.
     async fn converse(&mut self, (mut reader, mut writer): Halves) -> End {
-        let mut input = vec![0; CHUNK];
+        let mut input = vec![0; READ];
         let mut out = Vec::with_capacity(CHUNK);
         let mut written = 0;
         let mut flushed = true;

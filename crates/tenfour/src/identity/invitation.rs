@@ -9,7 +9,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use tenfour_proto::Fingerprint;
 
 use super::{AuthorizedKey, AuthorizedKeys, Rights, private_file};
@@ -194,7 +193,7 @@ impl Line {
 }
 
 fn hash(secret: &[u8; 32]) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(secret))
+    URL_SAFE_NO_PAD.encode(hmac_sha256::Hash::hash(secret))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(super) struct Deposit {
     pub(super) epoch: u64,
     pub(super) slip: Arc<Slip>,
     pub(super) _charge: Charge,
+    pub(super) _under_way: Arc<()>,
 }
 
 impl Deposit {
@@ -51,6 +52,15 @@ impl Deposit {
 }
 
 impl Job {
+    /// One message, or a question, while nothing else waits for the store.
+    pub(super) fn is_alone(&self, shared: &Shared) -> bool {
+        let (own, small) = match self {
+            Job::Deposit(deposit) => (1, deposit.batch.messages.len() == 1),
+            Job::Resume { .. } | Job::Reader(_) => (0, true),
+        };
+        small && Arc::strong_count(&shared.under_way) == own + 1
+    }
+
     /// The inbox is closed: nobody will do this. It says nothing of what was deposited before and is
     /// still on its way, so it must not claim that nothing is stored.
     pub(super) fn refuse(self) {
@@ -61,28 +71,24 @@ impl Job {
 }
 
 /// Works until the inbox is closed and empty, or the store fails.
-pub(super) fn run(mut store: Box<dyn Store>, shared: &Shared) {
-    let mut jobs = Vec::new();
-    let mut gathered: Vec<Deposit> = Vec::new();
+pub(super) fn run(shared: &Shared) {
     let mut untidy = true;
-    loop {
-        match next_jobs(store.as_mut(), shared, &mut jobs, untidy) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return fail(&error, gathered, shared),
-        }
+    while wait(shared, &mut untidy) {
+        work_off(&mut lock(&shared.owned), shared);
         untidy = true;
-        if let Err(error) = work(store.as_mut(), jobs.drain(..), &mut gathered, shared) {
-            return fail(&error, gathered, shared);
-        }
     }
+    *lock(&shared.owned) = None;
 }
 
-/// Does one job on the thread of whoever brings it: for a store that never flushes, waking another thread
-/// would cost more than the work.
-pub(super) fn at_once(store: &mut dyn Store, job: Job, shared: &Shared) {
+/// Does everything that is on the queue. Whoever calls it holds the store, so jobs are done in their order.
+pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) {
+    let jobs = std::mem::take(&mut lock(&shared.queue).jobs);
+    let Some(store) = owned else {
+        jobs.into_iter().for_each(Job::refuse);
+        return;
+    };
     let mut gathered = Vec::new();
-    if let Err(error) = work(store, [job], &mut gathered, shared) {
+    if let Err(error) = work(store.as_mut(), jobs, &mut gathered, shared) {
         fail(&error, gathered, shared);
     }
 }
@@ -128,18 +134,13 @@ fn work(
     result.and_then(|()| commit(store, gathered, shared))
 }
 
-/// Takes everything that waits, or waits for it. False when the inbox is closed and empty.
-fn next_jobs(
-    store: &mut dyn Store,
-    shared: &Shared,
-    jobs: &mut Vec<Job>,
-    mut untidy: bool,
-) -> Result<bool, StoreError> {
+/// Waits until there is something to do; what can wait is done meanwhile. False when the inbox is closed and empty.
+fn wait(shared: &Shared, untidy: &mut bool) -> bool {
     let mut patience = PATIENCE;
     let mut queue = lock(&shared.queue);
     while queue.jobs.is_empty() {
         if queue.closed {
-            return Ok(false);
+            return false;
         }
         if patience > 0 {
             // Others may be about to deposit: letting them costs less than sleeping and being woken.
@@ -147,9 +148,9 @@ fn next_jobs(
             drop(queue);
             std::thread::yield_now();
             queue = lock(&shared.queue);
-        } else if untidy {
+        } else if *untidy {
             drop(queue);
-            untidy = store.tidy()?;
+            *untidy = tidy(shared);
             queue = lock(&shared.queue);
         } else {
             queue = shared
@@ -158,8 +159,19 @@ fn next_jobs(
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
-    std::mem::swap(jobs, &mut queue.jobs);
-    Ok(true)
+    true
+}
+
+/// True when there is more.
+fn tidy(shared: &Shared) -> bool {
+    match lock(&shared.owned).as_mut().map(|store| store.tidy()) {
+        Some(Ok(more)) => more,
+        Some(Err(error)) => {
+            fail(&error, Vec::new(), shared);
+            false
+        }
+        None => false,
+    }
 }
 
 fn resume(
@@ -250,5 +262,6 @@ fn fail(error: &StoreError, gathered: Vec<Deposit>, shared: &Shared) {
             deposit.slip.put(Answer::Gone);
         }
     }
+    shared.wake.notify_one();
     shared.failed.send_replace(true);
 }
