@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use tenfour::Durability;
 
@@ -49,10 +51,19 @@ macro_rules! verbs {
 
         impl FromArgMatches for Verb {
             fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-                match matches.subcommand() {
-                    $(Some(($name, matches)) => $verb::from_arg_matches(matches).map(Verb::$verb),)*
-                    _ => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+                let Some((name, matches)) = matches.subcommand() else {
+                    return Err(clap::Error::new(ErrorKind::MissingSubcommand));
+                };
+                let mut verb = match name {
+                    $($name => Verb::$verb($verb::from_arg_matches(matches)?),)*
+                    _ => return Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
+                };
+                match &mut verb {
+                    Verb::Send(send) => send.choose(matches)?,
+                    Verb::Tail(tail) => tail.choose(matches)?,
+                    _ => {}
                 }
+                Ok(verb)
             }
 
             fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -153,16 +164,22 @@ pub struct Send {
     /// The message; several words are joined by a space
     pub words: Vec<String>,
     /// The message
-    #[arg(long, short, value_name = "TEXT", allow_hyphen_values = true, conflicts_with_all = ["words", "file", "lines", "zero"], env = "TENFOUR_MESSAGE")]
+    #[arg(
+        long,
+        short,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        env = "TENFOUR_MESSAGE"
+    )]
     pub message: Option<String>,
     /// Send a file under its name
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["words", "lines", "zero"])]
+    #[arg(long, short, value_name = "FILE", env = "TENFOUR_FILE")]
     pub file: Option<PathBuf>,
     /// Each line of stdin is a message
-    #[arg(long, short, conflicts_with_all = ["words", "zero"], env = "TENFOUR_LINES", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, short, env = "TENFOUR_LINES", value_parser = clap::builder::BoolishValueParser::new())]
     pub lines: bool,
     /// Each piece of stdin up to a NUL byte is a message
-    #[arg(long, short = '0', conflicts_with_all = ["words"], env = "TENFOUR_ZERO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, short = '0', env = "TENFOUR_ZERO", value_parser = clap::builder::BoolishValueParser::new())]
     pub zero: bool,
     /// The same messages under the same id are stored once
     #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
@@ -201,19 +218,36 @@ pub struct Send {
     pub identity: Identity,
 }
 
+impl Send {
+    /// The message comes from one place only.
+    fn choose(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let chosen = one_of(matches, &["words", "message", "file", "lines", "zero"])?;
+        let not = |way| chosen.is_some_and(|chosen| chosen != way);
+        if not("message") {
+            self.message = None;
+        }
+        if not("file") {
+            self.file = None;
+        }
+        self.lines &= !not("lines");
+        self.zero &= !not("zero");
+        Ok(())
+    }
+}
+
 /// `tenfour tail`
 #[derive(Debug, Args)]
 pub struct Tail {
     /// HOST[:PORT][/MAILBOX]
     pub target: Option<Target>,
     /// Only the last so many
-    #[arg(long, short = 'n', value_name = "COUNT", conflicts_with_all = ["from", "since"], env = "TENFOUR_LAST")]
+    #[arg(long, short = 'n', value_name = "COUNT", env = "TENFOUR_LAST")]
     pub last: Option<u64>,
     /// Wait for new messages
     #[arg(long, short, env = "TENFOUR_FOLLOW", value_parser = clap::builder::BoolishValueParser::new())]
     pub follow: bool,
     /// Begin at this offset
-    #[arg(long, value_name = "OFFSET", conflicts_with = "since", env = "TENFOUR_FROM")]
+    #[arg(long, value_name = "OFFSET", env = "TENFOUR_FROM")]
     pub from: Option<u64>,
     /// Begin at this moment (2026-01-31T12:00:00Z) or so long ago (10m)
     #[arg(long, value_name = "TIME", env = "TENFOUR_SINCE")]
@@ -227,6 +261,24 @@ pub struct Tail {
     /// The reader's key
     #[command(flatten)]
     pub identity: Identity,
+}
+
+impl Tail {
+    /// Reading begins in one place only.
+    fn choose(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let chosen = one_of(matches, &["last", "from", "since"])?;
+        let not = |way| chosen.is_some_and(|chosen| chosen != way);
+        if not("last") {
+            self.last = None;
+        }
+        if not("from") {
+            self.from = None;
+        }
+        if not("since") {
+            self.since = None;
+        }
+        Ok(())
+    }
 }
 
 /// `tenfour keys`
@@ -259,7 +311,7 @@ pub enum KeysVerb {
         /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, admin
         options: Vec<String>,
         /// Whose key it is
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", env = "TENFOUR_COMMENT")]
         comment: String,
     },
     /// Forget a key that was allowed (SHA256:...) or a server that was trusted (HOST)
@@ -275,16 +327,21 @@ pub enum KeysVerb {
 #[derive(Debug, Args)]
 pub struct Invite {
     /// Mailboxes that the guest may send to
-    #[arg(long, value_name = "MAILBOXES", default_value = "inbox")]
+    #[arg(long, value_name = "MAILBOXES", default_value = "inbox", env = "TENFOUR_SEND")]
     pub send: String,
     /// Mailboxes that the guest may read
-    #[arg(long, value_name = "MAILBOXES")]
+    #[arg(long, value_name = "MAILBOXES", env = "TENFOUR_READ")]
     pub read: Option<String>,
     /// How long the invitation counts
-    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = parse_time)]
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = parse_time, env = "TENFOUR_FOR")]
     pub lifetime: Duration,
     /// Where the guest reaches this server [default: this machine's addresses]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        env = "TENFOUR_ADDRESS",
+        value_delimiter = ','
+    )]
     pub address: Vec<tenfour::Address>,
     /// The server's key
     #[command(flatten)]
@@ -310,22 +367,22 @@ pub struct Bench {
     /// HOST[:PORT][/MAILBOX]; the mailbox is `bench` unless named
     pub target: Option<Target>,
     /// Connections
-    #[arg(long, value_name = "COUNT", default_value = "1")]
+    #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_CLIENTS")]
     pub clients: usize,
     /// Messages without a receipt at a time, for each client
-    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    #[arg(long, value_name = "COUNT", default_value = "1000", env = "TENFOUR_WINDOW")]
     pub window: usize,
     /// Bytes of a message
-    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = parse_size, env = "TENFOUR_SIZE")]
     pub size: u64,
     /// How long
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time, env = "TENFOUR_SECONDS")]
     pub seconds: Duration,
     /// Spread the clients over so many mailboxes, bench/1, bench/2 ...
-    #[arg(long, value_name = "COUNT", default_value = "1")]
+    #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_MAILBOXES")]
     pub mailboxes: usize,
     /// Only hold so many connections, until stdin ends
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", env = "TENFOUR_IDLE")]
     pub idle: Option<usize>,
     /// End with one JSON object
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
@@ -343,6 +400,29 @@ pub struct Bench {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// Which of several ways was chosen. What was typed wins over the environment; two of either contradict each other.
+/// (clap's own conflicts know no difference between the two.)
+fn one_of<'a>(matches: &ArgMatches, ways: &[&'a str]) -> Result<Option<&'a str>, clap::Error> {
+    let said = |source| {
+        let is_off = |way| matches!(matches.try_get_one::<bool>(way), Ok(Some(false)));
+        ways.iter()
+            .copied()
+            .filter(move |way| matches.value_source(way) == Some(source) && !is_off(way))
+    };
+    for source in [ValueSource::CommandLine, ValueSource::EnvVariable] {
+        let mut said = said(source);
+        match (said.next(), said.next()) {
+            (None, _) => {}
+            (Some(way), None) => return Ok(Some(way)),
+            (Some(one), Some(other)) => {
+                let text = format!("`{one}` and `{other}` cannot be used together");
+                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, text));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A number with `ms`, `s`, `m`, `h` or `d`; a bare number is seconds.
@@ -377,6 +457,39 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable() {
+        fn look(command: &Command) {
+            for flag in command.get_arguments().filter(|flag| !flag.is_positional()) {
+                let name = flag.get_id().as_str();
+                let variable = flag.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                assert!(
+                    matches!(name, "help" | "version") || variable.starts_with("TENFOUR_"),
+                    "`--{name}` of `{}` has no variable",
+                    command.get_name()
+                );
+            }
+            command.get_subcommands().for_each(look);
+        }
+        let mut command = Arguments::command();
+        command.build();
+        look(&command);
+    }
+
+    #[test]
+    fn two_ways_to_say_the_same_contradict_each_other() {
+        let parse = |words: &[&str]| Arguments::try_parse_from([&["tenfour"], words].concat());
+        for both in [
+            &["send", "a", "word", "-m", "text"][..],
+            &["send", "a", "-f", "file", "-l"],
+            &["send", "a", "-l", "-0"],
+            &["tail", "a", "-n", "1", "--from", "2"],
+        ] {
+            assert_eq!(parse(both).unwrap_err().kind(), ErrorKind::ArgumentConflict);
+        }
+        parse(&["send", "a", "word"]).unwrap();
     }
 
     #[test]

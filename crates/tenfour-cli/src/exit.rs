@@ -106,7 +106,8 @@ impl Failure {
     /// No connection to `target`.
     pub fn connect(error: &ConnectError, target: &str) -> Self {
         let code = connect_code(error);
-        let failure = Failure::new(code, format!("could not deliver to {target}: {error}"));
+        let reason = without_address(error, target);
+        let failure = Failure::new(code, format!("could not deliver to {target}: {reason}"));
         match connect_hint(error) {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -157,6 +158,21 @@ impl Failure {
             }
             _ => Failure::new(Code::Unknown, error.to_string()),
         }
+    }
+}
+
+/// The reason alone: the library's words begin with the address, which `target` names already.
+pub fn without_address(error: &ConnectError, target: &str) -> String {
+    let text = error.to_string();
+    let host = target.rsplit_once("://").map_or(target, |(_, host)| host);
+    let host = host.split('/').next().unwrap_or(host);
+    match text.split_once(": ") {
+        // Of several addresses that were tried each keeps its own.
+        Some((address, reason)) if !reason.contains("; ") => match address.strip_prefix(host) {
+            Some(port) if port.is_empty() || port.starts_with(':') => reason.to_owned(),
+            _ => text,
+        },
+        _ => text,
     }
 }
 
@@ -223,6 +239,29 @@ fn connect_hint(error: &ConnectError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_named_once() {
+        let broken = |address: &str| ConnectError::Broken {
+            address: address.parse().unwrap(),
+            reason: "connection reset by peer".to_owned(),
+        };
+        for (address, target) in [
+            ("a:50545", "a"),
+            ("a:7", "a:7/box"),
+            ("[::1]:7", "[::1]:7"),
+            ("a:7", "tcp://a:7"),
+        ] {
+            assert_eq!(
+                without_address(&broken(address), target),
+                "connection reset by peer"
+            );
+        }
+        assert_eq!(
+            without_address(&broken("b:7"), "a:7"),
+            "b:7: connection reset by peer"
+        );
+    }
 
     #[test]
     fn of_many_the_first_that_applies() {

@@ -3,7 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use tenfour::{Item, Receipt};
+use tenfour::{Client, DeliveryError, Fingerprint, Item, Listener, Receipt};
+
+use crate::exit::delivery_code;
+use crate::target::Target;
 
 /// All fields there are; those that do not apply are left out.
 #[derive(Debug, Default, Serialize)]
@@ -27,6 +30,10 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
@@ -42,23 +49,68 @@ pub struct Record {
     pub base64: Option<String>,
 }
 
-impl Record {
-    /// A receipt.
-    pub fn of_receipt(receipt: &Receipt, id: &str, stream: &str, bytes: u64) -> Self {
+/// What all messages of one `send` have in common: whose they are, and where they go.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    pub id: Option<String>,
+    pub sender: Option<String>,
+    pub stream: Option<String>,
+    pub listener: Option<Listener>,
+    pub address: Option<String>,
+}
+
+impl Route {
+    /// Of the messages on the stream of `client`, which is connected to `target`.
+    pub fn native(client: &Client, sender: Fingerprint, target: &Target) -> Self {
+        Route {
+            id: Some(client.id().to_owned()),
+            sender: Some(sender.to_string()),
+            stream: Some(client.stream().to_string()),
+            listener: Some(Listener::Native),
+            address: Some(target.address.to_string()),
+        }
+    }
+
+    /// A message on this route, of which nothing is known yet.
+    pub fn record(&self, outcome: &'static str, bytes: u64) -> Record {
         Record {
-            outcome: "stored",
-            mailbox: Some(receipt.mailbox.to_string()),
-            offset: Some(receipt.offset),
-            id: Some(id.to_owned()),
-            stream: Some(stream.to_owned()),
-            sequence: Some(receipt.sequence),
+            outcome,
+            id: self.id.clone(),
+            sender: self.sender.clone(),
+            stream: self.stream.clone(),
+            listener: self.listener.map(Listener::as_str),
+            address: self.address.clone(),
             bytes: Some(bytes),
-            durability: Some(receipt.durability.as_str()),
-            duplicate: Some(receipt.duplicate),
             ..Record::default()
         }
     }
 
+    /// A receipt.
+    pub fn receipt(&self, receipt: &Receipt, bytes: u64) -> Record {
+        Record {
+            mailbox: Some(receipt.mailbox.to_string()),
+            offset: Some(receipt.offset),
+            sequence: Some(receipt.sequence),
+            durability: Some(receipt.durability.as_str()),
+            duplicate: Some(receipt.duplicate),
+            ..self.record("stored", bytes)
+        }
+    }
+
+    /// A message without a receipt.
+    pub fn failure(&self, error: &DeliveryError, sequence: u64, bytes: u64) -> Record {
+        Record {
+            reason: Some(match error {
+                DeliveryError::Refused(code) => code.as_str().to_owned(),
+                other => other.to_string(),
+            }),
+            sequence: Some(sequence),
+            ..self.record(delivery_code(error).outcome(), bytes)
+        }
+    }
+}
+
+impl Record {
     /// A message that was read.
     pub fn of_item(item: &Item) -> Self {
         let message = &item.message;
@@ -77,6 +129,11 @@ impl Record {
             time: jiff::Timestamp::from_microsecond(item.time)
                 .ok()
                 .map(|time| time.to_string()),
+            listener: item.source.map(|source| source.listener.as_str()),
+            address: item
+                .source
+                .and_then(|source| source.address)
+                .map(|address| address.to_string()),
             bytes: Some(message.body.len() as u64),
             content_type: message.content_type.as_ref().map(ToString::to_string),
             name: message.name.as_ref().map(ToString::to_string),

@@ -1,6 +1,6 @@
 //! A message where it rests.
 
-use crate::{Message, StreamId};
+use crate::{Message, Source, StreamId};
 
 /// A stored message as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Item {
     pub stream: StreamId,
     /// Its number there; 0 for none.
     pub sequence: u64,
+    /// Where it came in; `None` if that is not known here.
+    pub source: Option<Source>,
     /// The message.
     pub message: Message,
 }

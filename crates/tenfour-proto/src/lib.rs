@@ -30,6 +30,7 @@ mod message;
 mod moment;
 pub mod native;
 mod receipt;
+mod source;
 mod temporary;
 pub mod text;
 
@@ -40,4 +41,5 @@ pub use mailbox::{MailboxName, MailboxNameError};
 pub use message::{ContentType, Message, MessageName, WordError};
 pub use moment::Moment;
 pub use receipt::{Durability, RefusalCode, Refused, Run, Settled, Settlement};
+pub use source::{Listener, Source};
 pub use temporary::TemporaryCode;

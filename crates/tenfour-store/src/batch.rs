@@ -1,7 +1,7 @@
 //! What goes into a commit, and what comes out.
 
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Message, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{Message, Sender, Settlement, Source, StreamId, TemporaryCode};
 
 /// Messages of one sender that arrived together.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Batch {
     /// The stream that numbers them. Without one the numbers only name the messages in the outcome,
     /// and nothing is recognised as a repeat.
     pub stream: Option<(StreamId, StreamKind)>,
+    /// Where they came in.
+    pub source: Source,
     /// Sequence and message, in rising order. Holes are messages that were refused before the store.
     pub messages: Vec<(u64, Message)>,
 }

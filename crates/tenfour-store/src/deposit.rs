@@ -166,21 +166,24 @@ pub(crate) fn extend(runs: &mut Vec<Run>, first: u64, mailbox: &MailboxName, off
     }
 }
 
-/// The answer to a client that continues a stream: everything above `after`, holes being refusals.
+/// The answer to a client that continues a stream: what is above `after` in the first `most` runs, holes being
+/// refusals. `runs` ends with the run at the mark, or has more than `most` of them.
 pub(crate) fn replay(
     mailboxes: &Mailboxes,
     runs: impl IntoIterator<Item = PlacedRun>,
     after: u64,
-    mark: u64,
+    most: usize,
 ) -> Settlement {
     let mut settlement = Settlement {
-        settled: mark.max(after),
+        settled: after,
         ..Settlement::default()
     };
     let mut next = after + 1;
-    for run in runs {
+    let above = runs.into_iter().filter(|run| run.first + run.count > after + 1);
+    for run in above.take(most) {
         let end = run.first + run.count;
-        let Some(mailbox) = mailboxes.by_id(run.mailbox).filter(|_| end > next) else {
+        settlement.settled = end - 1;
+        let Some(mailbox) = mailboxes.by_id(run.mailbox) else {
             continue;
         };
         if next < run.first {

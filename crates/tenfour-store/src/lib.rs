@@ -70,9 +70,16 @@ pub trait Store: Send {
     /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;
 
-    /// The receipts of everything in the stream above `after`, up to its mark. What was refused
-    /// below the mark is [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).
-    fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError>;
+    /// The receipts of what is in the stream above `after`, up to its mark or to the end of the `most`-th run,
+    /// as `settled` says. What was refused below the mark is
+    /// [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).
+    fn replay(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        after: u64,
+        most: usize,
+    ) -> Result<Settlement, StoreError>;
 
     /// Does a piece of the work that can wait, such as deleting what `tenfour bench` left behind. Called
     /// when there is nothing else to do; true when there is more.

@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, Item, MailboxName, Message, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{
+    Durability, Item, MailboxName, Message, Sender, Settlement, Source, StreamId, TemporaryCode,
+};
 
 use crate::batch::{Batch, Outcome, Stored};
 use crate::bench_mailbox::{self, is_bench};
@@ -68,6 +70,7 @@ struct Kept {
     stream: u32,
     sequence: u64,
     time: i64,
+    source: Source,
     message: Message,
 }
 
@@ -133,6 +136,7 @@ struct Work<'w> {
     runs: &'w mut Vec<Vec<PlacedRun>>,
     time: i64,
     stream: i64,
+    source: Source,
     numbered: bool,
 }
 
@@ -157,6 +161,7 @@ impl<'a> Backend<'a> for Work<'_> {
             stream: self.stream as u32,
             sequence: if self.numbered { sequence } else { 0 },
             time: self.time,
+            source: self.source,
             message: message.clone(),
         });
         if is_bench(&mailbox.name) {
@@ -235,6 +240,7 @@ impl Store for MemoryStore {
                 runs: &mut self.runs,
                 time,
                 stream: state.row,
+                source: batch.source,
                 numbered: batch.stream.is_some(),
             };
             let stream = batch.stream.is_some().then_some(&mut state);
@@ -254,16 +260,22 @@ impl Store for MemoryStore {
             .map_or(0, |state| state.mark))
     }
 
-    fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError> {
+    fn replay(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        after: u64,
+        most: usize,
+    ) -> Result<Settlement, StoreError> {
         let Some(state) = self.streams.get(&(sender.clone(), stream)) else {
-            return Ok(deposit::replay(&self.mailboxes, [], after, after));
+            return Ok(deposit::replay(&self.mailboxes, [], after, most));
         };
         let runs = self.runs.get(state.row as usize).into_iter().flatten().copied();
         Ok(deposit::replay(
             &self.mailboxes,
             runs.chain(state.last_run),
             after,
-            state.mark,
+            most,
         ))
     }
 
@@ -317,6 +329,7 @@ impl Reader for MemoryReader {
                 sender: sender.clone(),
                 stream: *stream,
                 sequence: kept.sequence,
+                source: Some(kept.source),
                 message: kept.message.clone(),
             });
             if total >= bytes {

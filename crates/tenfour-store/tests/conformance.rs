@@ -3,9 +3,15 @@
 use bytes::Bytes;
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{
-    MailboxName, Message, RefusalCode, Refused, Run, Sender, Settlement, StreamId, TemporaryCode,
+    Listener, MailboxName, Message, RefusalCode, Refused, Run, Sender, Settlement, Source, StreamId,
+    TemporaryCode,
 };
 use tenfour_store::{Batch, MAX_MAILBOXES, MemoryStore, Outcome, SqliteOptions, SqliteStore, Store};
+
+const SOURCE: Source = Source {
+    listener: Listener::Native,
+    address: None,
+};
 
 /// Runs one conversation with each kind of store.
 fn each(conversation: impl Fn(&mut dyn Store)) {
@@ -31,6 +37,7 @@ fn batch(id: &str, messages: &[(u64, &str, &str)]) -> Batch {
     Batch {
         sender: Sender::Anonymous,
         stream: Some((stream(id), StreamKind::OneShot)),
+        source: SOURCE,
         messages: messages
             .iter()
             .map(|(sequence, to, body)| (*sequence, message(to, body)))
@@ -182,7 +189,7 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
             ]
         );
         assert_eq!(answer.runs, [run(2, 1, "a", 1, true), run(6, 1, "a", 3, false)]);
-        let replay = store.replay(&Sender::Anonymous, stream("s"), 2).unwrap();
+        let replay = store.replay(&Sender::Anonymous, stream("s"), 2, 1_000).unwrap();
         assert_eq!(replay.settled, 6);
         assert_eq!(
             replay.refused,
@@ -202,7 +209,7 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
 fn a_hole_of_any_length_costs_nothing() {
     each(|store| {
         settle(store, batch("s", &[(1 << 40, "a", "far away")]));
-        let replay = store.replay(&Sender::Anonymous, stream("s"), 0).unwrap();
+        let replay = store.replay(&Sender::Anonymous, stream("s"), 0, 1_000).unwrap();
         assert_eq!(replay.refused[0].count, (1 << 40) - 1);
         assert_eq!(replay.runs, [run(1 << 40, 1, "a", 1, true)]);
     });
@@ -224,7 +231,7 @@ fn a_replay_begins_in_the_middle_of_a_run() {
                 ],
             ),
         );
-        let replay = store.replay(&Sender::Anonymous, stream("s"), 1).unwrap();
+        let replay = store.replay(&Sender::Anonymous, stream("s"), 1, 1_000).unwrap();
         assert_eq!(
             replay.runs,
             [
@@ -233,9 +240,11 @@ fn a_replay_begins_in_the_middle_of_a_run() {
                 run(4, 2, "a", 3, true)
             ]
         );
-        let nothing = store.replay(&Sender::Anonymous, stream("s"), 5).unwrap();
+        let nothing = store.replay(&Sender::Anonymous, stream("s"), 5, 1_000).unwrap();
         assert_eq!((nothing.settled, nothing.runs), (5, vec![]));
-        let unknown = store.replay(&Sender::Anonymous, stream("unknown"), 0).unwrap();
+        let unknown = store
+            .replay(&Sender::Anonymous, stream("unknown"), 0, 1_000)
+            .unwrap();
         assert_eq!((unknown.settled, unknown.runs), (0, vec![]));
     });
 }
@@ -282,6 +291,10 @@ fn everything_about_a_message_is_read_again() {
         sent.messages[0].1.name = Some("größe.txt".parse().unwrap());
         sent.messages[0].1.content_type = Some("text/plain".parse().unwrap());
         sent.messages[0].1.body = Bytes::from_static(b"\0\xff\n");
+        sent.source = Source {
+            listener: Listener::Text,
+            address: Some("[::1]:36702".parse().unwrap()),
+        };
         settle(store, sent.clone());
         let item = store
             .reader()
@@ -290,6 +303,7 @@ fn everything_about_a_message_is_read_again() {
             .unwrap()
             .remove(0);
         assert_eq!(item.message, sent.messages[0].1);
+        assert_eq!(item.source, Some(sent.source));
         assert_eq!((item.offset, item.time, item.sequence), (1, 1_000, 7));
         assert_eq!((item.sender.as_str(), item.stream), ("anonymous", stream("s")));
     });
@@ -383,4 +397,26 @@ fn a_full_memory_refuses_like_a_full_disk_and_for_everything_behind_it() {
         ]
     );
     assert_eq!(settle(&mut store, batch("s", &[(1, "a", "small")])).settled, 1);
+}
+
+#[test]
+fn a_long_past_is_told_in_turns() {
+    each(|store| {
+        // Two mailboxes in turn: each message is a run of its own. The third is a hole: it was refused.
+        let boxes = ["a", "b"];
+        for n in (1..=20).filter(|n| *n != 3) {
+            settle(store, batch("s", &[(n, boxes[n as usize % 2], "x")]));
+        }
+        let mut settled = 0;
+        let mut told = Vec::new();
+        while settled < 20 {
+            let page = store.replay(&Sender::Anonymous, stream("s"), settled, 4).unwrap();
+            assert!(page.runs.len() <= 4 && page.settled > settled);
+            for run in &page.runs {
+                told.extend(run.first..=run.last());
+            }
+            settled = page.settled;
+        }
+        assert_eq!(told, (1..=20).filter(|n| *n != 3).collect::<Vec<_>>());
+    });
 }

@@ -6,8 +6,13 @@ use std::path::Path;
 use bytes::Bytes;
 use rusqlite::Connection;
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, MailboxName, Message, Sender, StreamId};
+use tenfour_proto::{Durability, Listener, MailboxName, Message, Sender, Source, StreamId};
 use tenfour_store::{Batch, OpenError, Outcome, ReadError, SqliteOptions, SqliteStore, Store};
+
+const SOURCE: Source = Source {
+    listener: Listener::Native,
+    address: None,
+};
 
 fn open(path: &Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(path, SqliteOptions::default())
@@ -25,6 +30,7 @@ fn put(store: &mut SqliteStore, first: u64, count: u64) {
     let batch = Batch {
         sender: Sender::Anonymous,
         stream: Some((StreamId::of_key("s"), StreamKind::OneShot)),
+        source: SOURCE,
         messages,
     };
     let outcomes = store.commit(&[batch], 1_700_000_000_000_000).unwrap();
@@ -164,6 +170,9 @@ fn damage_is_noticed_and_what_comes_before_it_is_given() {
         "UPDATE message SET sequence = 3 WHERE id & 0xffff = 2",
         "UPDATE message SET name = 'x' WHERE id & 0xffff = 2",
         "UPDATE message SET type = 'x' WHERE id & 0xffff = 2",
+        "UPDATE message SET listener = 0 WHERE id & 0xffff = 2",
+        "UPDATE message SET listener = 99 WHERE id & 0xffff = 2",
+        "UPDATE message SET address = '[::1]:1' WHERE id & 0xffff = 2",
         "UPDATE message SET checksum = checksum + 1 WHERE id & 0xffff = 2",
         "UPDATE sender SET name = 'SHA256:somebody'",
         "UPDATE stream SET stream = zeroblob(16)",
@@ -206,6 +215,7 @@ fn many_streams_are_read_again_from_their_rows() {
     let one = |n: u32| Batch {
         sender: Sender::Anonymous,
         stream: Some((StreamId::of_key(&n.to_string()), StreamKind::OneShot)),
+        source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
     let all: Vec<Batch> = (0..20_000).map(one).collect();
@@ -285,6 +295,7 @@ fn an_outbox_is_never_forgotten() {
     let batch = Batch {
         sender: Sender::Anonymous,
         stream: Some((StreamId::of_key("o"), StreamKind::Outbox)),
+        source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
     store.commit(&[batch], 1).unwrap();
@@ -303,6 +314,7 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     let one = |n: u64| Batch {
         sender: Sender::Anonymous,
         stream: Some((StreamId::of_key("b"), StreamKind::OneShot)),
+        source: SOURCE,
         messages: vec![(n, Message::new("bench".parse().unwrap(), "x"))],
     };
     let mut store = open(&path).unwrap();

@@ -112,7 +112,8 @@ impl Inbox {
         }));
     }
 
-    /// The mark of a stream, and the receipts above `after`, read behind everything that is on the queue now.
+    /// The mark of a stream, and receipts above `after`, read behind everything that is on the queue now. There are
+    /// more where they end below the mark.
     pub(crate) async fn resume(
         &self,
         sender: Sender,

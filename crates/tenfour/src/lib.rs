@@ -44,8 +44,8 @@ pub use server::{
 pub use tenfour_proto::native::ReadFrom;
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
 pub use tenfour_proto::{
-    ContentType, Durability, Fingerprint, Item, MailboxName, MailboxNameError, Message, MessageName,
-    RefusalCode, StreamId, TemporaryCode, WordError, limits,
+    ContentType, Durability, Fingerprint, Item, Listener, MailboxName, MailboxNameError, Message,
+    MessageName, RefusalCode, Source, StreamId, TemporaryCode, WordError, limits,
 };
 pub use tenfour_store::{MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store};
 

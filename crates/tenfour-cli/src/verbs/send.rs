@@ -12,8 +12,8 @@ use bytes::Bytes;
 use tenfour::{Client, MailboxName, Message, MessageName, limits};
 
 use crate::args;
-use crate::exit::{Code, Failure, delivery_code};
-use crate::record::Record;
+use crate::exit::{Code, Failure};
+use crate::record::Route;
 use crate::size::show_size;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
@@ -72,6 +72,7 @@ async fn deliver(
     sent: &mut Option<String>,
 ) -> Result<(), Failure> {
     let name = target.to_string();
+    let sender = config.identity.fingerprint();
     let ready = match input {
         Input::Ready(body, message_name) => Some((body, message_name)),
         Input::Ask => None,
@@ -89,11 +90,11 @@ async fn deliver(
     let sending = client.send(message);
     *sent = Some(client.id().to_owned());
     let result = sending.await;
-    let (id, stream) = (client.id().to_owned(), client.stream().to_string());
+    let route = || Route::native(&client, sender, target);
     match result {
         Ok(receipt) => {
             if arguments.json {
-                output::line(&Record::of_receipt(&receipt, &id, &stream, bytes).json())?;
+                output::line(&route().receipt(&receipt, bytes).json())?;
             } else if output::is_terminal(&io::stderr()) {
                 let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
                 let stored = if receipt.duplicate {
@@ -113,32 +114,10 @@ async fn deliver(
         }
         Err(error) => {
             if arguments.json {
-                output::line(&failed_record(&error, &id, &stream, 1, bytes).json())?;
+                output::line(&route().failure(&error, 1, bytes).json())?;
             }
-            Err(Failure::delivery(&error, &name, &id))
+            Err(Failure::delivery(&error, &name, client.id()))
         }
-    }
-}
-
-/// A message without a receipt, for `--json`.
-pub(super) fn failed_record(
-    error: &tenfour::DeliveryError,
-    id: &str,
-    stream: &str,
-    sequence: u64,
-    bytes: u64,
-) -> Record {
-    Record {
-        outcome: delivery_code(error).outcome(),
-        reason: Some(match error {
-            tenfour::DeliveryError::Refused(code) => code.as_str().to_owned(),
-            other => other.to_string(),
-        }),
-        id: Some(id.to_owned()),
-        stream: Some(stream.to_owned()),
-        sequence: Some(sequence),
-        bytes: Some(bytes),
-        ..Record::default()
     }
 }
 

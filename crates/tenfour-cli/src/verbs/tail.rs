@@ -4,7 +4,7 @@ use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom};
 
 use crate::args::{Tail, parse_time};
 use crate::escape::{Escape, escape};
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, without_address};
 use crate::record::Record;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
@@ -65,12 +65,17 @@ fn failure(error: &FollowError, target: &Target) -> Failure {
     match error {
         FollowError::Connect(error) => {
             let mut failure = Failure::connect(error, &target.to_string());
-            failure.message = format!("could not read from {target}: {error}");
+            failure.message = format!(
+                "could not read from {target}: {}",
+                without_address(error, &target.to_string())
+            );
             failure
         }
         FollowError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
             "on the server: tenfour keys allow FINGERPRINT read={mailbox}"
         )),
+        FollowError::CutOff(_) => Failure::new(Code::NotAllowed, error.to_string())
+            .hint("ask whoever runs the server; there: tenfour keys list"),
         FollowError::Lost(_) => Failure::new(Code::Unavailable, error.to_string()),
         _ => Failure::local(error.to_string()),
     }

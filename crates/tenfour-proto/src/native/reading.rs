@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::transfer::{put_words, take_words};
+use super::transfer::{put_word, put_words};
 use super::{Credit, Fault, fields};
 use crate::limits::MAX_FRAME_BODY;
-use crate::{ContentType, Item, MailboxName, Message, MessageName, StreamId};
+use crate::{ContentType, Item, MailboxName, Message, MessageName, Source, StreamId};
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct ItemFrame {
     pub(super) sender: Bytes,
     pub(super) content_type: Option<Bytes>,
     pub(super) name: Option<Bytes>,
+    pub(super) listener: Option<Bytes>,
+    pub(super) address: Option<Bytes>,
     pub(super) body: Bytes,
 }
 
@@ -184,7 +186,10 @@ impl ItemFrame {
         let message = &item.message;
         let content_type = message.content_type.as_ref().map(ContentType::as_str).map(word);
         let name = message.name.as_ref().map(MessageName::as_str).map(word);
-        let words = [&content_type, &name]
+        let listener = item.source.map(|source| word(source.listener.as_str()));
+        let address = item.source.and_then(|source| source.address);
+        let address = address.map(|address| word(&address.to_string()));
+        let words = [&content_type, &name, &listener, &address]
             .into_iter()
             .flatten()
             .map(|w| 3 + w.len())
@@ -200,6 +205,8 @@ impl ItemFrame {
             sender: word(&item.sender),
             content_type,
             name,
+            listener,
+            address,
             body: message.body.slice(..message.body.len().min(room)),
         }
     }
@@ -215,6 +222,8 @@ impl ItemFrame {
         out.push(0);
         let mut words = Vec::new();
         put_words(&mut words, &self.content_type, &self.name);
+        put_word(&mut words, 0x03, &self.listener);
+        put_word(&mut words, 0x04, &self.address);
         out.extend_from_slice(&u16::try_from(words.len()).unwrap_or(u16::MAX).to_be_bytes());
         out.extend_from_slice(&self.sender);
         out.extend_from_slice(&words);
@@ -232,7 +241,17 @@ impl ItemFrame {
         fields::number::<u8>(&mut body)?;
         let words_length = fields::number::<u16>(&mut body)?;
         let sender = fields::take(&mut body, sender_length.into())?;
-        let (content_type, name) = take_words(fields::take(&mut body, words_length.into())?)?;
+        let mut words = fields::take(&mut body, words_length.into())?;
+        let [mut content_type, mut name, mut listener, mut address] = [None, None, None, None];
+        while let Some((tag, value)) = fields::next(&mut words)? {
+            match tag {
+                0x01 => content_type = Some(value),
+                0x02 => name = Some(value),
+                0x03 => listener = Some(value),
+                0x04 => address = Some(value),
+                other => fields::unknown(other)?,
+            }
+        }
         if body.len() > total as usize {
             return Err(Fault::protocol("an item is longer than its length says"));
         }
@@ -246,6 +265,8 @@ impl ItemFrame {
             sender,
             content_type,
             name,
+            listener,
+            address,
             body,
         })
     }
@@ -253,12 +274,17 @@ impl ItemFrame {
     /// The whole item, once its body is there.
     pub(super) fn into_item(self, mailbox: MailboxName, body: Bytes) -> Result<Item, Fault> {
         let bad = |_| Fault::protocol("an item has a malformed name or content type");
+        // A listener of a later version is no reason to show nothing of the message.
+        let word = |word: Option<Bytes>| word.and_then(|word| String::from_utf8(word.to_vec()).ok());
+        let listener = word(self.listener).and_then(|word| word.parse().ok());
+        let address = word(self.address).and_then(|word| word.parse().ok());
         Ok(Item {
             offset: self.offset,
             time: self.time,
             sender: fields::text(&self.sender)?.to_owned(),
             stream: StreamId::from_bytes(self.stream),
             sequence: self.sequence,
+            source: listener.map(|listener| Source { listener, address }),
             message: Message {
                 mailbox,
                 content_type: self

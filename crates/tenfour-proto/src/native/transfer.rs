@@ -101,15 +101,17 @@ impl MessageFrame {
 
 /// Content type and name, shared by messages and items.
 pub(super) fn put_words(out: &mut Vec<u8>, content_type: &Option<Bytes>, name: &Option<Bytes>) {
-    if let Some(word) = content_type {
-        fields::put(out, 0x01, word);
-    }
-    if let Some(word) = name {
-        fields::put(out, 0x02, word);
+    put_word(out, 0x01, content_type);
+    put_word(out, 0x02, name);
+}
+
+pub(super) fn put_word(out: &mut Vec<u8>, tag: u8, word: &Option<Bytes>) {
+    if let Some(word) = word {
+        fields::put(out, tag, word);
     }
 }
 
-pub(super) fn take_words(mut words: Bytes) -> Result<(Option<Bytes>, Option<Bytes>), Fault> {
+fn take_words(mut words: Bytes) -> Result<(Option<Bytes>, Option<Bytes>), Fault> {
     let (mut content_type, mut name) = (None, None);
     while let Some((tag, value)) = fields::next(&mut words)? {
         match tag {

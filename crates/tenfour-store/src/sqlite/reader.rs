@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tenfour_proto::{Item, MailboxName, Message, StreamId};
+use tenfour_proto::{Item, Listener, MailboxName, Message, Source, StreamId};
 
 use super::open::plan_once;
 use super::{LAST_OFFSET, OFFSET_MASK, message_key};
@@ -69,7 +69,7 @@ impl Reader for SqliteReader {
             return Ok(Vec::new());
         };
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, stream, sequence, time, checksum, type, name, body FROM message
+            "SELECT id, stream, sequence, time, checksum, type, name, body, listener, address FROM message
              WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
         )?;
         let first = message_key(id, from.min(OFFSET_MASK as u64));
@@ -78,47 +78,14 @@ impl Reader for SqliteReader {
         let mut found = Vec::new();
         let mut total = 0;
         while let Some(row) = rows.next()? {
-            let offset = (row.get::<_, i64>(0)? & OFFSET_MASK) as u64;
-            let damaged = || ReadError::Damaged {
-                mailbox: mailbox.clone(),
-                offset,
-            };
-            let stream_row: i64 = row.get(1)?;
-            if !self.streams.contains_key(&stream_row) {
-                if self.streams.len() >= CACHED_STREAMS {
-                    self.streams.clear();
-                }
-                let known = known_stream(&self.connection, stream_row)?.ok_or_else(damaged)?;
-                self.streams.insert(stream_row, known);
-            }
-            let known = self.streams.get(&stream_row).ok_or_else(damaged)?;
-            let sequence = row.get::<_, i64>(2).map_err(|_| damaged())? as u64;
-            let time: i64 = row.get(3).map_err(|_| damaged())?;
-            let checksum: i64 = row.get(4).map_err(|_| damaged())?;
-            let body = row.get_ref(7)?.as_blob().map_err(|_| damaged())?;
-            let mut message = Message::new(mailbox.clone(), Bytes::copy_from_slice(body));
-            if let Some(word) = row.get_ref(5)?.as_str_or_null().map_err(|_| damaged())? {
-                message.content_type = Some(word.parse().map_err(|_| damaged())?);
-            }
-            if let Some(word) = row.get_ref(6)?.as_str_or_null().map_err(|_| damaged())? {
-                message.name = Some(word.parse().map_err(|_| damaged())?);
-            }
-            if i64::from(known.origin.of(offset, sequence, time, &message)) != checksum {
+            let item = match item(&self.connection, &mut self.streams, mailbox, row) {
+                Ok(item) => item,
                 // What came before is whole, and is given first.
-                if found.is_empty() {
-                    return Err(damaged());
-                }
-                break;
-            }
-            total += body.len() as u64;
-            found.push(Item {
-                offset,
-                time,
-                sender: known.sender.clone(),
-                stream: known.stream,
-                sequence,
-                message,
-            });
+                Err(ReadError::Damaged { .. }) if !found.is_empty() => break,
+                Err(error) => return Err(error),
+            };
+            total += item.message.body.len() as u64;
+            found.push(item);
             if total >= bytes {
                 break;
             }
@@ -173,6 +140,63 @@ impl Reader for SqliteReader {
         }
         Ok(mailboxes)
     }
+}
+
+/// Makes a message of its row, if all of it is as it was written.
+fn item(
+    connection: &Connection,
+    streams: &mut HashMap<i64, KnownStream>,
+    mailbox: &MailboxName,
+    row: &rusqlite::Row<'_>,
+) -> Result<Item, ReadError> {
+    let offset = (row.get::<_, i64>(0)? & OFFSET_MASK) as u64;
+    let damaged = || ReadError::Damaged {
+        mailbox: mailbox.clone(),
+        offset,
+    };
+    let stream_row: i64 = row.get(1).map_err(|_| damaged())?;
+    if !streams.contains_key(&stream_row) {
+        if streams.len() >= CACHED_STREAMS {
+            streams.clear();
+        }
+        let known = known_stream(connection, stream_row)?.ok_or_else(damaged)?;
+        streams.insert(stream_row, known);
+    }
+    let known = streams.get(&stream_row).ok_or_else(damaged)?;
+    let sequence = row.get::<_, i64>(2).map_err(|_| damaged())? as u64;
+    let time: i64 = row.get(3).map_err(|_| damaged())?;
+    let checksum: i64 = row.get(4).map_err(|_| damaged())?;
+    let word = |column| {
+        row.get_ref(column)
+            .ok()
+            .and_then(|value| value.as_str_or_null().ok())
+            .ok_or_else(damaged)
+    };
+    let body = row.get_ref(7)?.as_blob().map_err(|_| damaged())?;
+    let mut message = Message::new(mailbox.clone(), Bytes::copy_from_slice(body));
+    message.content_type = word(5)?.map(str::parse).transpose().map_err(|_| damaged())?;
+    message.name = word(6)?.map(str::parse).transpose().map_err(|_| damaged())?;
+    let listener = row.get(8).ok().and_then(Listener::from_number);
+    let listener = listener.ok_or_else(damaged)?;
+    let address = word(9)?;
+    let sum = known
+        .origin
+        .of(offset, sequence, time, (listener, address), &message);
+    if i64::from(sum) != checksum {
+        return Err(damaged());
+    }
+    Ok(Item {
+        offset,
+        time,
+        sender: known.sender.clone(),
+        stream: known.stream,
+        sequence,
+        source: Some(Source {
+            listener,
+            address: address.and_then(|address| address.parse().ok()),
+        }),
+        message,
+    })
 }
 
 fn known_stream(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownStream>> {

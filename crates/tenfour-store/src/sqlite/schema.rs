@@ -55,6 +55,8 @@ CREATE TABLE message(
     sequence INTEGER NOT NULL,         -- 0 without a stream
     time     INTEGER NOT NULL,         -- microseconds since 1970-01-01 UTC
     checksum INTEGER NOT NULL,
+    listener INTEGER NOT NULL,         -- 0 text, 1 native, 2 datagram, 3 http, 4 modbus
+    address  TEXT,                     -- the peer's, where no key says who it was
     type     TEXT,
     name     TEXT,
     body     BLOB NOT NULL
@@ -66,6 +68,9 @@ CREATE VIEW messages AS
            sender.name AS sender,
            CASE WHEN sequence > 0 THEN lower(hex(stream.stream)) END AS stream,
            nullif(sequence, 0) AS sequence,
+           CASE message.listener WHEN 0 THEN 'text' WHEN 1 THEN 'native' WHEN 2 THEN 'datagram'
+                WHEN 3 THEN 'http' WHEN 4 THEN 'modbus' END AS listener,
+           message.address AS address,
            message.type AS type,
            message.name AS name,
            length(message.body) AS bytes,

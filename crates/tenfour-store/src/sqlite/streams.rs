@@ -291,17 +291,19 @@ pub(super) fn earlier_run(
         .optional()
 }
 
-/// All kept runs that reach above `after`, in order.
+/// The first `most` kept runs that reach above `after`, in order.
 pub(super) fn runs_above(
     connection: &Connection,
     stream: i64,
     after: u64,
+    most: usize,
 ) -> rusqlite::Result<Vec<PlacedRun>> {
     connection
         .prepare_cached(
-            "SELECT first, count, mailbox, offset FROM run WHERE stream = ?1 AND first + count - 1 > ?2 ORDER BY first",
+            "SELECT first, count, mailbox, offset FROM run WHERE stream = ?1 AND first + count - 1 > ?2
+             ORDER BY first LIMIT ?3",
         )?
-        .query_map((stream, after as i64), placed_run)?
+        .query_map((stream, after as i64, most as i64), placed_run)?
         .collect()
 }
 

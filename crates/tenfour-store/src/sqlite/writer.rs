@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Instant;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, Message, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{Durability, Listener, Message, Sender, Settlement, StreamId, TemporaryCode};
 
 use super::checkpoint::Checkpointer;
 use super::open::{SqliteOptions, folder_of, open};
@@ -25,7 +26,7 @@ use crate::{OpenError, Reader, Store, StoreError, place};
 const ROWS: usize = 32;
 
 /// Columns of a message's row.
-const COLUMNS: usize = 8;
+const COLUMNS: usize = 10;
 
 /// Rows deleted at once: a few milliseconds, for which a message may have to wait.
 const TIDY: u32 = 2_000;
@@ -121,6 +122,7 @@ impl SqliteStore {
             time,
             stream: 0,
             origin: None,
+            source: (Listener::Text, None),
             rows: Vec::with_capacity(batches.iter().map(|batch| batch.messages.len()).sum()),
             sorted: true,
         };
@@ -138,6 +140,8 @@ impl SqliteStore {
                 continue;
             };
             work.stream = known.state.row;
+            let address = batch.source.address.map(|address| address.to_string().into());
+            work.source = (batch.source.listener, address);
             work.origin = Some((known.origin.clone(), batch.stream.is_some()));
             let state = batch.stream.is_some().then_some(&mut known.state);
             let before = state.as_ref().map(|state| state.mark);
@@ -257,14 +261,20 @@ impl Store for SqliteStore {
         Ok(streams::state(&self.connection, sender, stream)?.map_or(0, |state| state.mark))
     }
 
-    fn replay(&mut self, sender: &Sender, stream: StreamId, after: u64) -> Result<Settlement, StoreError> {
+    fn replay(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        after: u64,
+        most: usize,
+    ) -> Result<Settlement, StoreError> {
         self.check_poison()?;
         let Some(state) = streams::state(&self.connection, sender, stream)? else {
-            return Ok(deposit::replay(&self.mailboxes, [], after, after));
+            return Ok(deposit::replay(&self.mailboxes, [], after, most));
         };
-        let mut runs = streams::runs_above(&self.connection, state.row, after)?;
+        let mut runs = streams::runs_above(&self.connection, state.row, after, most)?;
         runs.extend(state.last_run);
-        Ok(deposit::replay(&self.mailboxes, runs, after, state.mark))
+        Ok(deposit::replay(&self.mailboxes, runs, after, most))
     }
 
     fn tidy(&mut self) -> Result<bool, StoreError> {
@@ -301,6 +311,7 @@ struct Work<'a> {
     /// Number of the stream whose batch is walked through.
     stream: i64,
     origin: Option<(Origin, bool)>,
+    source: (Listener, Option<Rc<str>>),
     rows: Vec<Row<'a>>,
     sorted: bool,
 }
@@ -311,6 +322,7 @@ struct Row<'a> {
     stream: i64,
     sequence: i64,
     checksum: u32,
+    source: (Listener, Option<Rc<str>>),
     message: &'a Message,
 }
 
@@ -326,7 +338,14 @@ impl<'a> Backend<'a> for Work<'a> {
             key,
             stream: self.stream,
             sequence: sequence as i64,
-            checksum: origin.of(offset, sequence, self.time, message),
+            checksum: origin.of(
+                offset,
+                sequence,
+                self.time,
+                (self.source.0, self.source.1.as_deref()),
+                message,
+            ),
+            source: self.source.clone(),
             message,
         });
     }
@@ -395,7 +414,7 @@ fn insert_sql(rows: usize) -> &'static str {
     slot.get_or_init(|| {
         let row = format!("({})", ["?"; COLUMNS].join(","));
         format!(
-            "INSERT INTO message(id, stream, sequence, time, checksum, type, name, body) VALUES {}",
+            "INSERT INTO message(id, stream, sequence, time, checksum, listener, address, type, name, body) VALUES {}",
             vec![row; rows].join(",")
         )
     })
@@ -413,6 +432,8 @@ fn insert(statement: &mut CachedStatement<'_>, rows: &[Row<'_>], time: i64) -> r
         bind(&row.sequence)?;
         bind(&time)?;
         bind(&row.checksum)?;
+        bind(&row.source.0.number())?;
+        bind(&row.source.1.as_deref())?;
         bind(&row.message.content_type.as_ref().map(|t| t.as_str()))?;
         bind(&row.message.name.as_ref().map(|n| n.as_str()))?;
         bind(&&row.message.body[..])?;

@@ -47,6 +47,9 @@ pub enum FollowError {
     /// This key may not read that mailbox.
     #[error("this key may not read `{0}`")]
     NotAllowed(MailboxName),
+    /// The server has ended the read: the key is not allowed in any more, in the server's words.
+    #[error("{0}")]
+    CutOff(String),
     /// A message on the server does not match its checksum.
     #[error("the message at {mailbox} #{offset} is damaged on the server")]
     Damaged {
@@ -190,7 +193,7 @@ impl Follower {
                 }
                 Some(ClientEvent::Failed(error)) if error.code == ErrorCode::NotAllowed => {
                     self.ended = true;
-                    return Err(FollowError::NotAllowed(self.mailbox.clone()));
+                    return Err(FollowError::CutOff(error.text));
                 }
                 Some(ClientEvent::Failed(error)) => self.lost(error.text)?,
                 Some(ClientEvent::Closed | ClientEvent::Dead) => {

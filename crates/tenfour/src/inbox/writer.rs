@@ -15,6 +15,9 @@ use crate::lock::lock;
 /// Messages of one commit at most: beyond this the latency of each grows and the rate does not.
 const MAX_MESSAGES: usize = 32_768;
 
+/// Runs of one look at a stream's past: about half a megabyte. A client that lacks more gets them in turns.
+const MAX_RUNS: usize = 8_192;
+
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
 
@@ -182,7 +185,7 @@ fn resume(
 ) -> Result<(u64, Settlement), StoreGone> {
     let answer = store.mark(sender, stream).and_then(|mark| {
         let receipts = match after {
-            Some(after) if after < mark => store.replay(sender, stream, after)?,
+            Some(after) if after < mark => store.replay(sender, stream, after, MAX_RUNS)?,
             _ => Settlement::default(),
         };
         Ok((mark, receipts))
@@ -205,6 +208,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Vec<Deposit>, shared: &Shared) -
         let emptied = Batch {
             sender: deposit.batch.sender.clone(),
             stream: deposit.batch.stream,
+            source: deposit.batch.source,
             messages: Vec::new(),
         };
         batches.push(std::mem::replace(&mut deposit.batch, emptied));

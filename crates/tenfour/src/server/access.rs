@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use tenfour_proto::Fingerprint;
 use tokio::sync::{mpsc, watch};
 
 use crate::identity::{AuthorizedKeys, InvitationError, Invitations, Rights};
+use crate::lock::lock;
 
 /// How often `authorized_keys` is looked at: a key that was removed is cut off within a second.
 const LOOK: Duration = Duration::from_millis(400);
@@ -19,10 +20,17 @@ const LOOK: Duration = Duration::from_millis(400);
 pub struct Access {
     own: Fingerprint,
     open: bool,
-    /// The file, and what it looked like before it was read.
-    file: Option<(PathBuf, Option<Stamp>)>,
+    file: Option<Arc<Watched>>,
     invitations: Option<Invitations>,
     keys: Arc<watch::Sender<AuthorizedKeys>>,
+}
+
+/// A file that is read again when it changes.
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    /// What it looked like before it was read.
+    seen: Mutex<Option<Stamp>>,
 }
 
 impl Access {
@@ -47,7 +55,10 @@ impl Access {
         let keys = AuthorizedKeys::load(&file)?;
         warn_of_mistakes(&keys);
         self.keys.send_replace(keys);
-        self.file = Some((file, stamp));
+        self.file = Some(Arc::new(Watched {
+            path: file,
+            seen: Mutex::new(stamp),
+        }));
         Ok(self)
     }
 
@@ -84,9 +95,7 @@ impl Access {
     ) -> Result<(), InvitationError> {
         let invitations = self.invitations.as_ref().ok_or(InvitationError::Unknown)?;
         invitations.accept(secret, key, &from.to_string())?;
-        if let Some((file, _)) = &self.file {
-            self.keys.send_replace(AuthorizedKeys::load(file)?);
-        }
+        self.look(true);
         Ok(())
     }
 
@@ -95,41 +104,59 @@ impl Access {
         self.keys.subscribe()
     }
 
+    /// The same, after a look at the file: a key that was let in a moment ago need not wait for the next one.
+    pub(crate) fn rights_after_a_look(&self, key: Fingerprint, from: IpAddr) -> Option<Rights> {
+        self.rights(key, from).or_else(|| {
+            self.look(false);
+            self.rights(key, from)
+        })
+    }
+
     /// Reads the file again when it changes, until the server stops.
     pub(crate) fn watch_file(&self, alive: mpsc::Sender<()>, mut stopping: watch::Receiver<bool>) {
-        let Some((file, mut seen)) = self.file.clone() else {
+        if self.file.is_none() {
             return;
-        };
-        let keys = Arc::clone(&self.keys);
+        }
+        let access = self.clone();
         tokio::spawn(async move {
-            let mut next_expiry = earliest_expiry(&keys.borrow());
+            let mut next_expiry = earliest_expiry(&access.keys.borrow());
             loop {
                 tokio::select! {
                     _ = stopping.wait_for(|stopping| *stopping) => break,
                     () = tokio::time::sleep(LOOK) => {}
                 }
-                let now = stamp(&file);
-                let expired = next_expiry.is_some_and(|end| end <= Timestamp::now());
-                if now == seen && !expired {
-                    continue;
-                }
-                seen = now;
-                match AuthorizedKeys::load(&file) {
-                    Ok(fresh) => {
-                        warn_of_mistakes(&fresh);
-                        next_expiry = earliest_expiry(&fresh);
-                        keys.send_replace(fresh);
-                        tracing::info!("authorized_keys was read again");
-                    }
-                    Err(error) => {
-                        // Nobody knows who is still allowed, so nobody is.
-                        tracing::error!(%error, "authorized_keys cannot be read; nobody listed there is let in");
-                        keys.send_replace(AuthorizedKeys::default());
-                    }
+                if access.look(next_expiry.is_some_and(|end| end <= Timestamp::now())) {
+                    next_expiry = earliest_expiry(&access.keys.borrow());
                 }
             }
             drop(alive);
         });
+    }
+
+    /// Reads the file if it has changed, or in any case. True if it was read.
+    fn look(&self, in_any_case: bool) -> bool {
+        let Some(file) = &self.file else {
+            return false;
+        };
+        let now = stamp(&file.path);
+        let mut seen = lock(&file.seen);
+        if now == *seen && !in_any_case {
+            return false;
+        }
+        *seen = now;
+        match AuthorizedKeys::load(&file.path) {
+            Ok(fresh) => {
+                warn_of_mistakes(&fresh);
+                self.keys.send_replace(fresh);
+                tracing::info!("authorized_keys was read again");
+            }
+            Err(error) => {
+                // Nobody knows who is still allowed, so nobody is.
+                tracing::error!(%error, "authorized_keys cannot be read; nobody listed there is let in");
+                self.keys.send_replace(AuthorizedKeys::default());
+            }
+        }
+        true
     }
 }
 

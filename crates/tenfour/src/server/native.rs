@@ -11,7 +11,9 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use tenfour_proto::native::{ErrorCode, Hello, Server as Machine, ServerEvent, ServerOptions, WelcomeTerms};
-use tenfour_proto::{Fingerprint, RefusalCode, Sender, TemporaryCode, limits};
+use tenfour_proto::{
+    Fingerprint, Listener, RefusalCode, Sender, Settlement, Source, StreamId, TemporaryCode, limits,
+};
 use tenfour_store::Batch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -116,7 +118,7 @@ struct StreamHeld {
     held: Held,
     /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
     mark: u64,
-    id: (tenfour_proto::StreamId, tenfour_proto::native::StreamKind),
+    id: (StreamId, tenfour_proto::native::StreamKind),
 }
 
 impl Connection {
@@ -266,6 +268,11 @@ impl Connection {
             let batch = Batch {
                 sender: Sender::Key(key),
                 stream: Some(stream.id),
+                // Its key says who it is.
+                source: Source {
+                    listener: Listener::Native,
+                    address: None,
+                },
                 messages: allowed,
             };
             let charge = inbox.budget().charge(Class::Known, bytes);
@@ -333,7 +340,7 @@ impl Connection {
             tracing::info!(peer = %self.peer, %key, "an invitation was accepted");
         }
         let changes = context.config.access.changes();
-        let Some(rights) = context.config.access.rights(key, self.peer.ip()) else {
+        let Some(rights) = context.config.access.rights_after_a_look(key, self.peer.ip()) else {
             context.counters.count(Counter::NotAllowed);
             tracing::warn!(peer = %self.peer, %key, reference, "this key is not allowed");
             return deny(
@@ -344,7 +351,7 @@ impl Connection {
         };
         self.pass.identified(context.clock.now());
         let mut mark = None;
-        let mut receipts = None;
+        let mut receipts = Settlement::default();
         let mut stream = None;
         if context.inbox.durability() < hello.durability {
             // Said before the stream is taken from a connection that works.
@@ -364,8 +371,7 @@ impl Connection {
             match context.inbox.resume(sender, wish.id, after).await {
                 Ok((found, settlement)) => {
                     mark = Some(found);
-                    receipts =
-                        (!settlement.runs.is_empty() || !settlement.refused.is_empty()).then_some(settlement);
+                    receipts = settlement;
                 }
                 Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
             }
@@ -392,8 +398,10 @@ impl Connection {
             }
             return;
         }
-        if let Some(receipts) = receipts {
-            self.machine.replay(&receipts);
+        if let (Some(held), Some(mark)) = (&stream, mark)
+            && !self.replay(receipts, mark, held.id.0, key).await
+        {
+            return;
         }
         if let Some(on_event) = &context.config.on_event {
             on_event(super::Event::Connected {
@@ -411,6 +419,36 @@ impl Connection {
         if self.machine.go_on().is_err() {
             context.counters.count(Counter::Protocol);
         }
+    }
+
+    /// Sends the receipts that a client lacks, in turns. False when there is nobody to send them to any more.
+    async fn replay(
+        &mut self,
+        mut receipts: Settlement,
+        mark: u64,
+        stream: StreamId,
+        key: Fingerprint,
+    ) -> bool {
+        while !receipts.runs.is_empty() || !receipts.refused.is_empty() {
+            self.machine.replay(&receipts);
+            if receipts.settled >= mark {
+                break;
+            }
+            if !self.write().await {
+                return false;
+            }
+            let sender = Sender::Key(key);
+            let more = self.context.inbox.resume(sender, stream, Some(receipts.settled));
+            receipts = match more.await {
+                Ok((_, receipts)) => receipts,
+                Err(error) => {
+                    let text = error.to_string();
+                    self.machine.fail(ErrorCode::Internal, &text, String::new(), None);
+                    return false;
+                }
+            };
+        }
+        true
     }
 
     fn take_answers(&mut self, answers: Vec<Answer>) {

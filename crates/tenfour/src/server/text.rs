@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenfour_proto::text::{Event, Server as Machine};
-use tenfour_proto::{MailboxName, Message, Sender, TemporaryCode};
+use tenfour_proto::{Listener, MailboxName, Message, Sender, Source, TemporaryCode};
 use tenfour_store::Batch;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -62,6 +62,7 @@ pub(super) fn accepted(
     let connection = Connection {
         machine: Machine::new(context.config.limits.max_message, context.inbox.durability()),
         stream,
+        peer,
         context: Arc::clone(context),
         pass,
         slip: None,
@@ -80,6 +81,7 @@ pub(super) fn accepted(
 struct Connection {
     machine: Machine,
     stream: TcpStream,
+    peer: SocketAddr,
     context: Arc<Context>,
     pass: TextPass,
     /// Made with the first message.
@@ -200,6 +202,10 @@ impl Connection {
         let batch = Batch {
             sender: Sender::Anonymous,
             stream: None,
+            source: Source {
+                listener: Listener::Text,
+                address: Some(self.peer),
+            },
             messages,
         };
         let slip = self.slip.get_or_insert_default();

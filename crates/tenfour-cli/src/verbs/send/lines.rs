@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenfour::{Client, MailboxName, Sending, limits};
 use tokio::sync::mpsc;
 
-use super::{failed_record, message, too_large};
+use super::{message, too_large};
 use crate::args;
 use crate::exit::{Code, Failure, delivery_code};
-use crate::record::Record;
+use crate::record::Route;
 use crate::target::Target;
 use crate::{output, setup, signals};
 
@@ -33,6 +33,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         arguments.id.clone(),
     )?;
     let name = target.to_string();
+    let sender = config.identity.fingerprint();
     let client = tokio::select! {
         client = Client::connect(std::slice::from_ref(&target.address), config) => {
             client.map_err(|error| Failure::connect(&error, &name))?
@@ -40,8 +41,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         code = signals::stop() => return Err(Failure::new(code, "interrupted; nothing was sent")),
     };
     let mut job = Job {
-        id: client.id().to_owned(),
-        stream: client.stream().to_string(),
+        route: Route::native(&client, sender, &target),
         client,
         arguments,
         mailbox,
@@ -86,8 +86,7 @@ enum Ended {
 
 struct Job {
     client: Client,
-    id: String,
-    stream: String,
+    route: Route,
     arguments: args::Send,
     mailbox: MailboxName,
     /// Sent and not answered, in order, with their lengths.
@@ -190,13 +189,13 @@ impl Job {
                 self.tally.receipts += 1;
                 self.progress.inc(1);
                 if self.arguments.json {
-                    output::line(&Record::of_receipt(&receipt, &self.id, &self.stream, bytes).json())?;
+                    output::line(&self.route.receipt(&receipt, bytes).json())?;
                 }
                 Ok(false)
             }
             Err(error) => {
                 if self.arguments.json {
-                    output::line(&failed_record(&error, &self.id, &self.stream, line, bytes).json())?;
+                    output::line(&self.route.failure(&error, line, bytes).json())?;
                 }
                 self.tally.miss(line, delivery_code(&error));
                 let failed = !matches!(error, tenfour::DeliveryError::Refused(_));
@@ -254,7 +253,7 @@ impl Job {
         Err(if unanswered {
             failure.hint(format!(
                 "repeat the same input with --id {}; what is there already is stored once",
-                self.id
+                self.client.id()
             ))
         } else {
             failure

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use tenfour::{TextAnswer, TextDelivery, TextOutcome};
+use tenfour::{Listener, TextAnswer, TextDelivery, TextOutcome};
 
 use super::{Input, ask};
 use crate::args;
 use crate::exit::{Code, Failure};
-use crate::record::Record;
+use crate::record::{Record, Route};
 use crate::target::Target;
 use crate::{output, setup, signals};
 
@@ -91,11 +91,14 @@ fn check(body: &[u8]) -> Result<(), Failure> {
 }
 
 fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: u64) -> Result<(), Failure> {
+    let route = Route {
+        listener: Some(Listener::Text),
+        address: Some(target.address.to_string()),
+        ..Route::default()
+    };
     let record = |outcome, reason: Option<String>| Record {
-        outcome,
         reason,
-        bytes: Some(bytes),
-        ..Record::default()
+        ..route.record(outcome, bytes)
     };
     let say = |record: Record| {
         if arguments.json {
