@@ -79,7 +79,7 @@ def short(figure):
     if figure >= 1e6:
         return f"{figure / 1e6:.2f} M"
     if figure >= 1e4:
-        return f"{figure / 1e3:.3g} k"
+        return f"{figure / 1e3:.4g} k"
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}"
 
 

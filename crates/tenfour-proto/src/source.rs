@@ -21,33 +21,20 @@ pub enum Listener {
 }
 
 impl Listener {
-    const TABLE: [(Listener, u8, &'static str); 5] = [
-        (Listener::Text, 0, "text"),
-        (Listener::Native, 1, "native"),
-        (Listener::Datagram, 2, "datagram"),
-        (Listener::Http, 3, "http"),
-        (Listener::Modbus, 4, "modbus"),
+    const WORDS: [(Listener, &'static str); 5] = [
+        (Listener::Text, "text"),
+        (Listener::Datagram, "datagram"),
+        (Listener::Native, "native"),
+        (Listener::Http, "http"),
+        (Listener::Modbus, "modbus"),
     ];
-
-    /// The number that stands for it in a store. Never used again for another.
-    pub fn number(self) -> u8 {
-        Self::TABLE
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or(u8::MAX, |row| row.1)
-    }
-
-    /// The listener that a number stands for.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::TABLE.iter().find(|row| row.1 == number).map(|row| row.0)
-    }
 
     /// One lower-case word, the same in every place.
     pub fn as_str(self) -> &'static str {
-        Self::TABLE
+        Self::WORDS
             .iter()
             .find(|row| row.0 == self)
-            .map_or("", |row| row.2)
+            .map_or("", |row| row.1)
     }
 }
 
@@ -61,9 +48,9 @@ impl FromStr for Listener {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::TABLE
+        Self::WORDS
             .iter()
-            .find(|row| row.2 == text)
+            .find(|row| row.1 == text)
             .map(|row| row.0)
             .ok_or_else(|| format!("`{text}` is no listener"))
     }
@@ -83,12 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listeners_have_one_number_and_one_word_each() {
-        for (listener, number, word) in Listener::TABLE {
-            assert_eq!(Listener::from_number(number), Some(listener));
-            assert_eq!(listener.number(), number);
+    fn listeners_have_one_word_each() {
+        for (listener, word) in Listener::WORDS {
             assert_eq!(word.parse(), Ok(listener));
+            assert_eq!(listener.to_string(), word);
         }
-        assert_eq!(Listener::from_number(99), None);
+        assert!("telnet".parse::<Listener>().is_err());
     }
 }

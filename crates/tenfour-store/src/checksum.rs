@@ -1,7 +1,7 @@
 //! The checksum of a message: CRC-32 (IEEE) over everything a reader is told.
 
 use crc32fast::Hasher;
-use tenfour_proto::{Listener, Message, StreamId};
+use tenfour_proto::{Message, StreamId};
 
 /// What is the same for all messages of a sender's stream, hashed once.
 #[derive(Clone)]
@@ -16,17 +16,17 @@ impl Origin {
         Origin(hasher)
     }
 
-    /// The checksum of one message; `address` as it is stored. Each part is preceded by its length, so that no
+    /// The checksum of one message; `source` as it is stored. Each part is preceded by its length, so that no
     /// two messages are hashed from the same bytes.
     pub(crate) fn of(
         &self,
         offset: u64,
         sequence: u64,
         time: i64,
-        (listener, address): (Listener, Option<&str>),
+        source: Option<&str>,
         message: &Message,
     ) -> u32 {
-        let address = address.unwrap_or("");
+        let source = source.unwrap_or("");
         let content_type = message.content_type.as_ref().map_or("", |t| t.as_str());
         let name = message.name.as_ref().map_or("", |n| n.as_str());
         let mailbox = message.mailbox.as_str();
@@ -35,9 +35,7 @@ impl Origin {
             offset,
             sequence,
             time as u64,
-            u64::from(listener.number()) << 56
-                | (address.len() as u64) << 48
-                | lengths(mailbox, content_type, name),
+            (source.len() as u64) << 48 | lengths(mailbox, content_type, name),
         ];
         for (slot, field) in head.chunks_exact_mut(8).zip(fields) {
             slot.copy_from_slice(&field.to_le_bytes());
@@ -47,7 +45,7 @@ impl Origin {
         hasher.update(mailbox.as_bytes());
         hasher.update(content_type.as_bytes());
         hasher.update(name.as_bytes());
-        hasher.update(address.as_bytes());
+        hasher.update(source.as_bytes());
         hasher.update(&message.body);
         hasher.finalize()
     }
@@ -68,7 +66,7 @@ mod tests {
         let stream = StreamId::from_bytes([1; 16]);
         let origin = Origin::new("anonymous", stream);
         let message = Message::new(MailboxName::inbox(), "body");
-        let from = (Listener::Text, Some("[::1]:1"));
+        let from = Some("text [::1]:1");
         let sum = origin.of(1, 2, 3, from, &message);
         let named = message.clone().with_name("n".parse().unwrap());
         let typed = message.clone().with_content_type("n".parse().unwrap());
@@ -77,9 +75,9 @@ mod tests {
             origin.of(2, 2, 3, from, &message),
             origin.of(1, 1, 3, from, &message),
             origin.of(1, 2, 4, from, &message),
-            origin.of(1, 2, 3, (Listener::Native, from.1), &message),
-            origin.of(1, 2, 3, (Listener::Text, None), &message),
-            origin.of(1, 2, 3, (Listener::Text, Some("[::1]:2")), &message),
+            origin.of(1, 2, 3, None, &message),
+            origin.of(1, 2, 3, Some("text"), &message),
+            origin.of(1, 2, 3, Some("text [::1]:2"), &message),
             origin.of(1, 2, 3, from, &named),
             origin.of(1, 2, 3, from, &typed),
             origin.of(1, 2, 3, from, &elsewhere),

@@ -10,6 +10,8 @@ mod writer;
 pub use open::SqliteOptions;
 pub use writer::SqliteStore;
 
+use tenfour_proto::{Listener, Source};
+
 /// The low bits of a message's key are its offset, the high bits the number of its mailbox.
 const OFFSET_BITS: u32 = 48;
 
@@ -23,5 +25,32 @@ fn message_key(mailbox: i64, offset: u64) -> i64 {
 /// last message, and only who deletes messages has to remember it.
 const LAST_OFFSET: &str = "max(last, ifnull((SELECT max(message.id) & 0xffffffffffff FROM message
     WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff), 0))";
+
+/// A source as it is stored: nothing for the native listener, else `LISTENER` or `LISTENER ADDRESS`.
+fn source_word(source: &Source) -> Option<String> {
+    match (source.listener, source.address) {
+        (Listener::Native, _) => None,
+        (listener, None) => Some(listener.to_string()),
+        (listener, Some(address)) => Some(format!("{listener} {address}")),
+    }
+}
+
+/// The source that a stored word stands for.
+fn source_of(word: Option<&str>) -> Option<Source> {
+    let Some(word) = word else {
+        return Some(Source {
+            listener: Listener::Native,
+            address: None,
+        });
+    };
+    let (listener, address) = match word.split_once(' ') {
+        Some((listener, address)) => (listener, Some(address.parse().ok()?)),
+        None => (word, None),
+    };
+    Some(Source {
+        listener: listener.parse().ok()?,
+        address,
+    })
+}
 
 const OFFSET_MASK: i64 = (1 << OFFSET_BITS) - 1;

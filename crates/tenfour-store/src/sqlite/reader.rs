@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tenfour_proto::{Item, Listener, MailboxName, Message, Source, StreamId};
+use tenfour_proto::{Item, MailboxName, Message, StreamId};
 
 use super::open::plan_once;
-use super::{LAST_OFFSET, OFFSET_MASK, message_key};
+use super::{LAST_OFFSET, OFFSET_MASK, message_key, source_of};
 use crate::checksum::Origin;
 use crate::{ReadError, Reader};
 
@@ -69,7 +69,7 @@ impl Reader for SqliteReader {
             return Ok(Vec::new());
         };
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, stream, sequence, time, checksum, type, name, body, listener, address FROM message
+            "SELECT id, stream, sequence, time, checksum, body, source, type, name FROM message
              WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
         )?;
         let first = message_key(id, from.min(OFFSET_MASK as u64));
@@ -172,16 +172,12 @@ fn item(
             .and_then(|value| value.as_str_or_null().ok())
             .ok_or_else(damaged)
     };
-    let body = row.get_ref(7)?.as_blob().map_err(|_| damaged())?;
+    let body = row.get_ref(5)?.as_blob().map_err(|_| damaged())?;
+    let source = word(6)?;
     let mut message = Message::new(mailbox.clone(), Bytes::copy_from_slice(body));
-    message.content_type = word(5)?.map(str::parse).transpose().map_err(|_| damaged())?;
-    message.name = word(6)?.map(str::parse).transpose().map_err(|_| damaged())?;
-    let listener = row.get(8).ok().and_then(Listener::from_number);
-    let listener = listener.ok_or_else(damaged)?;
-    let address = word(9)?;
-    let sum = known
-        .origin
-        .of(offset, sequence, time, (listener, address), &message);
+    message.content_type = word(7)?.map(str::parse).transpose().map_err(|_| damaged())?;
+    message.name = word(8)?.map(str::parse).transpose().map_err(|_| damaged())?;
+    let sum = known.origin.of(offset, sequence, time, source, &message);
     if i64::from(sum) != checksum {
         return Err(damaged());
     }
@@ -191,10 +187,7 @@ fn item(
         sender: known.sender.clone(),
         stream: known.stream,
         sequence,
-        source: Some(Source {
-            listener,
-            address: address.and_then(|address| address.parse().ok()),
-        }),
+        source: Some(source_of(source).ok_or_else(damaged)?),
         message,
     })
 }

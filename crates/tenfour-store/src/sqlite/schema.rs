@@ -55,11 +55,10 @@ CREATE TABLE message(
     sequence INTEGER NOT NULL,         -- 0 without a stream
     time     INTEGER NOT NULL,         -- microseconds since 1970-01-01 UTC
     checksum INTEGER NOT NULL,
-    listener INTEGER NOT NULL,         -- 0 text, 1 native, 2 datagram, 3 http, 4 modbus
-    address  TEXT,                     -- the peer's, where no key says who it was
+    body     BLOB NOT NULL,
+    source   TEXT,                     -- the listener, and the peer's address: 'text [::1]:36702'; null: native
     type     TEXT,
-    name     TEXT,
-    body     BLOB NOT NULL
+    name     TEXT
 ) STRICT;
 CREATE VIEW messages AS
     SELECT mailbox.name AS mailbox,
@@ -68,9 +67,8 @@ CREATE VIEW messages AS
            sender.name AS sender,
            CASE WHEN sequence > 0 THEN lower(hex(stream.stream)) END AS stream,
            nullif(sequence, 0) AS sequence,
-           CASE message.listener WHEN 0 THEN 'text' WHEN 1 THEN 'native' WHEN 2 THEN 'datagram'
-                WHEN 3 THEN 'http' WHEN 4 THEN 'modbus' END AS listener,
-           message.address AS address,
+           ifnull(substr(source, 1, instr(source || ' ', ' ') - 1), 'native') AS listener,
+           nullif(substr(source, instr(source || ' ', ' ') + 1), '') AS address,
            message.type AS type,
            message.name AS name,
            length(message.body) AS bytes,

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, Listener, Message, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{Durability, Message, Sender, Settlement, StreamId, TemporaryCode};
 
 use super::checkpoint::Checkpointer;
 use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
 use super::streams::{self, Streams};
-use super::{LAST_OFFSET, message_key};
+use super::{LAST_OFFSET, message_key, source_word};
 use crate::batch::{Batch, Outcome, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::checksum::Origin;
@@ -24,9 +24,6 @@ use crate::{OpenError, Reader, Store, StoreError, place};
 
 /// Rows of one INSERT statement. With small messages 32 are 7 to 17 % faster than one; more gain nothing.
 const ROWS: usize = 32;
-
-/// Columns of a message's row.
-const COLUMNS: usize = 10;
 
 /// Rows deleted at once: a few milliseconds, for which a message may have to wait.
 const TIDY: u32 = 2_000;
@@ -122,7 +119,7 @@ impl SqliteStore {
             time,
             stream: 0,
             origin: None,
-            source: (Listener::Text, None),
+            source: None,
             rows: Vec::with_capacity(batches.iter().map(|batch| batch.messages.len()).sum()),
             sorted: true,
         };
@@ -140,8 +137,7 @@ impl SqliteStore {
                 continue;
             };
             work.stream = known.state.row;
-            let address = batch.source.address.map(|address| address.to_string().into());
-            work.source = (batch.source.listener, address);
+            work.source = source_word(&batch.source).map(Rc::from);
             work.origin = Some((known.origin.clone(), batch.stream.is_some()));
             let state = batch.stream.is_some().then_some(&mut known.state);
             let before = state.as_ref().map(|state| state.mark);
@@ -311,7 +307,7 @@ struct Work<'a> {
     /// Number of the stream whose batch is walked through.
     stream: i64,
     origin: Option<(Origin, bool)>,
-    source: (Listener, Option<Rc<str>>),
+    source: Option<Rc<str>>,
     rows: Vec<Row<'a>>,
     sorted: bool,
 }
@@ -322,7 +318,7 @@ struct Row<'a> {
     stream: i64,
     sequence: i64,
     checksum: u32,
-    source: (Listener, Option<Rc<str>>),
+    source: Option<Rc<str>>,
     message: &'a Message,
 }
 
@@ -338,13 +334,7 @@ impl<'a> Backend<'a> for Work<'a> {
             key,
             stream: self.stream,
             sequence: sequence as i64,
-            checksum: origin.of(
-                offset,
-                sequence,
-                self.time,
-                (self.source.0, self.source.1.as_deref()),
-                message,
-            ),
+            checksum: origin.of(offset, sequence, self.time, self.source.as_deref(), message),
             source: self.source.clone(),
             message,
         });
@@ -389,16 +379,16 @@ impl Work<'_> {
             self.rows.sort_unstable_by_key(|row| row.key);
             self.sorted = true;
         }
-        let mut many = self.connection.prepare_cached(insert_sql(ROWS))?;
-        let mut chunks = self.rows.chunks_exact(ROWS);
-        for chunk in &mut chunks {
-            insert(&mut many, chunk, self.time)?;
-        }
-        let rest = chunks.remainder();
-        if !rest.is_empty() {
-            let mut one = self.connection.prepare_cached(insert_sql(1))?;
-            for row in rest.chunks_exact(1) {
-                insert(&mut one, row, self.time)?;
+        let prepare = |rows, words| self.connection.prepare_cached(insert_sql(rows, words));
+        let mut many = [prepare(ROWS, false)?, prepare(ROWS, true)?];
+        let mut one = [prepare(1, false)?, prepare(1, true)?];
+        for chunk in self.rows.chunks(ROWS) {
+            let words = chunk.iter().any(Row::has_words);
+            let [plain, worded] = if chunk.len() == ROWS { &mut many } else { &mut one };
+            let statement = if words { worded } else { plain };
+            let at_once = if chunk.len() == ROWS { ROWS } else { 1 };
+            for rows in chunk.chunks(at_once) {
+                insert(statement, rows, self.time, words)?;
             }
         }
         self.rows.clear();
@@ -406,21 +396,44 @@ impl Work<'_> {
     }
 }
 
-fn insert_sql(rows: usize) -> &'static str {
+/// The statement for so many rows; most messages have none of the columns that may be empty. A failure ends the
+/// transaction, so SQLite need not be able to take back the statement alone.
+fn insert_sql(rows: usize, words: bool) -> &'static str {
     use std::sync::OnceLock;
-    static ONE: OnceLock<String> = OnceLock::new();
-    static MANY: OnceLock<String> = OnceLock::new();
-    let slot = if rows == 1 { &ONE } else { &MANY };
+    static SQL: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
+    let [one, one_with_words, many, many_with_words] = &SQL;
+    let slot = match (rows, words) {
+        (1, false) => one,
+        (1, true) => one_with_words,
+        (_, false) => many,
+        (_, true) => many_with_words,
+    };
     slot.get_or_init(|| {
-        let row = format!("({})", ["?"; COLUMNS].join(","));
+        let (more, columns) = if words {
+            (", source, type, name", 9)
+        } else {
+            ("", 6)
+        };
+        let row = format!("({})", vec!["?"; columns].join(","));
         format!(
-            "INSERT INTO message(id, stream, sequence, time, checksum, listener, address, type, name, body) VALUES {}",
+            "INSERT OR ROLLBACK INTO message(id, stream, sequence, time, checksum, body{more}) VALUES {}",
             vec![row; rows].join(",")
         )
     })
 }
 
-fn insert(statement: &mut CachedStatement<'_>, rows: &[Row<'_>], time: i64) -> rusqlite::Result<()> {
+impl Row<'_> {
+    fn has_words(&self) -> bool {
+        self.source.is_some() || self.message.content_type.is_some() || self.message.name.is_some()
+    }
+}
+
+fn insert(
+    statement: &mut CachedStatement<'_>,
+    rows: &[Row<'_>],
+    time: i64,
+    words: bool,
+) -> rusqlite::Result<()> {
     let mut index = 0;
     let mut bind = |value: &dyn ToSql| {
         index += 1;
@@ -432,11 +445,12 @@ fn insert(statement: &mut CachedStatement<'_>, rows: &[Row<'_>], time: i64) -> r
         bind(&row.sequence)?;
         bind(&time)?;
         bind(&row.checksum)?;
-        bind(&row.source.0.number())?;
-        bind(&row.source.1.as_deref())?;
-        bind(&row.message.content_type.as_ref().map(|t| t.as_str()))?;
-        bind(&row.message.name.as_ref().map(|n| n.as_str()))?;
         bind(&&row.message.body[..])?;
+        if words {
+            bind(&row.source.as_deref())?;
+            bind(&row.message.content_type.as_ref().map(|t| t.as_str()))?;
+            bind(&row.message.name.as_ref().map(|n| n.as_str()))?;
+        }
     }
     statement.raw_execute()?;
     Ok(())

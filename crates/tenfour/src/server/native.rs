@@ -67,7 +67,8 @@ pub(super) fn accepted(
     tokio::spawn(async move {
         // The handshake's state is large and short-lived: it has a box of its own.
         if let Some(tls) = Box::pin(handshake(stream, peer, &context)).await {
-            Connection::new(tls, peer, context, pass).run().await;
+            let mut connection = Connection::new(tls, peer, context, pass);
+            connection.run().await;
         }
         drop(alive);
     });
@@ -147,7 +148,8 @@ impl Connection {
         }
     }
 
-    async fn run(mut self) {
+    /// Borrows: a future that takes the connection would hold it twice, and an idle one is little else.
+    async fn run(&mut self) {
         let mut stopping = self.context.stopping.subscribe();
         let mut told = false;
         loop {
@@ -301,7 +303,8 @@ impl Connection {
 
     async fn take_event(&mut self, event: ServerEvent) {
         match event {
-            ServerEvent::Hello(hello) => self.take_hello(&hello).await,
+            // Once a connection: its state must not stay part of the connection's.
+            ServerEvent::Hello(hello) => Box::pin(self.take_hello(&hello)).await,
             ServerEvent::Read(request) => {
                 let Some(admitted) = self.admitted.as_deref_mut() else {
                     return;
@@ -311,7 +314,7 @@ impl Connection {
                         .machine
                         .end_read(0, tenfour_proto::native::EndReason::NotAllowed);
                 }
-                match Reading::begin(&self.context.inbox, &request).await {
+                match Box::pin(Reading::begin(&self.context.inbox, &request)).await {
                     Ok(reading) => admitted.reading = Some(reading),
                     Err(reason) => self.machine.end_read(0, reason),
                 }
@@ -509,7 +512,8 @@ impl Connection {
             return;
         };
         if let Some(reading) = &mut admitted.reading {
-            let over = reading.feed(&self.context.inbox, &mut self.machine).await;
+            // Most connections never read: this has no place in their state.
+            let over = Box::pin(reading.feed(&self.context.inbox, &mut self.machine)).await;
             if over || !self.machine.is_reading() {
                 admitted.reading = None;
             }

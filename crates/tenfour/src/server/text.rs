@@ -59,10 +59,9 @@ pub(super) fn accepted(
         });
     }
     tracing::debug!(%peer, "text connection");
-    let connection = Connection {
+    let mut connection = Connection {
         machine: Machine::new(context.config.limits.max_message, context.inbox.durability()),
         stream,
-        peer,
         context: Arc::clone(context),
         pass,
         slip: None,
@@ -81,7 +80,6 @@ pub(super) fn accepted(
 struct Connection {
     machine: Machine,
     stream: TcpStream,
-    peer: SocketAddr,
     context: Arc<Context>,
     pass: TextPass,
     /// Made with the first message.
@@ -96,7 +94,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         loop {
             self.write().await;
             let outstanding = self.slip.as_ref().is_some_and(|slip| slip.outstanding() > 0);
@@ -204,7 +202,8 @@ impl Connection {
             stream: None,
             source: Source {
                 listener: Listener::Text,
-                address: Some(self.peer),
+                // Asked for here: most connections that are held are silent, and each byte of them counts.
+                address: self.stream.peer_addr().ok(),
             },
             messages,
         };
