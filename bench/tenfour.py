@@ -46,7 +46,7 @@ def serving(folder, *, store, connections=None):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENFOUR")}
     env = inherited | {"TENFOUR_HOME": str(folder / "home")}
     command = [binary(), "serve", "--store", store if store == "memory" else folder / store, "--quiet"]
-    command += ["--text", "127.0.0.1:0", "--native", "127.0.0.1:0", "--port-file", ports]
+    command += ["--text", "127.0.0.1:0", "--datagram", "127.0.0.1:0", "--native", "127.0.0.1:0", "--port-file", ports]
     if connections:
         command += ["--max-connections", connections]
 

@@ -115,10 +115,13 @@ pub struct Serve {
     /// Text listener [default: 127.0.0.1:50544 and [::1]:50544]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_TEXT", value_delimiter = ',')]
     pub text: Vec<String>,
+    /// Datagram listener (UDP) [default: 127.0.0.1:50544]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_DATAGRAM", value_delimiter = ',')]
+    pub datagram: Vec<String>,
     /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
     pub native: Vec<String>,
-    /// Open `text` or `native` to everybody, on every address
+    /// Open `text`, `datagram` or `native` to everybody, on every address
     #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
     pub open: Vec<Listener>,
     /// Longest message, in bytes or with K, M; at most 16M
@@ -151,6 +154,8 @@ pub struct Serve {
 pub enum Listener {
     /// The recipe's wire
     Text,
+    /// The recipe's wire without a connection
+    Datagram,
     /// TLS
     Native,
 }
@@ -159,7 +164,7 @@ pub enum Listener {
 #[derive(Debug, Args)]
 #[command(after_help = "Nothing given: asks on a terminal; else all of stdin is one message.")]
 pub struct Send {
-    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] for the recipe's wire
+    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] or udp://HOST[:PORT] for the recipe's wire
     pub target: Option<Target>,
     /// The message; several words are joined by a space
     pub words: Vec<String>,
@@ -207,10 +212,10 @@ pub struct Send {
     /// Most messages without a receipt at a time, with -l and -0
     #[arg(long, value_name = "COUNT", default_value = "10000", env = "TENFOUR_WINDOW")]
     pub window: usize,
-    /// With tcp://: a server that gives no receipts is good enough
+    /// With tcp:// and udp://: no receipt is good enough; with udp:// the datagram is plain
     #[arg(long, env = "TENFOUR_NO_RECEIPT", value_parser = clap::builder::BoolishValueParser::new())]
     pub no_receipt: bool,
-    /// With tcp://: speak in the clear to a host whose key is known
+    /// With tcp:// and udp://: speak in the clear to a host whose key is known
     #[arg(long, env = "TENFOUR_CLEAR", value_parser = clap::builder::BoolishValueParser::new())]
     pub clear: bool,
     /// The sender's key

@@ -114,25 +114,28 @@ impl Failure {
         }
     }
 
+    /// A message that the server refused.
+    pub fn refused(code: RefusalCode, target: &str) -> Self {
+        let failure = Failure::new(
+            refusal_code(code),
+            format!("{target} refused the message: {code}"),
+        );
+        match code {
+            RefusalCode::NotAllowed => {
+                failure.hint("on the server: tenfour keys allow FINGERPRINT send=MAILBOX")
+            }
+            RefusalCode::TooLarge => {
+                failure.hint("on the server: tenfour serve --max-message SIZE, at most 16M")
+            }
+            RefusalCode::Conflict => failure.hint("use another --id for another message"),
+            _ => failure,
+        }
+    }
+
     /// A message without a receipt.
     pub fn delivery(error: &DeliveryError, target: &str, id: &str) -> Self {
         match error {
-            DeliveryError::Refused(code) => {
-                let failure = Failure::new(
-                    refusal_code(*code),
-                    format!("{target} refused the message: {code}"),
-                );
-                match code {
-                    RefusalCode::NotAllowed => {
-                        failure.hint("on the server: tenfour keys allow FINGERPRINT send=MAILBOX")
-                    }
-                    RefusalCode::TooLarge => {
-                        failure.hint("on the server: tenfour serve --max-message SIZE, at most 16M")
-                    }
-                    RefusalCode::Conflict => failure.hint("use another --id for another message"),
-                    _ => failure,
-                }
-            }
+            DeliveryError::Refused(code) => Failure::refused(*code, target),
             DeliveryError::Failed { stored, failure } => {
                 let code = delivery_code(error);
                 let what = match stored {

@@ -1,4 +1,4 @@
-//! Where to: `HOST[:PORT][/MAILBOX]`, or `tcp://HOST[:PORT]`.
+//! Where to: `HOST[:PORT][/MAILBOX]`, `tcp://HOST[:PORT]`, or `udp://HOST[:PORT]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +25,8 @@ pub enum Dialect {
     Native,
     /// The recipe's wire.
     Text,
+    /// The recipe's wire without a connection.
+    Datagram,
 }
 
 impl Target {
@@ -52,7 +54,7 @@ impl Target {
     pub fn host(&self) -> String {
         let usual = match self.dialect {
             Dialect::Native => NATIVE_PORT,
-            Dialect::Text => TEXT_PORT,
+            Dialect::Text | Dialect::Datagram => TEXT_PORT,
         };
         self.address.without_port(usual)
     }
@@ -63,22 +65,24 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((scheme, rest)) = text.split_once("://") {
-            return match scheme {
-                "tcp" => {
-                    let rest = rest.strip_suffix('/').unwrap_or(rest);
-                    if rest.contains('/') {
-                        return Err("tcp:// has no mailbox: it always goes to `inbox`".to_owned());
-                    }
-                    Ok(Target {
-                        dialect: Dialect::Text,
-                        address: Address::parse(rest, TEXT_PORT).map_err(|error| error.to_string())?,
-                        mailbox: None,
-                    })
+            let dialect = match scheme {
+                "tcp" => Dialect::Text,
+                "udp" => Dialect::Datagram,
+                other => {
+                    return Err(format!(
+                        "`{other}://` is not known; a target is HOST[:PORT][/MAILBOX], tcp://HOST[:PORT] or udp://HOST[:PORT]"
+                    ));
                 }
-                other => Err(format!(
-                    "`{other}://` is not known; a target is HOST[:PORT][/MAILBOX] or tcp://HOST[:PORT]"
-                )),
             };
+            let rest = rest.strip_suffix('/').unwrap_or(rest);
+            if rest.contains('/') {
+                return Err(format!("{scheme}:// has no mailbox: it always goes to `inbox`"));
+            }
+            return Ok(Target {
+                dialect,
+                address: Address::parse(rest, TEXT_PORT).map_err(|error| error.to_string())?,
+                mailbox: None,
+            });
         }
         let (address, mailbox) = match text.split_once('/') {
             Some((address, mailbox)) => (address, Some(mailbox)),
@@ -96,6 +100,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.dialect, &self.mailbox) {
             (Dialect::Text, _) => write!(f, "tcp://{}", self.host()),
+            (Dialect::Datagram, _) => write!(f, "udp://{}", self.host()),
             (Dialect::Native, Some(Ok(mailbox))) => write!(f, "{}/{mailbox}", self.host()),
             (Dialect::Native, _) => f.write_str(&self.host()),
         }
@@ -116,6 +121,7 @@ mod tests {
             "[::1]/inbox",
             "tcp://a",
             "tcp://a:7",
+            "udp://a",
             "10.0.0.1",
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
@@ -125,7 +131,7 @@ mod tests {
             let target = bad.parse::<Target>().unwrap();
             assert!(target.mailbox_or(&MailboxName::inbox()).is_err(), "{bad}");
         }
-        for bad in ["", "tcp://a/b", "::1", "udp://a", "x://a", "a:b"] {
+        for bad in ["", "tcp://a/b", "::1", "udp://a/b", "x://a", "a:b"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

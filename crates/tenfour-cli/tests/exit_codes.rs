@@ -59,7 +59,7 @@ fn code_2_wrong_usage() {
     home.run(&["send", "::1", "x"]).failed(2, "brackets");
     home.run(&["send", "tcp://localhost", "--id", "k", "x"])
         .failed(2, "--id is not for tcp://");
-    home.run(&["send", "udp://localhost", "x"])
+    home.run(&["send", "x://localhost", "x"])
         .failed(2, "is not known");
     home.run(&["serve", "--text", "nonsense"])
         .failed(2, "is not ADDR:PORT");

@@ -12,6 +12,8 @@ pub enum Sender {
     Key(Fingerprint),
     /// Whoever spoke to a plain listener; nobody proved anything.
     Anonymous,
+    /// Whoever sent a datagram with an identity: anybody who knows the stream's id.
+    Datagram,
 }
 
 impl fmt::Display for Sender {
@@ -19,6 +21,7 @@ impl fmt::Display for Sender {
         match self {
             Sender::Key(pin) => fmt::Display::fmt(pin, f),
             Sender::Anonymous => f.write_str("anonymous"),
+            Sender::Datagram => f.write_str("datagram"),
         }
     }
 }
@@ -29,6 +32,7 @@ impl FromStr for Sender {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "anonymous" => Ok(Sender::Anonymous),
+            "datagram" => Ok(Sender::Datagram),
             pin => pin.parse().map(Sender::Key),
         }
     }

@@ -1,7 +1,7 @@
 //! What tenfour can say.
 //!
 //! This crate holds the words (mailboxes, messages, identities, receipts) and the
-//! dialects (text, native) as pure state machines: bytes and the time go in with
+//! dialects (text, datagram, native) as pure state machines: bytes and the time go in with
 //! `handle_*`, bytes and events come out with `poll_*`.
 //!
 //! What is not here: no sockets, no files, no clock, no randomness, no async. Whoever
@@ -20,6 +20,7 @@
     )
 )]
 
+pub mod datagram;
 mod fingerprint;
 mod identity;
 mod item;

@@ -56,16 +56,21 @@ pub(crate) trait Backend<'a> {
     fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError>;
 }
 
-/// Walks through the messages of one batch.
+/// Walks through the messages of one batch. With `in_turn` only the sequence behind the mark is stored; one that
+/// comes out of turn is in no run and not refused.
 pub(crate) fn deposit<'a, B: Backend<'a>>(
     backend: &mut B,
     mailboxes: &mut Mailboxes,
     mut stream: Option<&mut StreamState>,
+    in_turn: bool,
     messages: &'a [(u64, Message)],
 ) -> Result<Settlement, StoreError> {
     let mut settlement = Settlement::default();
     for (sequence, message) in messages {
         let sequence = *sequence;
+        if in_turn && stream.as_deref().is_some_and(|stream| sequence > stream.mark + 1) {
+            continue;
+        }
         settlement.settled = sequence;
         if let Some(stream) = stream.as_deref_mut()
             && sequence <= stream.mark

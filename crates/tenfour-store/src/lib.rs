@@ -28,27 +28,21 @@ mod lock;
 mod mailboxes;
 mod memory;
 mod place;
+mod policy;
 mod sqlite;
 
 pub use batch::{Batch, Outcome, Stored};
 pub use error::{OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
+pub use policy::{
+    DATAGRAM_HOURS, MAX_DATAGRAM_STREAMS, MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS,
+};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use tenfour_proto::{Durability, Item, MailboxName, Sender, Settlement, StreamId};
 
 /// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
 pub const MAX_MAILBOXES: usize = 10_000;
-
-/// Most one-shot streams of one sender; beyond, new ones have to wait.
-pub const MAX_ONE_SHOT_STREAMS: u64 = 1_000_000;
-
-/// A one-shot stream that was not used for so long is forgotten, in hours for which the store was open: 30 days.
-/// Wall clocks step; a store that is off learns of no repeats either.
-pub const ONE_SHOT_HOURS: i64 = 30 * 24;
-
-/// Most outbox streams of one sender; beyond, new ones have to wait.
-pub const MAX_OUTBOX_STREAMS: u64 = 1_024;
 
 /// A place for messages. Owned by one thread; readers come from [`Store::reader`].
 pub trait Store: Send {

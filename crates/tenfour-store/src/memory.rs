@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{
@@ -12,7 +13,8 @@ use crate::batch::{Batch, Outcome, Stored};
 use crate::bench_mailbox::{self, is_bench};
 use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
 use crate::mailboxes::Mailboxes;
-use crate::{MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ReadError, Reader, Store, StoreError};
+use crate::policy::Policy;
+use crate::{ReadError, Reader, Store, StoreError};
 
 /// Memory for messages unless said otherwise, in bytes; then it refuses, like a full disk.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
@@ -20,14 +22,19 @@ pub const DEFAULT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
 /// What a message costs beside its bytes.
 const OVERHEAD: u64 = 160;
 
+/// What a stream costs.
+const STREAM: u64 = 300;
+
 /// Messages in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
     id: [u8; 16],
     limit: u64,
     mailboxes: Mailboxes,
-    streams: HashMap<(Sender, StreamId), StreamState>,
-    counts: HashMap<(Sender, bool), u64>,
+    /// With the hour of their last use.
+    streams: HashMap<(Sender, StreamId), (StreamState, Policy, i64)>,
+    counts: HashMap<(Sender, i64), u64>,
+    opened: Instant,
     /// Number of the stream -> its earlier runs, in order.
     runs: Vec<Vec<PlacedRun>>,
     shared: Arc<RwLock<Shared>>,
@@ -88,31 +95,42 @@ impl MemoryStore {
             mailboxes: Mailboxes::default(),
             streams: HashMap::new(),
             counts: HashMap::new(),
+            opened: Instant::now(),
             runs: Vec::new(),
             shared: Arc::default(),
         }
     }
 
+    fn hours(&self) -> i64 {
+        i64::try_from(self.opened.elapsed().as_secs() / 3600).unwrap_or(0)
+    }
+
     /// Number of the stream, made if it is new.
-    fn open_stream(&mut self, shared: &mut Shared, batch: &Batch) -> Option<StreamState> {
+    fn open_stream(&mut self, shared: &mut Shared, batch: &Batch) -> Option<(StreamState, Policy)> {
         let (stream, kind) = batch
             .stream
             .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
         let key = (batch.sender.clone(), stream);
-        if let Some(state) = self.streams.get(&key) {
-            return Some(*state);
+        let hours = self.hours();
+        if let Some((state, policy, used)) = self.streams.get_mut(&key) {
+            *used = hours;
+            return Some((*state, *policy));
         }
-        let outbox = kind == StreamKind::Outbox;
-        let count = self.counts.entry((batch.sender.clone(), outbox)).or_default();
-        let most = if outbox {
-            MAX_OUTBOX_STREAMS
-        } else {
-            MAX_ONE_SHOT_STREAMS
-        };
-        if *count >= most {
+        let policy = Policy::of(&batch.sender, kind);
+        let counted = (batch.sender.clone(), policy.kind);
+        if self
+            .counts
+            .get(&counted)
+            .is_some_and(|count| *count >= policy.most)
+        {
+            self.forget_old(hours);
+        }
+        let count = self.counts.entry(counted).or_default();
+        if *count >= policy.most {
             return None;
         }
         *count += 1;
+        shared.used += STREAM;
         let state = StreamState {
             row: i64::try_from(self.runs.len()).ok()?,
             mark: 0,
@@ -120,8 +138,25 @@ impl MemoryStore {
         };
         self.runs.push(Vec::new());
         shared.senders.push((batch.sender.to_string(), stream));
-        self.streams.insert(key, state);
-        Some(state)
+        self.streams.insert(key, (state, policy, hours));
+        Some((state, policy))
+    }
+
+    /// Old streams are looked for only when somebody has too many.
+    fn forget_old(&mut self, hours: i64) {
+        let (counts, runs) = (&mut self.counts, &mut self.runs);
+        self.streams.retain(|(sender, _), (state, policy, used)| {
+            let old = Policy::forgotten_before(policy.kind, hours).is_some_and(|before| *used < before);
+            if old {
+                if let Some(count) = counts.get_mut(&(sender.clone(), policy.kind)) {
+                    *count -= 1;
+                }
+                if let Some(runs) = runs.get_mut(state.row as usize) {
+                    *runs = Vec::new();
+                }
+            }
+            !old
+        });
     }
 }
 
@@ -231,7 +266,7 @@ impl Store for MemoryStore {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
-            let Some(mut state) = self.open_stream(&mut shared, batch) else {
+            let Some((mut state, policy)) = self.open_stream(&mut shared, batch) else {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
                 continue;
             };
@@ -244,9 +279,17 @@ impl Store for MemoryStore {
                 numbered: batch.stream.is_some(),
             };
             let stream = batch.stream.is_some().then_some(&mut state);
-            let settlement = deposit::deposit(&mut work, &mut self.mailboxes, stream, &batch.messages)?;
-            if let Some((stream, _)) = batch.stream {
-                self.streams.insert((batch.sender.clone(), stream), state);
+            let settlement = deposit::deposit(
+                &mut work,
+                &mut self.mailboxes,
+                stream,
+                policy.in_turn,
+                &batch.messages,
+            )?;
+            if let Some((stream, _)) = batch.stream
+                && let Some((kept, ..)) = self.streams.get_mut(&(batch.sender.clone(), stream))
+            {
+                *kept = state;
             }
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
@@ -257,7 +300,7 @@ impl Store for MemoryStore {
         Ok(self
             .streams
             .get(&(sender.clone(), stream))
-            .map_or(0, |state| state.mark))
+            .map_or(0, |(state, ..)| state.mark))
     }
 
     fn replay(
@@ -267,7 +310,7 @@ impl Store for MemoryStore {
         after: u64,
         most: usize,
     ) -> Result<Settlement, StoreError> {
-        let Some(state) = self.streams.get(&(sender.clone(), stream)) else {
+        let Some((state, ..)) = self.streams.get(&(sender.clone(), stream)) else {
             return Ok(deposit::replay(&self.mailboxes, [], after, most));
         };
         let runs = self.runs.get(state.row as usize).into_iter().flatten().copied();

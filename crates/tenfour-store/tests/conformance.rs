@@ -420,3 +420,22 @@ fn a_long_past_is_told_in_turns() {
         assert_eq!(told, (1..=20).filter(|n| *n != 3).collect::<Vec<_>>());
     });
 }
+
+/// Datagrams overtake each other: what comes out of turn is neither stored nor refused, so nobody hears of it.
+#[test]
+fn of_datagrams_only_the_next_is_stored() {
+    each(|store| {
+        let datagram = |sequence: u64, body: &str| Batch {
+            sender: Sender::Datagram,
+            ..batch("s", &[(sequence, "a", body)])
+        };
+        assert_eq!(settle(store, datagram(2, "two")), Settlement::default());
+        assert_eq!(settle(store, datagram(1, "one")).runs, [run(1, 1, "a", 1, false)]);
+        assert_eq!(settle(store, datagram(3, "three")), Settlement::default());
+        assert_eq!(settle(store, datagram(2, "two")).runs, [run(2, 1, "a", 2, false)]);
+        assert_eq!(settle(store, datagram(1, "one")).runs, [run(1, 1, "a", 1, true)]);
+        let conflict = settle(store, datagram(1, "other"));
+        assert_eq!(conflict.refused, [Refused::one(1, RefusalCode::Conflict)]);
+        assert_eq!(bodies(store, "a"), ["one", "two"]);
+    });
+}

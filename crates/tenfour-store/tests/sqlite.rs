@@ -335,3 +335,23 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     };
     assert_eq!(stored.settlement().runs[0].offset, 6);
 }
+
+#[test]
+fn streams_of_datagrams_are_known_for_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let stream = StreamId::of_key("d");
+    let batch = Batch {
+        sender: Sender::Datagram,
+        stream: Some((stream, StreamKind::OneShot)),
+        source: SOURCE,
+        messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
+    };
+    open(&path).unwrap().commit(&[batch], 1).unwrap();
+    for (hours, mark) in [(24, 1), (1, 0)] {
+        pass_hours(&path, hours);
+        let mut store = open(&path).unwrap();
+        tidy(&mut store);
+        assert_eq!(store.mark(&Sender::Datagram, stream).unwrap(), mark);
+    }
+}

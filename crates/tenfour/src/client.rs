@@ -1,5 +1,6 @@
 //! The client: messages out, receipts back, over whatever the network does in between.
 
+mod datagram;
 mod dial;
 mod driver;
 mod error;
@@ -19,6 +20,7 @@ use tenfour_proto::{Durability, MailboxName, Message, StreamId};
 use crate::Address;
 use crate::clock::Clock;
 use crate::identity::{Identity, KnownHosts};
+pub use datagram::{deliver_datagram, send_datagram};
 pub use error::{ConnectError, DeliveryError, Failure, Stored};
 pub use follower::{FollowError, Follower};
 use state::Shared;
@@ -222,7 +224,7 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 /// An id that nobody else draws: 128 bits, as people can type it.
-fn random_id() -> String {
+pub fn random_id() -> String {
     hex(random())
 }
 

@@ -35,11 +35,14 @@ mod tls;
 pub use address::{Address, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
     Client, ClientConfig, ConnectError, DeliveryError, Failure, FollowError, Follower, Receipt, Sending,
-    Stored, TextDelivery, deliver_text,
+    Stored, TextDelivery, deliver_datagram, deliver_text, random_id, send_datagram,
 };
 pub use server::{
     Access, Counter, Counters, Event, Listeners, Mailboxes, OnEvent, ServeError, Server, ServerConfig,
     ServerLimits, serve,
+};
+pub use tenfour_proto::datagram::{
+    MAX_DATAGRAM, Outcome as DatagramOutcome, Request as DatagramRequest, Verdict as DatagramVerdict,
 };
 pub use tenfour_proto::native::ReadFrom;
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};

@@ -2,6 +2,7 @@
 
 mod access;
 mod counters;
+mod datagram;
 mod gate;
 mod lease;
 mod listen;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use tenfour_proto::{Item, MailboxName, limits};
 use tenfour_store::{ReadError, Store};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 
 pub use access::Access;
@@ -31,6 +32,8 @@ use crate::inbox::Inbox;
 pub struct Listeners {
     /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `inbox`.
     pub text: Vec<TcpListener>,
+    /// Datagrams: the same without a connection, and with an identity where the sender gives one.
+    pub datagram: Vec<UdpSocket>,
     /// Native clients, over TLS.
     pub native: Vec<TcpListener>,
 }
@@ -194,6 +197,9 @@ impl Server {
                 alive.clone(),
                 text::accepted,
             ));
+        }
+        for socket in listeners.datagram {
+            datagram::listen(socket, Arc::clone(&context), alive.clone());
         }
         for listener in listeners.native {
             native::prepare(&listener);

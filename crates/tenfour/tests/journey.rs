@@ -32,6 +32,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let (text_address, native_address) = (text.local_addr().unwrap(), native.local_addr().unwrap());
         let listeners = Listeners {
+            datagram: Vec::new(),
             text: vec![text],
             native: vec![native],
         };

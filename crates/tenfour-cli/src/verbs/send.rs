@@ -1,5 +1,6 @@
 //! `tenfour send`: delivers, and waits for the receipt.
 
+mod datagram;
 mod lines;
 mod text;
 
@@ -27,13 +28,15 @@ pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
     };
     // What cannot be sent is said before anybody is bothered with a connection.
     let mailbox = target.mailbox_or(&MailboxName::inbox())?;
-    if target.dialect == Dialect::Text {
-        return text::run(arguments, target).await;
-    }
-    if arguments.no_receipt {
-        return Err(Failure::usage(
-            "--no-receipt is for tcp://; here the receipt is what you get",
-        ));
+    match target.dialect {
+        Dialect::Text => return text::run(arguments, target).await,
+        Dialect::Datagram => return datagram::run(arguments, target, mailbox).await,
+        Dialect::Native if arguments.no_receipt => {
+            return Err(Failure::usage(
+                "--no-receipt is for tcp:// and udp://; here the receipt is what you get",
+            ));
+        }
+        Dialect::Native => {}
     }
     if arguments.lines || arguments.zero {
         return lines::run(arguments, target, mailbox).await;
@@ -82,7 +85,7 @@ async fn deliver(
         .map_err(|error| Failure::connect(&error, &name))?;
     let (body, message_name) = match ready {
         Some(ready) => ready,
-        None => (ask().await?, None),
+        None => (ask(CONNECTED_PROMPT).await?, None),
     };
     let started = Instant::now();
     let bytes = body.len() as u64;
@@ -119,6 +122,19 @@ async fn deliver(
             Err(Failure::delivery(&error, &name, client.id()))
         }
     }
+}
+
+/// A server whose key is known is spoken to with its key, unless somebody insists.
+fn not_in_the_clear(arguments: &args::Send, target: &Target) -> Result<(), Failure> {
+    let known = !arguments.clear
+        && !target.address.is_loopback()
+        && setup::known_hosts()?.pin(&target.address).is_some();
+    if !known {
+        return Ok(());
+    }
+    let host = target.address.host_text();
+    let text = format!("the key of {host} is known, so it is not spoken to in the clear");
+    Err(Failure::new(Code::WrongServer, text).hint(format!("tenfour send {host} ..., or add --clear")))
 }
 
 pub(super) fn message(
@@ -201,9 +217,13 @@ pub(super) fn too_large() -> Failure {
     .hint("for large files use a tool that can resume, such as rsync; then send its name")
 }
 
-/// The recipe's dialogue, after the connection is there.
-pub(super) async fn ask() -> Result<Bytes, Failure> {
-    output::data(b"You are connected!\nWhat message for the server? : ")?;
+/// The recipe's question, and what it says before it once a connection is there.
+pub(super) const PROMPT: &str = "What message for the server? : ";
+pub(super) const CONNECTED_PROMPT: &str = "You are connected!\nWhat message for the server? : ";
+
+/// The recipe's dialogue.
+pub(super) async fn ask(prompt: &str) -> Result<Bytes, Failure> {
+    output::data(prompt.as_bytes())?;
     let line = tokio::task::spawn_blocking(|| {
         let mut line = Vec::new();
         let mut stdin = io::BufReader::new(io::stdin()).take(u64::from(limits::CEILING_MAX_MESSAGE) + 2);

@@ -136,6 +136,7 @@ pub struct Served {
     child: Child,
     pub text: String,
     pub native: String,
+    pub datagram: String,
     pub console: Lines,
     pub log: Lines,
 }
@@ -147,6 +148,9 @@ impl Served {
         let mut command = home.command(&["serve", "--port-file", ports.to_str().unwrap()]);
         if !arguments.contains(&"--text") {
             command.args(["--text", "127.0.0.1:0"]);
+        }
+        if !arguments.contains(&"--datagram") {
+            command.args(["--datagram", "127.0.0.1:0"]);
         }
         if !arguments.contains(&"--native") {
             command.args(["--native", "127.0.0.1:0"]);
@@ -180,6 +184,7 @@ impl Served {
         Served {
             text: find("text"),
             native: find("native"),
+            datagram: find("datagram"),
             child,
             console,
             log,
@@ -197,6 +202,10 @@ impl Served {
 
     pub fn text_url(&self) -> String {
         format!("tcp://{}", self.text)
+    }
+
+    pub fn datagram_url(&self) -> String {
+        format!("udp://{}", self.datagram)
     }
 
     /// `kill -9`.
@@ -227,25 +236,34 @@ pub fn signal(process: u32, name: &str) {
     assert!(status.success());
 }
 
-/// Lines of a child, as they come.
-pub struct Lines(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+/// Lines of a child, as they come. The second part is true once there are no more.
+#[derive(Clone)]
+pub struct Lines(
+    std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    std::sync::Arc<std::sync::atomic::AtomicBool>,
+);
 
 impl Lines {
-    fn of(stream: impl Read + Send + 'static) -> Self {
-        let lines = Lines(std::sync::Arc::default());
-        let into = std::sync::Arc::clone(&lines.0);
+    pub fn of(stream: impl Read + Send + 'static) -> Self {
+        let lines = Lines(std::sync::Arc::default(), std::sync::Arc::default());
+        let Lines(into, ended) = lines.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
                 into.lock()
                     .unwrap()
                     .push(String::from_utf8_lossy(&line).into_owned());
             }
+            ended.store(true, std::sync::atomic::Ordering::Release);
         });
         lines
     }
 
     pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+
+    pub fn wait_for_end(&self) {
+        wait_for("the end", || self.1.load(std::sync::atomic::Ordering::Acquire));
     }
 
     pub fn wait_for(&self, line: &str) {

@@ -30,7 +30,7 @@ CREATE TABLE stream(
     id      INTEGER PRIMARY KEY,
     sender  INTEGER NOT NULL REFERENCES sender(id),
     stream  BLOB NOT NULL,             -- 16 bytes; zero for messages without a stream
-    kind    INTEGER NOT NULL,          -- 0 one-shot, 1 outbox, 2 forgotten: only its messages are left
+    kind    INTEGER NOT NULL,          -- 0 one-shot, 1 outbox, 2 forgotten: only its messages are left, 3 datagram
     mark    INTEGER NOT NULL,          -- the highest sequence settled
     first   INTEGER,                   -- the run that ends at the mark
     count   INTEGER,

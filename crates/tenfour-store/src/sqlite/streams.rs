@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
-use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Sender, StreamId};
 
 use crate::checksum::Origin;
 use crate::deposit::{PlacedRun, StreamState};
-use crate::{MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS};
+use crate::policy::Policy;
 
 /// Streams kept in memory. Each takes about 250 bytes; the others are read again when they come back.
 const CACHED: usize = 16_384;
@@ -19,8 +18,8 @@ const CACHED_SENDERS: usize = 16_384;
 /// Rows looked at for old streams in one go: about a millisecond, for which a message may have to wait.
 const SWEEP: i64 = 2_000;
 
-/// `kind` of a stream whose mark is forgotten.
-const FORGOTTEN: i64 = 2;
+/// Which streams of a piece of the table are old enough to be forgotten; of the others no age is asked.
+const OLD: &str = "id > ?1 AND id <= ?2 AND (kind = 0 AND used < ?3 OR kind = 3 AND used < ?4)";
 
 /// A stream, and what is hashed the same for all of its messages.
 pub(super) struct KnownStream {
@@ -44,7 +43,8 @@ pub(super) struct Streams {
 /// its own for the count would be one more page in the commit of each single message.
 struct KnownSender {
     row: i64,
-    one_shot: u64,
+    /// One-shot streams; of `datagram`, its streams.
+    others: u64,
     outbox: u64,
 }
 
@@ -61,7 +61,7 @@ impl Streams {
         connection: &Connection,
         sender: &Sender,
         stream: StreamId,
-        kind: StreamKind,
+        policy: Policy,
         hours: i64,
     ) -> rusqlite::Result<Option<&mut KnownStream>> {
         let key = (sender.clone(), stream);
@@ -73,7 +73,7 @@ impl Streams {
                 Some(Found::Live(state, used)) => (state, used),
                 found => {
                     let forgotten = matches!(found, Some(Found::Forgotten));
-                    match self.create(connection, sender, stream, kind, hours, forgotten)? {
+                    match self.create(connection, sender, stream, policy, hours, forgotten)? {
                         Some(state) => (state, hours),
                         None => return Ok(None),
                     }
@@ -92,7 +92,7 @@ impl Streams {
         connection: &Connection,
         sender: &Sender,
         stream: StreamId,
-        kind: StreamKind,
+        policy: Policy,
         hours: i64,
         forgotten: bool,
     ) -> rusqlite::Result<Option<StreamState>> {
@@ -105,28 +105,29 @@ impl Streams {
         let Some(known) = self.senders.get_mut(sender) else {
             return Ok(None);
         };
-        let (count, most, number) = match kind {
-            StreamKind::OneShot => (&mut known.one_shot, MAX_ONE_SHOT_STREAMS, 0),
-            StreamKind::Outbox => (&mut known.outbox, MAX_OUTBOX_STREAMS, 1),
+        let count = match policy.kind {
+            Policy::OUTBOX => &mut known.outbox,
+            _ => &mut known.others,
         };
-        if *count >= most {
+        if *count >= policy.most {
             return Ok(None);
         }
         *count += 1;
-        let row = if forgotten {
-            connection
+        let row =
+            if forgotten {
+                connection
                 .prepare_cached(
                     "UPDATE stream SET kind = ?3, used = ?4 WHERE sender = ?1 AND stream = ?2 RETURNING id",
                 )?
-                .query_row((known.row, stream.as_bytes(), number, hours), |row| row.get(0))?
-        } else {
-            connection
-                .prepare_cached(
-                    "INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)",
-                )?
-                .execute((known.row, stream.as_bytes(), number, hours))?;
-            connection.last_insert_rowid()
-        };
+                .query_row((known.row, stream.as_bytes(), policy.kind, hours), |row| row.get(0))?
+            } else {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)",
+                    )?
+                    .execute((known.row, stream.as_bytes(), policy.kind, hours))?;
+                connection.last_insert_rowid()
+            };
         Ok(Some(StreamState {
             row,
             mark: 0,
@@ -134,7 +135,7 @@ impl Streams {
         }))
     }
 
-    /// Forgets a piece of the one-shot streams that were not used for so long; true when there is more to look at.
+    /// Forgets a piece of the streams that were not used for so long; true when there is more to look at.
     pub(super) fn sweep(&mut self, connection: &Connection, hours: i64) -> rusqlite::Result<bool> {
         let after = match self.sweep {
             Some(after) => after,
@@ -145,25 +146,23 @@ impl Streams {
             }
         };
         let last = after + SWEEP;
-        let old = (after, last, hours - ONE_SHOT_HOURS);
+        let before = |kind| Policy::forgotten_before(kind, hours);
+        let old = (after, last, before(Policy::ONE_SHOT), before(Policy::DATAGRAM));
         let any: bool = connection
-            .prepare_cached(
-                "SELECT EXISTS(SELECT 1 FROM stream WHERE id > ?1 AND id <= ?2 AND kind = 0 AND used < ?3)",
-            )?
+            .prepare_cached(&format!("SELECT EXISTS(SELECT 1 FROM stream WHERE {OLD})"))?
             .query_row(old, |row| row.get(0))?;
         if any {
             let transaction = connection.unchecked_transaction()?;
             transaction
-                .prepare_cached(
-                    "DELETE FROM run WHERE stream IN
-                     (SELECT id FROM stream WHERE id > ?1 AND id <= ?2 AND kind = 0 AND used < ?3)",
-                )?
+                .prepare_cached(&format!(
+                    "DELETE FROM run WHERE stream IN (SELECT id FROM stream WHERE {OLD})"
+                ))?
                 .execute(old)?;
             transaction
                 .prepare_cached(&format!(
-                    "UPDATE stream SET kind = {FORGOTTEN}, mark = 0, first = NULL, count = NULL, mailbox = NULL,
-                            offset = NULL
-                     WHERE id > ?1 AND id <= ?2 AND kind = 0 AND used < ?3"
+                    "UPDATE stream SET kind = {}, mark = 0, first = NULL, count = NULL, mailbox = NULL, offset = NULL
+                     WHERE {OLD}",
+                    Policy::FORGOTTEN
                 ))?
                 .execute(old)?;
             transaction.commit()?;
@@ -189,7 +188,7 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
             .execute([&name])?;
         return Ok(KnownSender {
             row: connection.last_insert_rowid(),
-            one_shot: 0,
+            others: 0,
             outbox: 0,
         });
     };
@@ -204,7 +203,7 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
     let forgotten = count("SELECT count(*) FROM stream WHERE sender = ?1 AND kind = 2")?;
     Ok(KnownSender {
         row,
-        one_shot: all.saturating_sub(outbox + forgotten),
+        others: all.saturating_sub(outbox + forgotten),
         outbox,
     })
 }
@@ -236,7 +235,7 @@ fn find(connection: &Connection, sender: &Sender, stream: StreamId) -> rusqlite:
              JOIN sender ON sender.id = stream.sender WHERE sender.name = ?1 AND stream.stream = ?2",
         )?
         .query_row((sender.to_string(), stream.as_bytes()), |row| {
-            if row.get::<_, i64>(6)? == FORGOTTEN {
+            if row.get::<_, i64>(6)? == Policy::FORGOTTEN {
                 return Ok(Found::Forgotten);
             }
             let last_run = match row.get::<_, Option<i64>>(2)? {

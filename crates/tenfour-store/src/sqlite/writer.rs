@@ -20,6 +20,7 @@ use crate::checksum::Origin;
 use crate::deposit::{self, Backend, Comparison, PlacedRun};
 use crate::lock::Lock;
 use crate::mailboxes::Mailboxes;
+use crate::policy::Policy;
 use crate::{OpenError, Reader, Store, StoreError, place};
 
 /// Rows of one INSERT statement. With small messages 32 are 7 to 17 % faster than one; more gain nothing.
@@ -129,9 +130,10 @@ impl SqliteStore {
             let (stream, kind) = batch
                 .stream
                 .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
+            let policy = Policy::of(&batch.sender, kind);
             let Some(known) = self
                 .streams
-                .open(&self.connection, &batch.sender, stream, kind, hours)?
+                .open(&self.connection, &batch.sender, stream, policy, hours)?
             else {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
                 continue;
@@ -141,7 +143,13 @@ impl SqliteStore {
             work.origin = Some((known.origin.clone(), batch.stream.is_some()));
             let state = batch.stream.is_some().then_some(&mut known.state);
             let before = state.as_ref().map(|state| state.mark);
-            let settlement = deposit::deposit(&mut work, &mut self.mailboxes, state, &batch.messages)?;
+            let settlement = deposit::deposit(
+                &mut work,
+                &mut self.mailboxes,
+                state,
+                policy.in_turn,
+                &batch.messages,
+            )?;
             // A repeat is a use, too.
             if before.is_some_and(|before| before != known.state.mark || known.used != hours) {
                 streams::save(&self.connection, &known.state, hours)?;

@@ -128,7 +128,7 @@ pub(super) async fn connect(address: &Address) -> Result<TcpStream, ConnectError
     }
 }
 
-async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, ConnectError> {
+pub(super) async fn resolve(address: &Address) -> Result<Vec<SocketAddr>, ConnectError> {
     let failed = |reason: String| ConnectError::Resolve {
         address: address.clone(),
         reason,

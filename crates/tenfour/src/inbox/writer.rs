@@ -1,6 +1,7 @@
 //! The one thread that owns the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenfour_proto::{Sender, Settlement, StreamId, TemporaryCode};
 use tenfour_store::{Batch, Outcome, Reader, Store, StoreError};
@@ -17,6 +18,9 @@ const MAX_MESSAGES: usize = 32_768;
 
 /// Runs of one look at a stream's past: about half a megabyte. A client that lacks more gets them in turns.
 const MAX_RUNS: usize = 8_192;
+
+/// What can wait is done when nothing came for so long: a piece of it takes as long as several commits.
+const QUIET: Duration = Duration::from_millis(20);
 
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
@@ -152,9 +156,14 @@ fn wait(shared: &Shared, untidy: &mut bool) -> bool {
             std::thread::yield_now();
             queue = lock(&shared.queue);
         } else if *untidy {
-            drop(queue);
-            *untidy = tidy(shared);
-            queue = lock(&shared.queue);
+            let waited = shared.wake.wait_timeout(queue, QUIET);
+            let (guard, quiet) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            queue = guard;
+            if quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
+                drop(queue);
+                *untidy = tidy(shared);
+                queue = lock(&shared.queue);
+            }
         } else {
             queue = shared
                 .wake

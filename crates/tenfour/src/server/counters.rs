@@ -26,9 +26,17 @@ pub enum Counter {
     SlowReader,
     /// `accept` failed.
     AcceptFailed,
+    /// Datagrams that the kernel dropped, because its buffer for us was full.
+    DatagramKernel,
+    /// Datagrams for which there was no room, in memory or in the store.
+    DatagramDropped,
+    /// Datagrams that begin like ours and are malformed.
+    DatagramMalformed,
+    /// Datagrams with another sequence than the next one; their senders repeat them.
+    DatagramOutOfTurn,
 }
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 13] = [
     "foreign",
     "unfinished",
     "too-many-connections",
@@ -38,6 +46,10 @@ const NAMES: [&str; 9] = [
     "protocol",
     "slow-reader",
     "accept-failed",
+    "datagram-kernel",
+    "datagram-dropped",
+    "datagram-malformed",
+    "datagram-out-of-turn",
 ];
 
 /// The counts since the server started. Cheap to clone.
@@ -46,8 +58,12 @@ pub struct Counters(Arc<[AtomicU64; NAMES.len()]>);
 
 impl Counters {
     pub(crate) fn count(&self, counter: Counter) {
+        self.count_many(counter, 1);
+    }
+
+    pub(crate) fn count_many(&self, counter: Counter, times: u64) {
         if let Some(count) = self.0.get(counter as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(times, Ordering::Relaxed);
         }
     }
 

@@ -4,12 +4,12 @@ use std::io;
 
 use tenfour::{Listener, TextAnswer, TextDelivery, TextOutcome};
 
-use super::{Input, ask};
+use super::{CONNECTED_PROMPT, Input, ask, not_in_the_clear};
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::record::{Record, Route};
 use crate::target::Target;
-use crate::{output, setup, signals};
+use crate::{output, signals};
 
 /// Sends it, and says what the server said.
 pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Failure> {
@@ -30,22 +30,7 @@ pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Fai
         return Err(Failure::usage("tcp:// carries neither a name nor a type"));
     }
     let input = Input::choose(&arguments)?;
-    if !arguments.clear
-        && !target.address.is_loopback()
-        && setup::known_hosts()?.pin(&target.address).is_some()
-    {
-        return Err(Failure::new(
-            Code::WrongServer,
-            format!(
-                "the key of {} is known, so it is not spoken to in the clear",
-                target.address.host_text()
-            ),
-        )
-        .hint(format!(
-            "tenfour send {} ..., or add --clear",
-            target.address.host_text()
-        )));
-    }
+    not_in_the_clear(&arguments, &target)?;
     if let Input::Ready(body, _) = &input {
         check(body)?;
     }
@@ -57,7 +42,7 @@ pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Fai
             Input::Ready(body, _) => body,
             Input::Ask => {
                 delivery.greeted(arguments.timeout).await;
-                let body = ask().await?;
+                let body = ask(CONNECTED_PROMPT).await?;
                 check(&body)?;
                 body
             }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tenfour::{Listeners, NATIVE_PORT, TEXT_PORT};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use super::port_owner::owner_of;
 use crate::args::{self, Listener};
@@ -36,6 +36,21 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
             sockets.listeners.text.push(listener);
         }
     }
+    let datagram_ips = everywhere_or_loopback(open(Listener::Datagram));
+    for (address, may_lack) in addresses(&arguments.datagram, &datagram_ips, TEXT_PORT, "--datagram")? {
+        // Unless it is opened, one loopback address is enough: nobody prefers the other one.
+        if may_lack && arguments.datagram.is_empty() && !open(Listener::Datagram) {
+            continue;
+        }
+        match bind_datagram(address) {
+            Ok((socket, real)) => {
+                sockets.addresses.push(("datagram", real));
+                sockets.listeners.datagram.push(socket);
+            }
+            Err(error) if may_lack && lacks_ipv6(&error) => {}
+            Err(error) => return Err(bind_failure("datagram", address, &error)),
+        }
+    }
     let native_ips = everywhere_or_loopback(true);
     for (address, may_lack) in addresses(&arguments.native, &native_ips, NATIVE_PORT, "--native")? {
         if let Some(listener) = listen("native", address, may_lack, &mut sockets.addresses)? {
@@ -43,7 +58,8 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
         }
     }
     if sockets.addresses.is_empty() {
-        return Err(Failure::usage("every listener is off").hint("leave out one of --text off, --native off"));
+        return Err(Failure::usage("every listener is off")
+            .hint("leave out one of --text off, --datagram off, --native off"));
     }
     Ok(sockets)
 }
@@ -116,6 +132,19 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+fn bind_datagram(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+    // No address is reused here: two servers on one UDP port would take each other's datagrams.
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.set_nonblocking(true)?;
+    let socket = UdpSocket::from_std(socket.into())?;
+    let real = socket.local_addr()?;
+    Ok((socket, real))
+}
+
 fn lacks_ipv6(error: &io::Error) -> bool {
     let lacking = [rustix::io::Errno::ADDRNOTAVAIL, rustix::io::Errno::AFNOSUPPORT];
     lacking
@@ -144,13 +173,24 @@ fn bind_failure(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// Sockets from systemd, by their `FileDescriptorName`: `text` or `native`; else by their port.
+/// Sockets from systemd: UDP sockets are for datagrams; the others by their `FileDescriptorName`, `text` or
+/// `native`, else by their port.
 fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();
     let mut handed = listenfd::ListenFd::from_env();
     for index in 0..handed.len() {
         let failed = |error: io::Error| Failure::local(format!("socket {index} from systemd: {error}"));
+        if let Ok(Some(socket)) = handed.take_udp_socket(index) {
+            socket.set_nonblocking(true).map_err(failed)?;
+            let address = socket.local_addr().map_err(failed)?;
+            sockets.addresses.push(("datagram", address));
+            sockets
+                .listeners
+                .datagram
+                .push(UdpSocket::from_std(socket).map_err(failed)?);
+            continue;
+        }
         let Some(listener) = handed.take_tcp_listener(index).map_err(failed)? else {
             continue;
         };

@@ -1,0 +1,163 @@
+//! `tenfour send udp://`: one message as a datagram.
+
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tenfour::{
+    DatagramOutcome, DatagramRequest, DatagramVerdict, Listener, MailboxName, StreamId, deliver_datagram,
+    random_id, send_datagram,
+};
+
+use super::{Input, PROMPT, ask, not_in_the_clear};
+use crate::args;
+use crate::exit::{Code, Failure};
+use crate::record::{Record, Route};
+use crate::target::Target;
+use crate::{output, signals};
+
+/// Sends it, and says what the server said.
+pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxName) -> Result<(), Failure> {
+    if arguments.lines || arguments.zero {
+        return Err(Failure::usage(
+            "-l and -0 are not for udp://: it carries one message",
+        ));
+    }
+    if arguments.name.is_some() || arguments.content_type.is_some() {
+        return Err(Failure::usage("udp:// carries neither a name nor a type"));
+    }
+    if arguments.no_receipt && arguments.id.is_some() {
+        return Err(Failure::usage(
+            "a plain datagram carries no id: leave out --no-receipt or --id",
+        ));
+    }
+    not_in_the_clear(&arguments, &target)?;
+    let body = match Input::choose(&arguments)? {
+        Input::Ready(body, _) => body,
+        Input::Ask => ask(PROMPT).await?,
+    };
+    let most = if arguments.no_receipt {
+        tenfour::MAX_DATAGRAM
+    } else {
+        DatagramRequest::most(&mailbox)
+    };
+    if body.len() > most {
+        let text = format!(
+            "the message has {} bytes, and a datagram carries at most {most}",
+            body.len()
+        );
+        return Err(Failure::new(Code::Refused, text).hint(format!(
+            "the native listener carries more: tenfour send {}",
+            target.address.host_text()
+        )));
+    }
+    let id = arguments.id.clone().unwrap_or_else(random_id);
+    let work = deliver(&arguments, &target, mailbox, body, &id);
+    let code = tokio::select! {
+        result = work => return result,
+        code = signals::stop() => code,
+    };
+    let failure = Failure::new(code, format!("interrupted; {target} may have the message"));
+    Err(if arguments.no_receipt {
+        failure
+    } else {
+        failure.hint(format!(
+            "repeat the same command with --id {id}; it is stored once"
+        ))
+    })
+}
+
+async fn deliver(
+    arguments: &args::Send,
+    target: &Target,
+    mailbox: MailboxName,
+    body: Bytes,
+    id: &str,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let bytes = body.len() as u64;
+    let stream = StreamId::of_key(id);
+    let route = Route {
+        id: (!arguments.no_receipt).then(|| id.to_owned()),
+        sender: Some(
+            if arguments.no_receipt {
+                "anonymous"
+            } else {
+                "datagram"
+            }
+            .to_owned(),
+        ),
+        stream: (!arguments.no_receipt).then(|| stream.to_string()),
+        listener: Some(Listener::Datagram),
+        address: Some(target.address.to_string()),
+    };
+    let say = |record: Record| {
+        if arguments.json {
+            output::line(&record.json())
+        } else {
+            Ok(())
+        }
+    };
+    let not_reached = |error| Failure::connect(&error, &target.to_string());
+    if arguments.no_receipt {
+        send_datagram(&target.address, &body).await.map_err(not_reached)?;
+        return say(route.record("unknown", bytes));
+    }
+    let request = DatagramRequest {
+        stream,
+        sequence: 1,
+        mailbox,
+        body,
+    };
+    let record = |outcome, reason: Option<&str>| Record {
+        sequence: Some(1),
+        reason: reason.map(str::to_owned),
+        ..route.record(outcome, bytes)
+    };
+    match deliver_datagram(&target.address, request, arguments.timeout)
+        .await
+        .map_err(not_reached)?
+    {
+        DatagramOutcome::Answered(DatagramVerdict::Stored {
+            mailbox,
+            offset,
+            durability,
+            duplicate,
+        }) => {
+            say(Record {
+                mailbox: Some(mailbox.to_string()),
+                offset: Some(offset),
+                durability: Some(durability.as_str()),
+                duplicate: Some(duplicate),
+                ..record("stored", None)
+            })?;
+            if durability < arguments.durability {
+                let text = format!(
+                    "{target} stored the message as #{offset} of {mailbox}, but only as durable as `{durability}`"
+                );
+                return Err(Failure::new(Code::Refused, text)
+                    .hint(format!("add --durability {durability} to accept that")));
+            }
+            if !arguments.json && output::is_terminal(&io::stderr()) {
+                let stored = if duplicate { "stored before" } else { "stored" };
+                let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+                output::talk(&format!(
+                    "10-4  {}/{mailbox} #{offset}  {bytes} B  {stored}  {milliseconds:.1} ms",
+                    target.host()
+                ));
+            }
+            Ok(())
+        }
+        DatagramOutcome::Answered(DatagramVerdict::Refused(code)) => {
+            say(record("refused", Some(code.as_str())))?;
+            Err(Failure::refused(code, &target.to_string()))
+        }
+        DatagramOutcome::NoAnswer => {
+            say(record("unknown", Some("no receipt in time")))?;
+            let text = format!("{target} may have the message, but gave no receipt in time");
+            Err(Failure::new(Code::Unknown, text).hint(format!(
+                "repeat the same command with --id {id}; it is stored once"
+            )))
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! How many streams a sender may have, how long they are remembered, and what may follow what.
+
+use tenfour_proto::Sender;
+use tenfour_proto::native::StreamKind;
+
+/// Most one-shot streams of one sender; beyond, new ones have to wait.
+pub const MAX_ONE_SHOT_STREAMS: u64 = 1_000_000;
+
+/// Most outbox streams of one sender; beyond, new ones have to wait.
+pub const MAX_OUTBOX_STREAMS: u64 = 1_024;
+
+/// Most streams of datagrams, of all their senders together: nobody shows a key there, so anybody can make them up.
+pub const MAX_DATAGRAM_STREAMS: u64 = 65_536;
+
+/// A one-shot stream that was not used for so long is forgotten, in hours for which the store was open: 30 days.
+/// Wall clocks step; a store that is off learns of no repeats either.
+pub const ONE_SHOT_HOURS: i64 = 30 * 24;
+
+/// The same for streams of datagrams.
+pub const DATAGRAM_HOURS: i64 = 24;
+
+/// The rules for one kind of stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Stands for it in the store.
+    pub(crate) kind: i64,
+    /// Most of them, of one sender.
+    pub(crate) most: u64,
+    /// Only the sequence behind the mark is stored. What comes out of turn is neither stored nor refused: it may
+    /// have overtaken others on its way, and will come again.
+    pub(crate) in_turn: bool,
+}
+
+impl Policy {
+    pub(crate) const ONE_SHOT: i64 = 0;
+    pub(crate) const OUTBOX: i64 = 1;
+    /// Its mark is forgotten; only its messages are left.
+    pub(crate) const FORGOTTEN: i64 = 2;
+    pub(crate) const DATAGRAM: i64 = 3;
+
+    pub(crate) fn of(sender: &Sender, kind: StreamKind) -> Self {
+        let (kind, most) = match (sender, kind) {
+            (Sender::Datagram, _) => (Self::DATAGRAM, MAX_DATAGRAM_STREAMS),
+            (_, StreamKind::OneShot) => (Self::ONE_SHOT, MAX_ONE_SHOT_STREAMS),
+            (_, StreamKind::Outbox) => (Self::OUTBOX, MAX_OUTBOX_STREAMS),
+        };
+        Policy {
+            kind,
+            most,
+            in_turn: kind == Self::DATAGRAM,
+        }
+    }
+
+    /// The hour before which a stream of this kind was used for the last time, if it is to be forgotten now.
+    pub(crate) fn forgotten_before(kind: i64, now: i64) -> Option<i64> {
+        match kind {
+            Self::ONE_SHOT => Some(now - ONE_SHOT_HOURS),
+            Self::DATAGRAM => Some(now - DATAGRAM_HOURS),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The datagram listener: one task a socket, and nothing that is kept for a peer.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, recvmmsg, setsockopt, sockopt,
+};
+use tenfour_proto::datagram::{MAX_DATAGRAM, Receipt, Request, Verdict, is_ours};
+use tenfour_proto::native::StreamKind;
+use tenfour_proto::{Listener, MailboxName, Message, RefusalCode, Sender, Source, StreamId};
+use tenfour_store::{Batch, Stored};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::{Context, Counter};
+use crate::inbox::{Answer, Class, Slip};
+
+/// Datagrams taken from the kernel in one call.
+const AT_ONCE: usize = 64;
+
+/// Calls before other tasks have their turn.
+const TURNS: usize = 8;
+
+/// What the kernel keeps for us while we are busy: about 20,000 small datagrams. Without privileges the system's
+/// own limit may be lower.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// How often the kernel is asked what it dropped; of what follows a drop at once each datagram tells.
+const LOOK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Belongs to the thread; pages that no datagram has reached take no memory.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; AT_ONCE * (MAX_DATAGRAM + 1)]);
+}
+
+/// Serves a socket until the server stops.
+pub(super) fn listen(socket: UdpSocket, context: Arc<Context>, alive: mpsc::Sender<()>) {
+    prepare(&socket);
+    let listening = Listening {
+        inode: rustix::fs::fstat(&socket).map_or(0, |stat| stat.st_ino),
+        socket,
+        context,
+        slip: Arc::default(),
+        expected: VecDeque::new(),
+        deposits: 0,
+        kernel_drops: 0,
+    };
+    tokio::spawn(async move {
+        listening.run().await;
+        drop(alive);
+    });
+}
+
+fn prepare(socket: &UdpSocket) {
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    }
+    let _ = setsockopt(socket, sockopt::RxqOvfl, &1);
+}
+
+struct Listening {
+    socket: UdpSocket,
+    context: Arc<Context>,
+    slip: Arc<Slip>,
+    /// For each deposit without an answer, in their order.
+    expected: VecDeque<Expected>,
+    deposits: u64,
+    /// What the kernel has dropped since the socket was made, as far as we know.
+    kernel_drops: u32,
+    inode: u64,
+}
+
+/// Who is to hear what became of a deposit.
+enum Expected {
+    /// Nobody: so many plain datagrams.
+    Plain(u64),
+    Request {
+        peer: SocketAddr,
+        stream: StreamId,
+        sequence: u64,
+    },
+}
+
+/// A datagram, and what the kernel had dropped before it.
+struct Arrival {
+    peer: SocketAddr,
+    payload: Payload,
+    kernel_drops: Option<u32>,
+}
+
+enum Payload {
+    Plain(Bytes),
+    Request(Request),
+    Malformed,
+}
+
+impl Listening {
+    async fn run(mut self) {
+        let mut stopping = self.context.stopping.subscribe();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let slip = Arc::clone(&self.slip);
+            tokio::select! {
+                ready = self.socket.readable() => match ready {
+                    Ok(()) => self.read(),
+                    Err(error) => {
+                        tracing::error!(%error, "the datagram listener cannot be waited for");
+                        return;
+                    }
+                },
+                answers = slip.answers() => self.take_answers(answers),
+                _ = look.tick() => self.look_at_kernel(),
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
+        self.look_at_kernel();
+        while self.slip.outstanding() > 0 || !self.expected.is_empty() {
+            let answers = self.slip.answers().await;
+            self.take_answers(answers);
+        }
+    }
+
+    fn read(&mut self) {
+        let mut arrivals = Vec::with_capacity(AT_ONCE);
+        for _ in 0..TURNS {
+            let descriptor = self.socket.as_raw_fd();
+            let result = self
+                .socket
+                .try_io(Interest::READABLE, || receive(descriptor, &mut arrivals));
+            let last = arrivals.len() < AT_ONCE;
+            self.deposit(&mut arrivals);
+            match result {
+                Ok(()) if !last => {}
+                // Errors here are those of answers that could not be delivered; they concern nobody.
+                Ok(()) | Err(_) => return,
+            }
+        }
+    }
+
+    fn deposit(&mut self, arrivals: &mut Vec<Arrival>) {
+        if let Some(drops) = arrivals.iter().rev().find_map(|arrival| arrival.kernel_drops) {
+            self.count_kernel_drops(drops);
+        }
+        let mut arrivals = arrivals.drain(..).peekable();
+        let mut plain: Vec<(u64, Message)> = Vec::new();
+        while let Some(arrival) = arrivals.next() {
+            let peer = arrival.peer;
+            if !self.context.inbox.budget().has_room(Class::Stranger) {
+                self.context.counters.count(Counter::DatagramDropped);
+                continue;
+            }
+            match arrival.payload {
+                Payload::Malformed => self.context.counters.count(Counter::DatagramMalformed),
+                Payload::Request(request) => self.deposit_request(peer, request),
+                Payload::Plain(body) => {
+                    let number = plain.len() as u64 + 1;
+                    plain.push((number, Message::new(MailboxName::inbox(), body)));
+                    let goes_on = arrivals
+                        .peek()
+                        .is_some_and(|next| next.peer == peer && matches!(next.payload, Payload::Plain(_)));
+                    if !goes_on {
+                        let count = plain.len() as u64;
+                        let messages = std::mem::take(&mut plain);
+                        self.put(Sender::Anonymous, None, peer, messages, Expected::Plain(count));
+                    }
+                }
+            }
+        }
+    }
+
+    fn deposit_request(&mut self, peer: SocketAddr, request: Request) {
+        let Request {
+            stream,
+            sequence,
+            mailbox,
+            body,
+        } = request;
+        let refuse = |code| Receipt {
+            stream,
+            sequence,
+            verdict: Verdict::Refused(code),
+        };
+        if body.len() > self.context.config.limits.max_message as usize {
+            return self.answer(peer, &refuse(RefusalCode::TooLarge));
+        }
+        // Nobody has shown a key.
+        if mailbox != MailboxName::inbox() {
+            self.context.counters.count(Counter::NotAllowed);
+            return self.answer(peer, &refuse(RefusalCode::NotAllowed));
+        }
+        let expected = Expected::Request {
+            peer,
+            stream,
+            sequence,
+        };
+        let messages = vec![(sequence, Message::new(mailbox, body))];
+        let stream = Some((stream, StreamKind::OneShot));
+        self.put(Sender::Datagram, stream, peer, messages, expected);
+    }
+
+    fn put(
+        &mut self,
+        sender: Sender,
+        stream: Option<(StreamId, StreamKind)>,
+        peer: SocketAddr,
+        messages: Vec<(u64, Message)>,
+        expected: Expected,
+    ) {
+        let bytes = messages
+            .iter()
+            .map(|(_, message)| message.body.len() + size_of::<Message>())
+            .sum();
+        let batch = Batch {
+            sender,
+            stream,
+            source: Source {
+                listener: Listener::Datagram,
+                address: Some(peer),
+            },
+            messages,
+        };
+        // Each deposit stands alone: what is turned away now says nothing about the next one.
+        self.deposits += 1;
+        self.expected.push_back(expected);
+        let inbox = &self.context.inbox;
+        let charge = inbox.budget().charge(Class::Stranger, bytes);
+        inbox.deposit(batch, self.deposits, charge, &self.slip);
+    }
+
+    fn take_answers(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            let Some(expected) = self.expected.pop_front() else {
+                return;
+            };
+            match (answer, expected) {
+                (Answer::Settled(stored), Expected::Plain(_)) => {
+                    let refused = stored
+                        .settlement()
+                        .refused
+                        .iter()
+                        .map(|refused| refused.count)
+                        .sum();
+                    self.context
+                        .counters
+                        .count_many(Counter::DatagramDropped, refused);
+                }
+                (
+                    Answer::Settled(stored),
+                    Expected::Request {
+                        peer,
+                        stream,
+                        sequence,
+                    },
+                ) => match self.verdict(&stored) {
+                    Some(verdict) => self.answer(
+                        peer,
+                        &Receipt {
+                            stream,
+                            sequence,
+                            verdict,
+                        },
+                    ),
+                    // Not the next one: silence, so that reordering makes no false receipt.
+                    None => self.context.counters.count(Counter::DatagramOutOfTurn),
+                },
+                (Answer::NotNow { .. } | Answer::Gone, Expected::Plain(count)) => {
+                    self.context.counters.count_many(Counter::DatagramDropped, count);
+                }
+                // Its sender repeats it.
+                (Answer::NotNow { .. } | Answer::Gone, Expected::Request { .. }) => {
+                    self.context.counters.count(Counter::DatagramDropped);
+                }
+            }
+        }
+    }
+
+    fn verdict(&self, stored: &Stored) -> Option<Verdict> {
+        let settlement = stored.settlement();
+        let run = settlement.runs.first().map(|run| Verdict::Stored {
+            mailbox: run.mailbox.clone(),
+            offset: run.offset,
+            durability: self.context.inbox.durability(),
+            duplicate: run.duplicate,
+        });
+        run.or_else(|| {
+            let refused = settlement.refused.first()?;
+            Some(Verdict::Refused(refused.code))
+        })
+    }
+
+    /// An answer that the kernel does not take is lost; its sender repeats, and gets another.
+    fn answer(&self, peer: SocketAddr, receipt: &Receipt) {
+        let _ = self.socket.try_send_to(&receipt.encode(), peer);
+    }
+
+    fn look_at_kernel(&mut self) {
+        if let Some(drops) = drops_of(self.inode) {
+            self.count_kernel_drops(drops);
+        }
+    }
+
+    fn count_kernel_drops(&mut self, drops: u32) {
+        // The kernel's number wraps; a datagram from before the last look may tell an older one.
+        let more = drops.wrapping_sub(self.kernel_drops);
+        if more < u32::MAX / 2 {
+            self.context
+                .counters
+                .count_many(Counter::DatagramKernel, more.into());
+            self.kernel_drops = drops;
+        }
+    }
+}
+
+/// Takes what there is, up to [`AT_ONCE`].
+fn receive(descriptor: i32, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> = buffer
+            .chunks_exact_mut(MAX_DATAGRAM + 1)
+            .map(|chunk| [IoSliceMut::new(chunk)])
+            .collect();
+        // The kernel writes into the headers how much of them it used, so they are made anew.
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(AT_ONCE, Some(nix::cmsg_space!(u32)));
+        let received = recvmmsg(
+            descriptor,
+            &mut headers,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        for message in received {
+            let Some(peer) = message.address.as_ref().and_then(address_of) else {
+                continue;
+            };
+            let drops = message.cmsgs().ok().and_then(|mut all| {
+                all.find_map(|one| match one {
+                    ControlMessageOwned::RxqOvfl(drops) => Some(drops),
+                    _ => None,
+                })
+            });
+            let bytes = message.iovs().next().unwrap_or_default();
+            arrivals.push(Arrival {
+                peer,
+                payload: payload(bytes),
+                kernel_drops: drops,
+            });
+        }
+        Ok(())
+    })
+}
+
+fn payload(bytes: &[u8]) -> Payload {
+    if !is_ours(bytes) {
+        return Payload::Plain(Bytes::copy_from_slice(bytes));
+    }
+    Request::decode(bytes).map_or(Payload::Malformed, Payload::Request)
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if address.family()? == nix::sys::socket::AddressFamily::Inet6 {
+        address
+            .as_sockaddr_in6()
+            .map(|six| SocketAddrV6::from(*six).into())
+    } else {
+        address
+            .as_sockaddr_in()
+            .map(|four| SocketAddrV4::from(*four).into())
+    }
+}
+
+/// What the kernel dropped on the socket with this inode, as /proc tells: the last column of its line.
+fn drops_of(inode: u64) -> Option<u32> {
+    let inode = inode.to_string();
+    ["/proc/net/udp", "/proc/net/udp6"].into_iter().find_map(|table| {
+        let table = std::fs::read_to_string(table).ok()?;
+        let line = table
+            .lines()
+            .find(|line| line.split_whitespace().nth(9) == Some(inode.as_str()))?;
+        line.split_whitespace().last()?.parse().ok()
+    })
+}
