@@ -30,6 +30,7 @@ BARS = {
     "one-at-a-time": Bar(least=0.6),
     "send": Bar(most=1.3),
     "recipe": Bar(least=2.0),
+    "datagrams": Bar(least=0.3),
     "idle-text": Bar(bytes=2 * 1024),
     "idle-native": Bar(bytes=14 * 1024),
 }

@@ -24,7 +24,9 @@ class Server:
     pid: int
     text: int
     native: int
+    datagram: int
     env: dict
+    log: Path
 
     def bench(self, *, clients, window, size, seconds, mailboxes=1):
         """Messages a second, each one receipted."""
@@ -37,6 +39,12 @@ class Server:
         """The offset of the newest message. Offsets have no gaps, so it is the number of messages stored."""
         lines = output([binary(), "tail", f"127.0.0.1:{self.native}/{mailbox}", "-n", 1, "--json"], 30, self.env)
         return last_json(lines)["offset"] if lines.strip() else 0
+
+
+    def counted(self, reason):
+        """How often something was refused or dropped for this reason: a server says so when it ends."""
+        lines = [line for line in self.log.read_text().splitlines() if f'reason="{reason}"' in line]
+        return int(lines[-1].rsplit("count=", 1)[1]) if lines else 0
 
 
 @contextlib.contextmanager
@@ -53,8 +61,8 @@ def serving(folder, *, store, connections=None):
     def listeners():
         lines = ports.read_text().splitlines() if ports.exists() else []
         found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
-        return found if {"text", "native"} <= found.keys() else None
+        return found if {"text", "datagram", "native"} <= found.keys() else None
 
     with running(command, env=env, errors=errors) as process:
         found = wait_until(listeners, "tenfour serve", process, errors)
-        yield Server(process.pid, found["text"], found["native"], env)
+        yield Server(process.pid, found["text"], found["native"], found["datagram"], env, errors)

@@ -121,6 +121,34 @@ def recipe_threads(setting):
         return exchange(setting, port, stored)
 
 
+# Datagrams, all out.
+
+
+def load(setting, port):
+    return last_json(output([setting.helpers / "datagram_load", port, 64, setting.seconds], 60))["sent"]
+
+
+def datagrams(setting):
+    with tenfour.serving(setting.folder, store="memory") as server:
+        sent = load(setting, server.datagram)
+        stored = -1
+        while (count := server.newest_offset("inbox")) != stored:
+            stored = count
+            time.sleep(0.05)
+    dropped = server.counted("datagram-kernel") + server.counted("datagram-dropped")
+    if stored + dropped != sent:
+        raise Lost(f"{sent} datagrams sent, {stored} stored, {dropped} counted as dropped")
+    return stored / setting.seconds
+
+
+def datagrams_counted(setting):
+    with running([setting.helpers / "datagram_count"], subprocess.PIPE, subprocess.PIPE) as process:
+        load(setting, int(read_line(process, 10)))
+        process.stdin.close()
+        received = last_json(read_line(process, 10))["received"]
+    return received / setting.seconds
+
+
 # Memory of connections that say nothing.
 
 
@@ -254,6 +282,12 @@ WORKS = {
         "conn/s",
         recipe,
         recipe_threads,
+    ),
+    "datagrams": Work(
+        "datagrams of 64 B, all out, in memory; a C++ recvmmsg loop that only counts",
+        "msg/s",
+        datagrams,
+        datagrams_counted,
     ),
     "idle-text": Work(
         "10,000 idle text connections, memory of each; a C++ thread for each connection",

@@ -8,6 +8,7 @@ mod budget;
 mod slip;
 mod writer;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
@@ -48,6 +49,8 @@ struct Shared {
     owned: Mutex<Option<Box<dyn Store>>>,
     /// Each deposit holds it until it is answered.
     under_way: Arc<()>,
+    /// Something was done since the store last put itself in order, on whichever thread.
+    untidy: AtomicBool,
 }
 
 #[derive(Default)]
@@ -74,6 +77,7 @@ impl Inbox {
             readers: Mutex::default(),
             owned: Mutex::new(Some(store)),
             under_way: Arc::default(),
+            untidy: AtomicBool::new(true),
         });
         let inbox = Inbox(Arc::clone(&shared));
         if durability == Durability::Memory {

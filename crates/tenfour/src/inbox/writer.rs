@@ -1,6 +1,7 @@
 //! The one thread that owns the store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenfour_proto::{Sender, Settlement, StreamId, TemporaryCode};
@@ -21,6 +22,9 @@ const MAX_RUNS: usize = 8_192;
 
 /// What can wait is done when nothing came for so long: a piece of it takes as long as several commits.
 const QUIET: Duration = Duration::from_millis(20);
+
+/// So often the writer looks whether others have worked: they do not wake it.
+const GLANCE: Duration = Duration::from_secs(60);
 
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
@@ -79,10 +83,8 @@ impl Job {
 
 /// Works until the inbox is closed and empty, or the store fails.
 pub(super) fn run(shared: &Shared) {
-    let mut untidy = true;
-    while wait(shared, &mut untidy) {
+    while wait(shared) {
         work_off(&mut lock(&shared.owned), shared);
-        untidy = true;
     }
     *lock(&shared.owned) = None;
 }
@@ -94,6 +96,7 @@ pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) {
         jobs.into_iter().for_each(Job::refuse);
         return;
     };
+    shared.untidy.store(true, Ordering::Relaxed);
     let mut gathered = Vec::new();
     if let Err(error) = work(store.as_mut(), jobs, &mut gathered, shared) {
         fail(&error, gathered, shared);
@@ -142,7 +145,7 @@ fn work(
 }
 
 /// Waits until there is something to do; what can wait is done meanwhile. False when the inbox is closed and empty.
-fn wait(shared: &Shared, untidy: &mut bool) -> bool {
+fn wait(shared: &Shared) -> bool {
     let mut patience = PATIENCE;
     let mut queue = lock(&shared.queue);
     while queue.jobs.is_empty() {
@@ -155,34 +158,33 @@ fn wait(shared: &Shared, untidy: &mut bool) -> bool {
             drop(queue);
             std::thread::yield_now();
             queue = lock(&shared.queue);
-        } else if *untidy {
-            let waited = shared.wake.wait_timeout(queue, QUIET);
+        } else {
+            let untidy = shared.untidy.load(Ordering::Relaxed);
+            let waited = shared
+                .wake
+                .wait_timeout(queue, if untidy { QUIET } else { GLANCE });
             let (guard, quiet) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
             queue = guard;
-            if quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
+            if untidy && quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
                 drop(queue);
-                *untidy = tidy(shared);
+                tidy(shared);
                 queue = lock(&shared.queue);
             }
-        } else {
-            queue = shared
-                .wake
-                .wait(queue)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
     true
 }
 
-/// True when there is more.
-fn tidy(shared: &Shared) -> bool {
-    match lock(&shared.owned).as_mut().map(|store| store.tidy()) {
-        Some(Ok(more)) => more,
-        Some(Err(error)) => {
-            fail(&error, Vec::new(), shared);
-            false
+/// One piece of what can wait.
+fn tidy(shared: &Shared) {
+    let mut owned = lock(&shared.owned);
+    shared.untidy.store(false, Ordering::Relaxed);
+    match owned.as_mut().map(|store| store.tidy()) {
+        Some(Ok(more)) => {
+            shared.untidy.fetch_or(more, Ordering::Relaxed);
         }
-        None => false,
+        Some(Err(error)) => fail(&error, Vec::new(), shared),
+        None => {}
     }
 }
 
