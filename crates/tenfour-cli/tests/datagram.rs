@@ -244,6 +244,10 @@ fn stored_and_dropped_are_together_what_was_sent() {
     });
     let log = stop(served);
     let dropped = counted(&log, "datagram-kernel");
+    assert!(
+        log.iter().any(|line| line.contains("datagrams were dropped")),
+        "{log:?}"
+    );
     assert!(dropped > 0, "the buffer held all {SENT}: nothing was shown");
     assert_eq!(stored + dropped, SENT);
 }

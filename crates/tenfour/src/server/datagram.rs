@@ -6,7 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::sys::socket::{
@@ -36,6 +36,9 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// How often the kernel is asked what it dropped; of what follows a drop at once each datagram tells.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The log tells of drops at most so often.
+const TELL: Duration = Duration::from_secs(10);
+
 thread_local! {
     /// Belongs to the thread; pages that no datagram has reached take no memory.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; AT_ONCE * (MAX_DATAGRAM + 1)]);
@@ -52,6 +55,8 @@ pub(super) fn listen(socket: UdpSocket, context: Arc<Context>, alive: mpsc::Send
         expected: VecDeque::new(),
         deposits: 0,
         kernel_drops: 0,
+        told: 0,
+        told_at: None,
     };
     tokio::spawn(async move {
         listening.run().await;
@@ -76,6 +81,9 @@ struct Listening {
     /// What the kernel has dropped since the socket was made, as far as we know.
     kernel_drops: u32,
     inode: u64,
+    /// The drops that the log knows of, and since when.
+    told: u64,
+    told_at: Option<Instant>,
 }
 
 /// Who is to hear what became of a deposit.
@@ -305,6 +313,18 @@ impl Listening {
     fn look_at_kernel(&mut self) {
         if let Some(drops) = drops_of(self.inode) {
             self.count_kernel_drops(drops);
+        }
+        let counters = &self.context.counters;
+        let (kernel, here) = (
+            counters.get(Counter::DatagramKernel),
+            counters.get(Counter::DatagramDropped),
+        );
+        // Nobody else tells of them: a datagram has no answer in which its loss could be said.
+        let due = self.told_at.is_none_or(|told| told.elapsed() >= TELL);
+        if kernel + here > self.told && due {
+            self.told = kernel + here;
+            self.told_at = Some(Instant::now());
+            tracing::warn!(kernel, here, "datagrams were dropped, so many since the start");
         }
     }
 
