@@ -43,6 +43,7 @@ fn counted(log: &[String], reason: &str) -> u64 {
 }
 
 /// What the kernel holds for the socket bound there: proc(5), /proc/net/udp, the second half of `tx_queue:rx_queue`.
+#[cfg(target_os = "linux")]
 fn bytes_waiting(address: &str) -> u64 {
     let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
     let port = format!(":{port:04X}");
@@ -165,6 +166,7 @@ fn what_comes_out_of_turn_or_malformed_gets_no_answer_and_is_counted() {
 }
 
 /// The server dies before it answers; the sender repeats, and the next server stores the message once.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_sender_repeats_until_there_is_a_receipt() {
     let home = Home::new();
@@ -221,6 +223,7 @@ fn what_cannot_be_sent_is_said_before() {
 }
 
 /// What the kernel drops while the server is busy is known to the last datagram.
+#[cfg(target_os = "linux")]
 #[test]
 fn stored_and_dropped_are_together_what_was_sent() {
     const SENT: u64 = 30_000;
@@ -309,4 +312,19 @@ fn datagrams_go_nowhere_but_to_the_inbox() {
     // It did not use up the sequence.
     socket.send(&request(1, "here")).unwrap();
     assert_eq!(receipt(&socket), (0, 1));
+}
+
+/// A machine has many addresses, and a sender hears only the one that it asked. A server on 0.0.0.0 let the kernel
+/// choose, which answered from 127.0.0.1 what had been asked of 127.0.0.2: the sender repeated until its deadline.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    let home = Home::new();
+    let served = home.serve_with(&["--datagram", "0.0.0.0:0"]);
+    let port = served.datagram.rsplit(':').next().unwrap();
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        home.run(&["send", &format!("udp://{address}:{port}"), "--timeout", "20", "x"])
+            .ok();
+    }
+    assert_eq!(mailbox(&home, &served.native), ["x", "x"]);
 }

@@ -1,25 +1,23 @@
 //! The datagram listener: one task a socket, and nothing that is kept for a peer.
 
-use std::cell::RefCell;
+#[cfg_attr(target_os = "linux", path = "datagram/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "datagram/portable.rs")]
+mod kernel;
+
 use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, recvmmsg, setsockopt, sockopt,
-};
-use tenfour_proto::datagram::{MAX_DATAGRAM, Receipt, Request, Verdict, is_ours};
+use tenfour_proto::datagram::{Receipt, Request, Verdict, is_ours};
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Listener, MailboxName, Message, RefusalCode, Sender, Source, StreamId};
 use tenfour_store::{Batch, Stored};
-use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
+use self::kernel::Local;
 use super::{Context, Counter};
 use crate::inbox::{Answer, Class, Slip};
 
@@ -29,26 +27,16 @@ const AT_ONCE: usize = 64;
 /// Calls before other tasks have their turn.
 const TURNS: usize = 8;
 
-/// What the kernel keeps for us while we are busy: about 20,000 small datagrams. Without privileges the system's
-/// own limit may be lower.
-const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-
 /// How often the kernel is asked what it dropped; of what follows a drop at once each datagram tells.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The log tells of drops at most so often.
 const TELL: Duration = Duration::from_secs(10);
 
-thread_local! {
-    /// Belongs to the thread; pages that no datagram has reached take no memory.
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; AT_ONCE * (MAX_DATAGRAM + 1)]);
-}
-
 /// Serves a socket until the server stops.
 pub(super) fn listen(socket: UdpSocket, context: Arc<Context>, alive: mpsc::Sender<()>) {
-    prepare(&socket);
+    kernel::prepare(&socket);
     let listening = Listening {
-        inode: rustix::fs::fstat(&socket).map_or(0, |stat| stat.st_ino),
         socket,
         context,
         slip: Arc::default(),
@@ -64,13 +52,6 @@ pub(super) fn listen(socket: UdpSocket, context: Arc<Context>, alive: mpsc::Send
     });
 }
 
-fn prepare(socket: &UdpSocket) {
-    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
-    }
-    let _ = setsockopt(socket, sockopt::RxqOvfl, &1);
-}
-
 struct Listening {
     socket: UdpSocket,
     context: Arc<Context>,
@@ -80,7 +61,6 @@ struct Listening {
     deposits: u64,
     /// What the kernel has dropped since the socket was made, as far as we know.
     kernel_drops: u32,
-    inode: u64,
     /// The drops that the log knows of, and since when.
     told: u64,
     told_at: Option<Instant>,
@@ -92,6 +72,7 @@ enum Expected {
     Plain(u64),
     Request {
         peer: SocketAddr,
+        local: Local,
         stream: StreamId,
         sequence: u64,
     },
@@ -100,6 +81,7 @@ enum Expected {
 /// A datagram, and what the kernel had dropped before it.
 struct Arrival {
     peer: SocketAddr,
+    local: Local,
     payload: Payload,
     kernel_drops: Option<u32>,
 }
@@ -140,10 +122,14 @@ impl Listening {
     fn read(&mut self) {
         let mut arrivals = Vec::with_capacity(AT_ONCE);
         for _ in 0..TURNS {
-            let descriptor = self.socket.as_raw_fd();
-            let result = self
-                .socket
-                .try_io(Interest::READABLE, || receive(descriptor, &mut arrivals));
+            let result = kernel::receive(&self.socket, AT_ONCE, |datagram| {
+                arrivals.push(Arrival {
+                    peer: datagram.peer,
+                    local: datagram.local,
+                    payload: payload(datagram.bytes),
+                    kernel_drops: datagram.drops,
+                });
+            });
             let last = arrivals.len() < AT_ONCE;
             self.deposit(&mut arrivals);
             match result {
@@ -168,7 +154,7 @@ impl Listening {
             }
             match arrival.payload {
                 Payload::Malformed => self.context.counters.count(Counter::DatagramMalformed),
-                Payload::Request(request) => self.deposit_request(peer, request),
+                Payload::Request(request) => self.deposit_request(peer, arrival.local, request),
                 Payload::Plain(body) => {
                     let number = plain.len() as u64 + 1;
                     plain.push((number, Message::new(MailboxName::inbox(), body)));
@@ -185,7 +171,7 @@ impl Listening {
         }
     }
 
-    fn deposit_request(&mut self, peer: SocketAddr, request: Request) {
+    fn deposit_request(&mut self, peer: SocketAddr, local: Local, request: Request) {
         let Request {
             stream,
             sequence,
@@ -198,15 +184,16 @@ impl Listening {
             verdict: Verdict::Refused(code),
         };
         if body.len() > self.context.config.limits.max_message as usize {
-            return self.answer(peer, &refuse(RefusalCode::TooLarge));
+            return self.answer(peer, local, &refuse(RefusalCode::TooLarge));
         }
         // Nobody has shown a key.
         if mailbox != MailboxName::inbox() {
             self.context.counters.count(Counter::NotAllowed);
-            return self.answer(peer, &refuse(RefusalCode::NotAllowed));
+            return self.answer(peer, local, &refuse(RefusalCode::NotAllowed));
         }
         let expected = Expected::Request {
             peer,
+            local,
             stream,
             sequence,
         };
@@ -265,12 +252,14 @@ impl Listening {
                     Answer::Settled(stored),
                     Expected::Request {
                         peer,
+                        local,
                         stream,
                         sequence,
                     },
                 ) => match self.verdict(&stored) {
                     Some(verdict) => self.answer(
                         peer,
+                        local,
                         &Receipt {
                             stream,
                             sequence,
@@ -306,12 +295,12 @@ impl Listening {
     }
 
     /// An answer that the kernel does not take is lost; its sender repeats, and gets another.
-    fn answer(&self, peer: SocketAddr, receipt: &Receipt) {
-        let _ = self.socket.try_send_to(&receipt.encode(), peer);
+    fn answer(&self, peer: SocketAddr, local: Local, receipt: &Receipt) {
+        let _ = kernel::answer(&self.socket, &receipt.encode(), peer, local);
     }
 
     fn look_at_kernel(&mut self) {
-        if let Some(drops) = drops_of(self.inode) {
+        if let Some(drops) = kernel::drops(&self.socket) {
             self.count_kernel_drops(drops);
         }
         let counters = &self.context.counters;
@@ -340,70 +329,9 @@ impl Listening {
     }
 }
 
-/// Takes what there is, up to [`AT_ONCE`].
-fn receive(descriptor: i32, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
-    BUFFER.with_borrow_mut(|buffer| {
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> = buffer
-            .chunks_exact_mut(MAX_DATAGRAM + 1)
-            .map(|chunk| [IoSliceMut::new(chunk)])
-            .collect();
-        // The kernel writes into the headers how much of them it used, so they are made anew.
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(AT_ONCE, Some(nix::cmsg_space!(u32)));
-        let received = recvmmsg(
-            descriptor,
-            &mut headers,
-            slices.iter_mut(),
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        )?;
-        for message in received {
-            let Some(peer) = message.address.as_ref().and_then(address_of) else {
-                continue;
-            };
-            let drops = message.cmsgs().ok().and_then(|mut all| {
-                all.find_map(|one| match one {
-                    ControlMessageOwned::RxqOvfl(drops) => Some(drops),
-                    _ => None,
-                })
-            });
-            let bytes = message.iovs().next().unwrap_or_default();
-            arrivals.push(Arrival {
-                peer,
-                payload: payload(bytes),
-                kernel_drops: drops,
-            });
-        }
-        Ok(())
-    })
-}
-
 fn payload(bytes: &[u8]) -> Payload {
     if !is_ours(bytes) {
         return Payload::Plain(Bytes::copy_from_slice(bytes));
     }
     Request::decode(bytes).map_or(Payload::Malformed, Payload::Request)
-}
-
-fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
-    if address.family()? == nix::sys::socket::AddressFamily::Inet6 {
-        address
-            .as_sockaddr_in6()
-            .map(|six| SocketAddrV6::from(*six).into())
-    } else {
-        address
-            .as_sockaddr_in()
-            .map(|four| SocketAddrV4::from(*four).into())
-    }
-}
-
-/// What the kernel dropped on the socket with this inode, as /proc tells: the last column of its line.
-fn drops_of(inode: u64) -> Option<u32> {
-    let inode = inode.to_string();
-    ["/proc/net/udp", "/proc/net/udp6"].into_iter().find_map(|table| {
-        let table = std::fs::read_to_string(table).ok()?;
-        let line = table
-            .lines()
-            .find(|line| line.split_whitespace().nth(9) == Some(inode.as_str()))?;
-        line.split_whitespace().last()?.parse().ok()
-    })
 }
