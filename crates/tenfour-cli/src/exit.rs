@@ -1,6 +1,6 @@
 //! The exit codes, and the words that go with them.
 
-use tenfour::{ConnectError, DeliveryError, Failure as Ending, RefusalCode, Stored};
+use tenfour::{ConnectError, DeliveryError, Durability, Failure as Ending, MailboxName, RefusalCode, Stored};
 
 /// What a code says of the messages without a receipt. The numbers are sysexits.h's where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,6 +130,17 @@ impl Failure {
             RefusalCode::Conflict => failure.hint("use another --id for another message"),
             _ => failure,
         }
+    }
+
+    /// A message that is stored, but less safely than was asked for.
+    pub fn less_durable(target: &str, mailbox: &MailboxName, offset: u64, durability: Durability) -> Self {
+        Failure::new(
+            Code::Refused,
+            format!(
+                "{target} stored the message as #{offset} of {mailbox}, but only as durable as `{durability}`"
+            ),
+        )
+        .hint(format!("add --durability {durability} to accept that"))
     }
 
     /// A message without a receipt.

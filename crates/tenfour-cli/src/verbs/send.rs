@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tenfour::{Client, MailboxName, Message, MessageName, limits};
+use tenfour::{Client, MailboxName, Message, MessageName, Receipt, limits};
 
 use crate::args;
 use crate::exit::{Code, Failure};
@@ -98,20 +98,14 @@ async fn deliver(
         Ok(receipt) => {
             if arguments.json {
                 output::line(&route().receipt(&receipt, bytes).json())?;
-            } else if output::is_terminal(&io::stderr()) {
-                let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-                let stored = if receipt.duplicate {
-                    "stored before"
-                } else {
-                    "stored"
-                };
-                output::talk(&format!(
-                    "10-4  {}/{} #{}  {}  {stored}  {milliseconds:.1} ms",
-                    target.host(),
-                    receipt.mailbox,
-                    receipt.offset,
-                    show_size(bytes),
-                ));
+            } else {
+                let Receipt {
+                    mailbox,
+                    offset,
+                    duplicate,
+                    ..
+                } = &receipt;
+                show_receipt(target, mailbox, *offset, bytes, *duplicate, started);
             }
             Ok(())
         }
@@ -122,6 +116,27 @@ async fn deliver(
             Err(Failure::delivery(&error, &name, client.id()))
         }
     }
+}
+
+/// The receipt on one line, if somebody looks.
+fn show_receipt(
+    target: &Target,
+    mailbox: &MailboxName,
+    offset: u64,
+    bytes: u64,
+    duplicate: bool,
+    started: Instant,
+) {
+    if !output::is_terminal(&io::stderr()) {
+        return;
+    }
+    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+    let stored = if duplicate { "stored before" } else { "stored" };
+    output::talk(&format!(
+        "10-4  {}/{mailbox} #{offset}  {}  {stored}  {milliseconds:.1} ms",
+        target.host(),
+        show_size(bytes),
+    ));
 }
 
 /// A server whose key is known is spoken to with its key, unless somebody insists.

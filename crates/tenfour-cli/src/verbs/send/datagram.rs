@@ -1,6 +1,5 @@
 //! `tenfour send udp://`: one message as a datagram.
 
-use std::io;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use tenfour::{
     random_id, send_datagram,
 };
 
-use super::{Input, PROMPT, ask, not_in_the_clear};
+use super::{Input, PROMPT, ask, not_in_the_clear, show_receipt};
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::record::{Record, Route};
@@ -132,19 +131,15 @@ async fn deliver(
                 ..record("stored", None)
             })?;
             if durability < arguments.durability {
-                let text = format!(
-                    "{target} stored the message as #{offset} of {mailbox}, but only as durable as `{durability}`"
-                );
-                return Err(Failure::new(Code::Refused, text)
-                    .hint(format!("add --durability {durability} to accept that")));
-            }
-            if !arguments.json && output::is_terminal(&io::stderr()) {
-                let stored = if duplicate { "stored before" } else { "stored" };
-                let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-                output::talk(&format!(
-                    "10-4  {}/{mailbox} #{offset}  {bytes} B  {stored}  {milliseconds:.1} ms",
-                    target.host()
+                return Err(Failure::less_durable(
+                    &target.to_string(),
+                    &mailbox,
+                    offset,
+                    durability,
                 ));
+            }
+            if !arguments.json {
+                show_receipt(target, &mailbox, offset, bytes, duplicate, started);
             }
             Ok(())
         }

@@ -100,11 +100,12 @@ fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: 
         }) => {
             if durability < arguments.durability {
                 say(record("stored", Some(format!("only {durability}"))))?;
-                return Err(Failure::new(
-                    Code::Refused,
-                    format!("{target} stored the message as #{offset} of {mailbox}, but only as durable as `{durability}`"),
-                )
-                .hint(format!("add --durability {durability} to accept that")));
+                return Err(Failure::less_durable(
+                    &target.to_string(),
+                    &mailbox,
+                    offset,
+                    durability,
+                ));
             }
             say(Record {
                 mailbox: Some(mailbox.to_string()),
