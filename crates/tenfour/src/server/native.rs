@@ -1,5 +1,6 @@
 //! The native listener: TLS, then one machine a connection.
 
+mod hello;
 mod reading;
 
 use std::cell::RefCell;
@@ -10,10 +11,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use tenfour_proto::native::{ErrorCode, Hello, Server as Machine, ServerEvent, ServerOptions, WelcomeTerms};
-use tenfour_proto::{
-    Fingerprint, Listener, RefusalCode, Sender, Settlement, Source, StreamId, TemporaryCode, limits,
-};
+use tenfour_proto::native::{ErrorCode, Server as Machine, ServerEvent, ServerOptions};
+use tenfour_proto::{Fingerprint, Listener, RefusalCode, Sender, Source, StreamId, TemporaryCode, limits};
 use tenfour_store::Batch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -323,137 +322,6 @@ impl Connection {
         }
     }
 
-    /// Who is it, may it, whose is the stream, where does it go on?
-    async fn take_hello(&mut self, hello: &Hello) {
-        let context = Arc::clone(&self.context);
-        let reference = reference();
-        let deny = |machine: &mut Machine, code, text: &str| {
-            machine.fail(code, text, reference.clone(), None);
-        };
-        let Some(key) = self.key else {
-            return deny(&mut self.machine, ErrorCode::NotAllowed, "no key was shown");
-        };
-        if let Some(secret) = &hello.invitation
-            && let Err(error) = context.config.access.enrol(secret, key, self.peer.ip())
-        {
-            context.counters.count(Counter::NotAllowed);
-            tracing::warn!(peer = %self.peer, %key, %error, reference, "an invitation was refused");
-            return deny(&mut self.machine, ErrorCode::Invitation, &error.to_string());
-        } else if hello.invitation.is_some() {
-            tracing::info!(peer = %self.peer, %key, "an invitation was accepted");
-        }
-        let changes = context.config.access.changes();
-        let Some(rights) = context.config.access.rights_after_a_look(key, self.peer.ip()) else {
-            context.counters.count(Counter::NotAllowed);
-            tracing::warn!(peer = %self.peer, %key, reference, "this key is not allowed");
-            return deny(
-                &mut self.machine,
-                ErrorCode::NotAllowed,
-                &format!("the key {key} is not allowed here"),
-            );
-        };
-        self.pass.identified(context.clock.now());
-        let mut mark = None;
-        let mut receipts = Settlement::default();
-        let mut stream = None;
-        if context.inbox.durability() < hello.durability {
-            // Said before the stream is taken from a connection that works.
-            let text = "this server's store is less durable than demanded";
-            return deny(&mut self.machine, ErrorCode::Durability, text);
-        }
-        if let Some(wish) = &hello.stream {
-            let sender = Sender::Key(key);
-            let Some(held) = context
-                .leases
-                .claim(sender.clone(), wish.id, hello.process, hello.attempt)
-            else {
-                return self.taken_over();
-            };
-            let after =
-                (wish.resumption == tenfour_proto::native::Resumption::Continue).then_some(wish.settled);
-            match context.inbox.resume(sender, wish.id, after).await {
-                Ok((found, settlement)) => {
-                    mark = Some(found);
-                    receipts = settlement;
-                }
-                Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
-            }
-            stream = Some(StreamHeld {
-                held,
-                mark: mark.unwrap_or(0),
-                id: (wish.id, wish.kind),
-            });
-        }
-        let terms = WelcomeTerms {
-            software: crate::SOFTWARE.to_owned(),
-            store: context.inbox.store_id(),
-            durability: context.inbox.durability(),
-            mark,
-            rights: rights.to_string(),
-        };
-        self.machine.welcome(terms, hello);
-        if !self.machine.is_open() {
-            if let (Some(wish), Some(mark)) = (&hello.stream, mark)
-                && mark < wish.receipted
-            {
-                tracing::error!(peer = %self.peer, %key, mark, receipted = wish.receipted,
-                    "this store is older than what the client holds receipts for");
-            }
-            return;
-        }
-        if let (Some(held), Some(mark)) = (&stream, mark)
-            && !self.replay(receipts, mark, held.id.0, key).await
-        {
-            return;
-        }
-        if let Some(on_event) = &context.config.on_event {
-            on_event(super::Event::Connected {
-                peer: self.peer,
-                listener: "native",
-            });
-        }
-        tracing::debug!(peer = %self.peer, %key, software = %hello.software.escape_debug(), "client admitted");
-        self.admitted = Some(Box::new(Admitted {
-            rights,
-            stream,
-            reading: None,
-            changes,
-        }));
-        if self.machine.go_on().is_err() {
-            context.counters.count(Counter::Protocol);
-        }
-    }
-
-    /// Sends the receipts that a client lacks, in turns. False when there is nobody to send them to any more.
-    async fn replay(
-        &mut self,
-        mut receipts: Settlement,
-        mark: u64,
-        stream: StreamId,
-        key: Fingerprint,
-    ) -> bool {
-        while !receipts.runs.is_empty() || !receipts.refused.is_empty() {
-            self.machine.replay(&receipts);
-            if receipts.settled >= mark {
-                break;
-            }
-            if !self.write().await {
-                return false;
-            }
-            let sender = Sender::Key(key);
-            let more = self.context.inbox.resume(sender, stream, Some(receipts.settled));
-            receipts = match more.await {
-                Ok((_, receipts)) => receipts,
-                Err(error) => {
-                    let text = error.to_string();
-                    self.machine.fail(ErrorCode::Internal, &text, String::new(), None);
-                    return false;
-                }
-            };
-        }
-        true
-    }
-
     fn take_answers(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             match answer {
@@ -636,12 +504,4 @@ fn poll_read(
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         Poll::Pending => Poll::Pending,
     }
-}
-
-/// A short random word that stands in both logs.
-fn reference() -> String {
-    let mut bytes = [0; 4];
-    // Without randomness the reference is only less helpful.
-    let _ = getrandom::fill(&mut bytes);
-    format!("{:08x}", u32::from_be_bytes(bytes))
 }
