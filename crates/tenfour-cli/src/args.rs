@@ -61,6 +61,7 @@ macro_rules! verbs {
                 match &mut verb {
                     Verb::Send(send) => send.choose(matches)?,
                     Verb::Tail(tail) => tail.choose(matches)?,
+                    Verb::Receive(receive) => receive.choose(matches)?,
                     _ => {}
                 }
                 Ok(verb)
@@ -78,6 +79,7 @@ verbs! {
     Serve "serve" "Receive messages and keep them"
     Send "send" "Deliver messages and wait for the receipts"
     Tail "tail" "Look at a mailbox; moves nothing"
+    Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"
     Keys "keys" "Show, trust, allow and remove keys"
     Invite "invite" "Let another machine in: prints a token for `tenfour join`"
     Join "join" "Accept an invitation: learns the server's key and shows it ours"
@@ -257,6 +259,12 @@ pub struct Tail {
     /// Begin at this moment (2026-01-31T12:00:00Z) or so long ago (10m)
     #[arg(long, value_name = "TIME", env = "TENFOUR_SINCE")]
     pub since: Option<String>,
+    /// End after so many messages
+    #[arg(long, short = 'C', value_name = "COUNT", env = "TENFOUR_COUNT")]
+    pub count: Option<u64>,
+    /// End after this time; 124 if there were fewer messages than -C
+    #[arg(long, short = 'W', value_name = "TIME", value_parser = parse_time, env = "TENFOUR_WAIT")]
+    pub wait: Option<Duration>,
     /// One JSON object for each message
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
@@ -282,6 +290,105 @@ impl Tail {
         if not("since") {
             self.since = None;
         }
+        Ok(())
+    }
+}
+
+/// `tenfour receive`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A message is done when it was written out, or when the handler ended with 0.
+What fails is given out again, later each time; after --retries it goes to the mailbox dead/NAME."
+)]
+pub struct Receive {
+    /// HOST[:PORT][/MAILBOX]
+    pub target: Option<Target>,
+    /// The cursor's name: readers with one name share the work, each name sees every message
+    #[arg(long = "as", value_name = "NAME", env = "TENFOUR_AS")]
+    pub name: tenfour::CursorName,
+    /// Where a new cursor begins: `oldest`, `now`, or an offset
+    #[arg(long, value_name = "PLACE", default_value = "oldest", value_parser = parse_place, env = "TENFOUR_FROM")]
+    pub from: tenfour::ReadFrom,
+    /// Pass over these messages, for every reader of the cursor: for one that is damaged
+    #[arg(long, value_name = "OFFSET", value_delimiter = ',', env = "TENFOUR_SKIP")]
+    pub skip: Vec<u64>,
+    /// End after so many messages
+    #[arg(long, short = 'C', value_name = "COUNT", env = "TENFOUR_COUNT")]
+    pub count: Option<u64>,
+    /// End after this time; 124 if there were fewer messages than -C
+    #[arg(long, short = 'W', value_name = "TIME", value_parser = parse_time, env = "TENFOUR_WAIT")]
+    pub wait: Option<Duration>,
+    /// End when all messages that were there are done
+    #[arg(long, env = "TENFOUR_DRAIN", value_parser = clap::builder::BoolishValueParser::new())]
+    pub drain: bool,
+    /// Write each message to a file in this folder, under its name; prints the file's name
+    #[arg(long, short, value_name = "DIR", env = "TENFOUR_OUTPUT")]
+    pub output: Option<PathBuf>,
+    /// One JSON object for each message
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
+    pub json: bool,
+    /// The bytes of the messages and nothing else
+    #[arg(long, env = "TENFOUR_RAW", value_parser = clap::builder::BoolishValueParser::new())]
+    pub raw: bool,
+    /// Run a program for each message, the body on its stdin; all that follows is its
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true, env = "TENFOUR_EXEC")]
+    pub exec: Vec<std::ffi::OsString>,
+    /// The same with a line for `sh`
+    #[arg(long, value_name = "LINE", env = "TENFOUR_SH")]
+    pub sh: Option<std::ffi::OsString>,
+    /// Run the program also for messages of senders without a key
+    #[arg(long, env = "TENFOUR_EXEC_ANONYMOUS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub exec_anonymous: bool,
+    /// Programs at once
+    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256), env = "TENFOUR_JOBS")]
+    pub jobs: u32,
+    /// A program that runs longer is ended
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_HANDLER_TIMEOUT")]
+    pub handler_timeout: Duration,
+    /// How often a message is tried again before it is dead: a number, or `forever`
+    #[arg(long, value_name = "COUNT", default_value = "5", env = "TENFOUR_RETRIES")]
+    pub retries: Retries,
+    /// For connecting
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The reader's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// How often something is tried again; `None`: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries(pub Option<u32>);
+
+impl std::str::FromStr for Retries {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "forever" {
+            return Ok(Retries(None));
+        }
+        let count = text
+            .parse()
+            .map_err(|_| "it is a number, or `forever`".to_owned())?;
+        Ok(Retries(Some(count)))
+    }
+}
+
+impl Receive {
+    /// Messages go to one place only.
+    fn choose(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let chosen = one_of(matches, &["output", "raw", "exec", "sh"])?;
+        let not = |way| chosen.is_some_and(|chosen| chosen != way);
+        if not("output") {
+            self.output = None;
+        }
+        if not("exec") {
+            self.exec = Vec::new();
+        }
+        if not("sh") {
+            self.sh = None;
+        }
+        self.raw &= !not("raw");
         Ok(())
     }
 }
@@ -428,6 +535,18 @@ fn one_of<'a>(matches: &ArgMatches, ways: &[&'a str]) -> Result<Option<&'a str>,
         }
     }
     Ok(None)
+}
+
+/// Where a new cursor begins.
+fn parse_place(text: &str) -> Result<tenfour::ReadFrom, String> {
+    match text {
+        "oldest" => Ok(tenfour::ReadFrom::Oldest),
+        "now" => Ok(tenfour::ReadFrom::Last(0)),
+        offset => offset
+            .parse()
+            .map(tenfour::ReadFrom::Offset)
+            .map_err(|_| "it is `oldest`, `now`, or an offset".to_owned()),
+    }
 }
 
 /// A number with `ms`, `s`, `m`, `h` or `d`; a bare number is seconds.

@@ -22,6 +22,8 @@ pub enum Code {
     WrongServer = 76,
     /// Refused, not allowed: not stored.
     NotAllowed = 77,
+    /// Fewer messages than `-C` before `-W`.
+    TooFew = 124,
     /// Interrupted: as unknown.
     Interrupted = 130,
     /// Terminated: as unknown.

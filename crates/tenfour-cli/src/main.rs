@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => beside_the_writer(verbs::serve::run(serve)),
         Verb::Send(send) => on_this_thread(verbs::send::run(send)),
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
+        Verb::Receive(receive) => on_this_thread(verbs::receive::run(receive)),
         Verb::Keys(keys) => verbs::keys::run(keys),
         Verb::Invite(invite) => verbs::invite::run(invite),
         Verb::Join(join) => on_this_thread(verbs::join::run(join)),

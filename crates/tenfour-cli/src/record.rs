@@ -44,6 +44,12 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
@@ -137,9 +143,18 @@ impl Record {
             bytes: Some(message.body.len() as u64),
             content_type: message.content_type.as_ref().map(ToString::to_string),
             name: message.name.as_ref().map(ToString::to_string),
+            origin: item.origin.as_ref().map(ToString::to_string),
             text,
             base64,
             ..Record::default()
+        }
+    }
+
+    /// The same, of a message that a cursor gave out.
+    pub fn of_delivery(item: &Item) -> Self {
+        Record {
+            attempt: Some(item.attempts + 1),
+            ..Record::of_item(item)
         }
     }
 

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod invite;
 pub mod join;
 pub mod keys;
+pub mod receive;
 pub mod send;
 pub mod serve;
 pub mod shell;

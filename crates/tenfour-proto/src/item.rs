@@ -1,6 +1,9 @@
 //! A message where it rests.
 
-use crate::{Message, Source, StreamId};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{MailboxName, Message, Source, StreamId};
 
 /// A stored message as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,37 @@ pub struct Item {
     pub sequence: u64,
     /// Where it came in; `None` if that is not known here.
     pub source: Option<Source>,
+    /// A dead letter's first place.
+    pub origin: Option<Origin>,
+    /// How many readers of the cursor have begun with it before; 0 for the first, and without a cursor.
+    pub attempts: u32,
     /// The message.
     pub message: Message,
+}
+
+/// Where a dead letter was first. As text: `MAILBOX OFFSET`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The mailbox that it was sent to.
+    pub mailbox: MailboxName,
+    /// Its place there.
+    pub offset: u64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.mailbox, self.offset)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (mailbox, offset) = text.split_once(' ').ok_or(())?;
+        Ok(Origin {
+            mailbox: mailbox.parse().map_err(|_| ())?,
+            offset: offset.parse().map_err(|_| ())?,
+        })
+    }
 }

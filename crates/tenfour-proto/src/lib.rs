@@ -20,6 +20,7 @@
     )
 )]
 
+mod cursor;
 pub mod datagram;
 mod fingerprint;
 mod identity;
@@ -35,9 +36,10 @@ mod source;
 mod temporary;
 pub mod text;
 
+pub use cursor::{CursorName, CursorNameError, Progress, Step};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use identity::{Sender, StreamId};
-pub use item::Item;
+pub use item::{Item, Origin};
 pub use mailbox::{MailboxName, MailboxNameError};
 pub use message::{ContentType, Message, MessageName, WordError};
 pub use moment::Moment;

@@ -39,3 +39,6 @@ pub const MAX_MAILBOX_SEGMENTS: usize = 4;
 
 /// Longest name or content type of a message, in bytes: what file systems allow for a file name.
 pub const MAX_WORD: usize = 255;
+
+/// Most messages above a cursor's floor that are with readers or done: what a cursor may have to remember.
+pub const MAX_ABOVE: usize = 1_024;

@@ -4,8 +4,13 @@ mod pair;
 
 use pair::{Pair, Script};
 use proptest::prelude::*;
-use tenfour_proto::native::{ClientEvent, ErrorCode, Frame, Resumption, ServerEvent};
-use tenfour_proto::{Durability, RefusalCode, TemporaryCode};
+use tenfour_proto::native::{
+    Client, ClientEvent, ClientOptions, Credit, CursorUse, ErrorCode, Frame, ReadFrom, ReadRequest,
+    Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
+};
+use tenfour_proto::{
+    Durability, Item, MailboxName, Message, Moment, Progress, RefusalCode, Step, StreamId, TemporaryCode,
+};
 
 /// Two mailboxes in one stream, refused messages in the middle and at both ends.
 fn session() -> Script {
@@ -286,6 +291,125 @@ proptest! {
             let _: ServerEvent = event;
         }
     }
+}
+
+/// A server and a client that consumes, both open.
+fn consuming() -> (Client, Server) {
+    let now = Moment::default();
+    let mut client = Client::new(ClientOptions {
+        software: "test".into(),
+        process: [1; 16],
+        durability: Durability::Disk,
+        stream: None,
+        invitation: None,
+    });
+    let mut server = Server::new(ServerOptions::default(), now);
+    client.connected(now);
+    carry_up(&mut client, &mut server);
+    let Some(ServerEvent::Hello(hello)) = server.poll_event() else {
+        panic!("no HELLO")
+    };
+    let terms = WelcomeTerms {
+        software: "test".into(),
+        store: [2; 16],
+        durability: Durability::Disk,
+        mark: None,
+        rights: String::new(),
+    };
+    server.welcome(terms, &hello);
+    carry_down(&mut server, &mut client);
+    client.read(ReadRequest {
+        request: 7,
+        mailbox: MailboxName::inbox(),
+        from: ReadFrom::Last(0),
+        cursor: Some(CursorUse {
+            name: "worker".parse().unwrap(),
+            retries: Some(3),
+        }),
+        follow: true,
+        credit: Credit {
+            messages: 10,
+            bytes: 1_000,
+        },
+    });
+    carry_up(&mut client, &mut server);
+    (client, server)
+}
+
+fn carry_up(client: &mut Client, server: &mut Server) {
+    let mut bytes = Vec::new();
+    client.poll_transmit(&mut bytes, usize::MAX);
+    server.handle_bytes(Moment::default(), &bytes).unwrap();
+}
+
+fn carry_down(server: &mut Server, client: &mut Client) {
+    let mut bytes = Vec::new();
+    server.poll_transmit(&mut bytes);
+    client.handle_bytes(Moment::default(), &bytes).unwrap();
+}
+
+#[test]
+fn a_consumer_says_what_it_did_and_hears_that_it_is_saved() {
+    let (mut client, mut server) = consuming();
+    let Some(ServerEvent::Read(read)) = server.poll_event() else {
+        panic!("no READ")
+    };
+    let by = read.cursor.unwrap();
+    assert_eq!((by.name.as_str(), by.retries), ("worker", Some(3)));
+    let item = Item {
+        offset: 41,
+        time: 5,
+        sender: "anonymous".into(),
+        stream: StreamId::from_bytes([0; 16]),
+        sequence: 0,
+        source: None,
+        origin: Some("inbox 7".parse().unwrap()),
+        attempts: 2,
+        message: Message::new(MailboxName::inbox(), vec![b'x'; 200_000]),
+    };
+    server.send_items(std::slice::from_ref(&item));
+    carry_down(&mut server, &mut client);
+    let welcomed = client.poll_event();
+    assert!(matches!(welcomed, Some(ClientEvent::Welcomed(_))));
+    assert_eq!(client.poll_event(), Some(ClientEvent::Item(Box::new(item))));
+    let steps = [
+        Step::Begun,
+        Step::Done,
+        Step::Failed,
+        Step::Returned,
+        Step::Rejected,
+    ]
+    .map(|step| Progress {
+        first: 41,
+        count: 1,
+        step,
+    });
+    assert_eq!(client.progress(7, &steps), 1);
+    // CLOSE comes behind it, and is answered only when it is saved.
+    client.close();
+    carry_up(&mut client, &mut server);
+    assert_eq!(server.poll_event(), Some(ServerEvent::Progress(steps.to_vec())));
+    carry_down(&mut server, &mut client);
+    assert_eq!(client.poll_event(), None);
+    assert!(!server.has_ended());
+    server.progressed(1);
+    carry_down(&mut server, &mut client);
+    assert_eq!(client.poll_event(), Some(ClientEvent::Progressed(1)));
+    assert_eq!(client.poll_event(), Some(ClientEvent::Closed));
+    assert!(server.has_ended());
+}
+
+#[test]
+fn progress_beyond_what_a_cursor_gives_out_is_a_fault() {
+    let (_, mut server) = consuming();
+    let mut frame = vec![0, 0, 0, 17, 0x24, 0, 0, 0, 0, 0, 0, 7];
+    frame.extend_from_slice(&1u64.to_be_bytes());
+    frame.extend_from_slice(&1_025u32.to_be_bytes());
+    frame.push(1);
+    assert!(server.handle_bytes(Moment::default(), &frame).is_err());
+    let (_, mut server) = consuming();
+    let unknown_step = [&frame[..20], &[0, 0, 0, 1, 9]].concat();
+    assert!(server.handle_bytes(Moment::default(), &unknown_step).is_err());
 }
 
 /// The type is public for fuzzers and tools; it must stay printable.

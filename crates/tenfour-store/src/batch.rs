@@ -1,7 +1,9 @@
 //! What goes into a commit, and what comes out.
 
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Message, Sender, Settlement, Source, StreamId, TemporaryCode};
+use tenfour_proto::{MailboxName, Message, Sender, Settlement, Source, StreamId, TemporaryCode};
+
+use crate::cursor::CursorOutcome;
 
 /// Messages of one sender that arrived together.
 #[derive(Clone, Debug)]
@@ -35,6 +37,17 @@ impl Stored {
     pub fn into_settlement(self) -> Settlement {
         self.0
     }
+}
+
+/// What became of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// One for each batch.
+    pub outcomes: Vec<Outcome>,
+    /// One for each cursor.
+    pub cursors: Vec<CursorOutcome>,
+    /// The mailboxes that have new messages, with their last offsets.
+    pub raised: Vec<(MailboxName, u64)>,
 }
 
 /// What became of a batch.

@@ -1,22 +1,22 @@
 //! The checksum of a message: CRC-32 (IEEE) over everything a reader is told.
 
 use crc32fast::Hasher;
-use tenfour_proto::{Message, StreamId};
+use tenfour_proto::{Message, Origin, StreamId};
 
 /// What is the same for all messages of a sender's stream, hashed once.
 #[derive(Clone)]
-pub(crate) struct Origin(Hasher);
+pub(crate) struct Prefix(Hasher);
 
-impl Origin {
+impl Prefix {
     pub(crate) fn new(sender: &str, stream: StreamId) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(sender.as_bytes());
         hasher.update(&[0]);
         hasher.update(stream.as_bytes());
-        Origin(hasher)
+        Prefix(hasher)
     }
 
-    /// The checksum of one message; `source` as it is stored. Each part is preceded by its length, so that no
+    /// The checksum of one message; `source` and `origin` as they are stored. Each part is preceded by its length, so that no
     /// two messages are hashed from the same bytes.
     pub(crate) fn of(
         &self,
@@ -24,9 +24,11 @@ impl Origin {
         sequence: u64,
         time: i64,
         source: Option<&str>,
+        origin: Option<&Origin>,
         message: &Message,
     ) -> u32 {
         let source = source.unwrap_or("");
+        let origin = origin.map(Origin::to_string).unwrap_or_default();
         let content_type = message.content_type.as_ref().map_or("", |t| t.as_str());
         let name = message.name.as_ref().map_or("", |n| n.as_str());
         let mailbox = message.mailbox.as_str();
@@ -35,7 +37,7 @@ impl Origin {
             offset,
             sequence,
             time as u64,
-            (source.len() as u64) << 48 | lengths(mailbox, content_type, name),
+            (source.len() as u64) << 48 | (origin.len() as u64) << 40 | lengths(mailbox, content_type, name),
         ];
         for (slot, field) in head.chunks_exact_mut(8).zip(fields) {
             slot.copy_from_slice(&field.to_le_bytes());
@@ -46,6 +48,7 @@ impl Origin {
         hasher.update(content_type.as_bytes());
         hasher.update(name.as_bytes());
         hasher.update(source.as_bytes());
+        hasher.update(origin.as_bytes());
         hasher.update(&message.body);
         hasher.finalize()
     }
@@ -64,25 +67,26 @@ mod tests {
     #[test]
     fn every_part_counts() {
         let stream = StreamId::from_bytes([1; 16]);
-        let origin = Origin::new("anonymous", stream);
+        let prefix = Prefix::new("anonymous", stream);
         let message = Message::new(MailboxName::inbox(), "body");
         let from = Some("text [::1]:1");
-        let sum = origin.of(1, 2, 3, from, &message);
+        let sum = prefix.of(1, 2, 3, from, None, &message);
         let named = message.clone().with_name("n".parse().unwrap());
         let typed = message.clone().with_content_type("n".parse().unwrap());
         let elsewhere = Message::new("outbox".parse().unwrap(), "body");
         for other in [
-            origin.of(2, 2, 3, from, &message),
-            origin.of(1, 1, 3, from, &message),
-            origin.of(1, 2, 4, from, &message),
-            origin.of(1, 2, 3, None, &message),
-            origin.of(1, 2, 3, Some("text"), &message),
-            origin.of(1, 2, 3, Some("text [::1]:2"), &message),
-            origin.of(1, 2, 3, from, &named),
-            origin.of(1, 2, 3, from, &typed),
-            origin.of(1, 2, 3, from, &elsewhere),
-            Origin::new("somebody", stream).of(1, 2, 3, from, &message),
-            Origin::new("anonymous", StreamId::from_bytes([2; 16])).of(1, 2, 3, from, &message),
+            prefix.of(2, 2, 3, from, None, &message),
+            prefix.of(1, 1, 3, from, None, &message),
+            prefix.of(1, 2, 4, from, None, &message),
+            prefix.of(1, 2, 3, None, None, &message),
+            prefix.of(1, 2, 3, Some("text"), None, &message),
+            prefix.of(1, 2, 3, Some("text [::1]:2"), None, &message),
+            prefix.of(1, 2, 3, from, Some(&"inbox 7".parse().unwrap()), &message),
+            prefix.of(1, 2, 3, from, None, &named),
+            prefix.of(1, 2, 3, from, None, &typed),
+            prefix.of(1, 2, 3, from, None, &elsewhere),
+            Prefix::new("somebody", stream).of(1, 2, 3, from, None, &message),
+            Prefix::new("anonymous", StreamId::from_bytes([2; 16])).of(1, 2, 3, from, None, &message),
         ] {
             assert_ne!(sum, other);
         }

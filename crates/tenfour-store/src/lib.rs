@@ -22,6 +22,7 @@
 mod batch;
 mod bench_mailbox;
 mod checksum;
+mod cursor;
 mod deposit;
 mod error;
 mod lock;
@@ -31,7 +32,8 @@ mod place;
 mod policy;
 mod sqlite;
 
-pub use batch::{Batch, Outcome, Stored};
+pub use batch::{Batch, Committed, Outcome, Stored};
+pub use cursor::{CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, Given, MAX_CURSORS, Position};
 pub use error::{OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{
@@ -39,7 +41,7 @@ pub use policy::{
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 
-use tenfour_proto::{Durability, Item, MailboxName, Sender, Settlement, StreamId};
+use tenfour_proto::{CursorName, Durability, Item, MailboxName, Sender, Settlement, StreamId};
 
 /// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
 pub const MAX_MAILBOXES: usize = 10_000;
@@ -52,14 +54,31 @@ pub trait Store: Send {
     /// What a receipt of this store means.
     fn durability(&self) -> Durability;
 
-    /// Stores every message that is not refused, in one transaction with one flush, and gives one
-    /// outcome for each batch. `time` is the wall clock, in microseconds since 1970-01-01 UTC.
+    /// Stores every message that is not refused and moves the cursors, in one transaction with one flush, and
+    /// gives one outcome for each batch and cursor. `time` is the wall clock, in microseconds since 1970-01-01 UTC.
     ///
     /// # Errors
     ///
     /// After an error nothing is known of any message of the batches, and the store takes no more:
     /// it is *poisoned*, and must be opened again, which reads the truth from the disk.
-    fn commit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError>;
+    fn commit(
+        &mut self,
+        batches: &[Batch],
+        cursors: &[CursorChange],
+        time: i64,
+    ) -> Result<Committed, StoreError>;
+
+    /// A [`commit`](Self::commit) of messages alone.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn deposit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+        Ok(self.commit(batches, &[], time)?.outcomes)
+    }
+
+    /// Where a cursor is; `None` if there is none of that name.
+    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError>;
 
     /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;
@@ -103,6 +122,9 @@ pub trait Reader: Send {
     /// The first offset whose message was stored at `time` (microseconds since 1970-01-01 UTC) or
     /// later; one past the last if there is none. Where the server's clock once stepped back, near it.
     fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError>;
+
+    /// All cursors, by mailbox and name.
+    fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError>;
 
     /// All mailboxes with their last offsets, by name.
     fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError>;

@@ -64,6 +64,12 @@ impl Mailboxes {
         self.all.get_mut(index)
     }
 
+    /// The number of a mailbox that exists.
+    pub(crate) fn find(&self, name: &MailboxName) -> Option<i64> {
+        let index = self.by_name.get(name)?;
+        self.all.get(*index).map(|mailbox| mailbox.id)
+    }
+
     pub(crate) fn by_id(&self, id: i64) -> Option<&Mailbox> {
         // Ids count from 1 in the order of loading, unless a file was edited by hand.
         let guess = usize::try_from(id - 1).ok().and_then(|index| self.all.get(index));

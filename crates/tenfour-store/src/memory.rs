@@ -1,16 +1,18 @@
 //! A store that keeps nothing: bounded memory, gone when the process ends.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{
-    Durability, Item, MailboxName, Message, Sender, Settlement, Source, StreamId, TemporaryCode,
+    CursorName, Durability, Item, MailboxName, Message, Origin, Sender, Settlement, Source, StreamId,
+    TemporaryCode,
 };
 
-use crate::batch::{Batch, Outcome, Stored};
+use crate::batch::{Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, is_bench};
+use crate::cursor::{CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
 use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
@@ -50,6 +52,7 @@ struct Shared {
     /// By number of the mailbox, from 1.
     boxes: Vec<MemoryMailbox>,
     senders: Vec<(String, StreamId)>,
+    cursors: BTreeMap<(MailboxName, CursorName), Position>,
 }
 
 #[derive(Debug)]
@@ -72,12 +75,13 @@ impl MemoryMailbox {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     stream: u32,
     sequence: u64,
     time: i64,
     source: Source,
+    origin: Option<Box<Origin>>,
     message: Message,
 }
 
@@ -142,6 +146,48 @@ impl MemoryStore {
         Some((state, policy))
     }
 
+    /// Moves a cursor, or makes it.
+    fn change_cursor(&mut self, shared: &mut Shared, change: &CursorChange, time: i64) -> CursorOutcome {
+        let key = (change.mailbox.clone(), change.name.clone());
+        if shared.cursors.len() >= MAX_CURSORS && !shared.cursors.contains_key(&key) {
+            return CursorOutcome::TooMany;
+        }
+        let from = shared.mailbox(&change.mailbox);
+        let letters: Vec<Kept> = change
+            .bury
+            .iter()
+            .filter_map(|offset| {
+                let mut letter = from?.get(*offset)?.clone();
+                letter.time = time;
+                letter.message.mailbox = change.name.dead_letters().clone();
+                letter.origin.get_or_insert_with(|| {
+                    Box::new(Origin {
+                        mailbox: change.mailbox.clone(),
+                        offset: *offset,
+                    })
+                });
+                Some(letter)
+            })
+            .collect();
+        let size: u64 = letters.iter().map(Kept::size).sum();
+        if !letters.is_empty() {
+            let dead = self.mailboxes.open(change.name.dead_letters());
+            let Some(dead) = dead.filter(|_| shared.used + size <= self.limit) else {
+                return CursorOutcome::NotNow;
+            };
+            for letter in letters {
+                dead.last += 1;
+                dead.raised = true;
+                shared.push(dead.id, letter);
+            }
+        }
+        let position = shared.cursors.entry(key).or_default();
+        position.floor = change.floor;
+        position.above.extend(change.above.iter().copied());
+        position.above = position.above.split_off(&(change.floor + 1));
+        CursorOutcome::Moved
+    }
+
     /// Old streams are looked for only when somebody has too many.
     fn forget_old(&mut self, hours: i64) {
         let (counts, runs) = (&mut self.counts, &mut self.runs);
@@ -178,33 +224,25 @@ struct Work<'w> {
 impl<'a> Backend<'a> for Work<'_> {
     fn append(&mut self, mailbox: i64, _offset: u64, sequence: u64, message: &'a Message) {
         let shared = &mut *self.shared;
-        let size = message.body.len() as u64 + OVERHEAD;
-        shared.used += size;
-        let index = mailbox as usize - 1;
-        if shared.boxes.len() <= index {
-            shared.by_name.insert(message.mailbox.clone(), index);
-            shared.boxes.push(MemoryMailbox {
-                name: message.mailbox.clone(),
-                gone: 0,
-                kept: VecDeque::new(),
-            });
-        }
-        let Some(mailbox) = shared.boxes.get_mut(index) else {
-            return;
-        };
-        mailbox.kept.push_back(Kept {
-            stream: self.stream as u32,
-            sequence: if self.numbered { sequence } else { 0 },
-            time: self.time,
-            source: self.source,
-            message: message.clone(),
-        });
-        if is_bench(&mailbox.name) {
+        let size = shared.push(
+            mailbox,
+            Kept {
+                stream: self.stream as u32,
+                sequence: if self.numbered { sequence } else { 0 },
+                time: self.time,
+                source: self.source,
+                origin: None,
+                message: message.clone(),
+            },
+        );
+        if is_bench(&message.mailbox)
+            && let Some(mailbox) = shared.boxes.get_mut(mailbox as usize - 1)
+        {
             shared.bench += size;
             while shared.bench > bench_mailbox::LIMIT
                 && let Some(oldest) = mailbox.kept.pop_front()
             {
-                let size = oldest.message.body.len() as u64 + OVERHEAD;
+                let size = oldest.size();
                 mailbox.gone += 1;
                 shared.bench -= size;
                 shared.used -= size;
@@ -249,7 +287,12 @@ impl Store for MemoryStore {
         Durability::Memory
     }
 
-    fn commit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+    fn commit(
+        &mut self,
+        batches: &[Batch],
+        cursors: &[CursorChange],
+        time: i64,
+    ) -> Result<Committed, StoreError> {
         let shared = Arc::clone(&self.shared);
         let mut shared = write(&shared);
         let mut outcomes = Vec::with_capacity(batches.len());
@@ -293,7 +336,21 @@ impl Store for MemoryStore {
             }
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
-        Ok(outcomes)
+        let cursors = cursors
+            .iter()
+            .map(|change| self.change_cursor(&mut shared, change, time))
+            .collect();
+        let raised = self.mailboxes.take_raised().into_iter();
+        Ok(Committed {
+            outcomes,
+            cursors,
+            raised: raised.map(|mailbox| (mailbox.name, mailbox.last)).collect(),
+        })
+    }
+
+    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(shared.cursors.get(&(mailbox.clone(), name.clone())).cloned())
     }
 
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
@@ -339,7 +396,32 @@ impl MemoryReader {
     }
 }
 
+impl Kept {
+    fn size(&self) -> u64 {
+        self.message.body.len() as u64 + OVERHEAD
+    }
+}
+
 impl Shared {
+    /// Appends a message; gives what it costs.
+    fn push(&mut self, mailbox: i64, kept: Kept) -> u64 {
+        let size = kept.size();
+        self.used += size;
+        let index = mailbox as usize - 1;
+        if self.boxes.len() <= index {
+            self.by_name.insert(kept.message.mailbox.clone(), index);
+            self.boxes.push(MemoryMailbox {
+                name: kept.message.mailbox.clone(),
+                gone: 0,
+                kept: VecDeque::new(),
+            });
+        }
+        if let Some(mailbox) = self.boxes.get_mut(index) {
+            mailbox.kept.push_back(kept);
+        }
+        size
+    }
+
     fn mailbox(&self, name: &MailboxName) -> Option<&MemoryMailbox> {
         self.by_name.get(name).and_then(|index| self.boxes.get(*index))
     }
@@ -373,6 +455,8 @@ impl Reader for MemoryReader {
                 stream: *stream,
                 sequence: kept.sequence,
                 source: Some(kept.source),
+                origin: kept.origin.as_deref().cloned(),
+                attempts: 0,
                 message: kept.message.clone(),
             });
             if total >= bytes {
@@ -390,6 +474,21 @@ impl Reader for MemoryReader {
         Ok(self.shared().mailbox(mailbox).map_or(1, |mailbox| {
             mailbox.gone + mailbox.kept.partition_point(|kept| kept.time < time) as u64 + 1
         }))
+    }
+
+    fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError> {
+        let shared = self.shared();
+        let infos = shared
+            .cursors
+            .iter()
+            .map(|((mailbox, name), position)| CursorInfo {
+                mailbox: mailbox.clone(),
+                name: name.clone(),
+                floor: position.floor,
+                done: position.above.values().filter(|given| given.done).count() as u64,
+                expired: false,
+            });
+        Ok(infos.collect())
     }
 
     fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {

@@ -6,7 +6,10 @@ use tenfour_proto::{
     Listener, MailboxName, Message, RefusalCode, Refused, Run, Sender, Settlement, Source, StreamId,
     TemporaryCode,
 };
-use tenfour_store::{Batch, MAX_MAILBOXES, MemoryStore, Outcome, SqliteOptions, SqliteStore, Store};
+use tenfour_store::{
+    Batch, CursorChange, CursorOutcome, Given, MAX_CURSORS, MAX_MAILBOXES, MemoryStore, Outcome,
+    SqliteOptions, SqliteStore, Store,
+};
 
 const SOURCE: Source = Source {
     listener: Listener::Native,
@@ -46,7 +49,7 @@ fn batch(id: &str, messages: &[(u64, &str, &str)]) -> Batch {
 }
 
 fn settle(store: &mut dyn Store, batch: Batch) -> Settlement {
-    match store.commit(&[batch], 1_000).unwrap().remove(0) {
+    match store.deposit(&[batch], 1_000).unwrap().remove(0) {
         Outcome::Settled(stored) => stored.into_settlement(),
         Outcome::NotNow(code) => panic!("not now: {code}"),
     }
@@ -133,7 +136,7 @@ fn a_repeat_gets_the_first_receipt_again() {
 fn a_repeat_in_the_same_commit_is_one_too() {
     each(|store| {
         let one = batch("s", &[(1, "a", "one")]);
-        let outcomes = store.commit(&[one.clone(), one], 5).unwrap();
+        let outcomes = store.deposit(&[one.clone(), one], 5).unwrap();
         let Outcome::Settled(second) = &outcomes[1] else {
             panic!()
         };
@@ -315,7 +318,7 @@ fn reading_begins_and_ends_where_it_is_told() {
         for time in 1..=10 {
             let body = time.to_string();
             let one = batch("s", &[(time, "a", &body[..1])]);
-            store.commit(&[one], time as i64 * 10).unwrap();
+            store.deposit(&[one], time as i64 * 10).unwrap();
         }
         let mut reader = store.reader().unwrap();
         let a = mailbox("a");
@@ -384,7 +387,7 @@ fn a_full_memory_refuses_like_a_full_disk_and_for_everything_behind_it() {
     let mut store = MemoryStore::new(1_000);
     let large = "x".repeat(900);
     let outcomes = store
-        .commit(
+        .deposit(
             &[batch("s", &[(1, "a", &large)]), batch("s", &[(2, "a", "small")])],
             1,
         )
@@ -437,5 +440,117 @@ fn of_datagrams_only_the_next_is_stored() {
         let conflict = settle(store, datagram(1, "other"));
         assert_eq!(conflict.refused, [Refused::one(1, RefusalCode::Conflict)]);
         assert_eq!(bodies(store, "a"), ["one", "two"]);
+    });
+}
+
+fn cursor(floor: u64, above: &[(u64, Given)], bury: &[u64]) -> CursorChange {
+    CursorChange {
+        mailbox: mailbox("inbox"),
+        name: "worker".parse().unwrap(),
+        floor,
+        above: above.to_vec(),
+        bury: bury.to_vec(),
+    }
+}
+
+#[test]
+fn a_cursor_is_where_the_last_commit_left_it() {
+    each(|store| {
+        let (inbox, worker) = (mailbox("inbox"), "worker".parse().unwrap());
+        assert_eq!(store.cursor(&inbox, &worker).unwrap(), None);
+        let given = |attempts, done| Given { attempts, done };
+        let first = cursor(2, &[(3, given(1, false)), (5, given(2, true))], &[]);
+        let committed = store.commit(&[], &[first], 1).unwrap();
+        assert_eq!(committed.cursors, [CursorOutcome::Moved]);
+        let position = store.cursor(&inbox, &worker).unwrap().unwrap();
+        assert_eq!(position.floor, 2);
+        assert_eq!(
+            position.above.into_iter().collect::<Vec<_>>(),
+            [(3, given(1, false)), (5, given(2, true))]
+        );
+        // What lies below a floor that rose is forgotten.
+        store
+            .commit(&[], &[cursor(3, &[(5, given(3, true))], &[])], 2)
+            .unwrap();
+        let position = store.cursor(&inbox, &worker).unwrap().unwrap();
+        assert_eq!(
+            position.above.into_iter().collect::<Vec<_>>(),
+            [(5, given(3, true))]
+        );
+        assert_eq!(store.cursor(&mailbox("other"), &worker).unwrap(), None);
+        let listed = store.reader().unwrap().cursors().unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(
+            (listed[0].floor, listed[0].done, listed[0].expired),
+            (3, 1, false)
+        );
+    });
+}
+
+#[test]
+fn a_dead_letter_keeps_all_that_is_known_of_it() {
+    each(|store| {
+        let mut one = batch("s", &[(1, "inbox", "one"), (2, "inbox", "two")]);
+        one.messages[1].1 = one.messages[1].1.clone().with_name("n".parse().unwrap());
+        one.source.listener = Listener::Http;
+        settle(store, one);
+        let committed = store.commit(&[], &[cursor(2, &[], &[2, 7])], 9).unwrap();
+        assert_eq!(committed.raised, [(mailbox("dead/worker"), 1)]);
+        let mut reader = store.reader().unwrap();
+        let first = reader.read(&mailbox("inbox"), 2, 1, 1).unwrap().remove(0);
+        let letters = reader.read(&mailbox("dead/worker"), 1, 9, 1 << 20).unwrap();
+        let [letter] = &letters[..] else {
+            panic!("{letters:?}")
+        };
+        assert_eq!(letter.origin.as_ref().unwrap().to_string(), "inbox 2");
+        assert_eq!((letter.offset, letter.time), (1, 9));
+        assert_eq!(
+            (&letter.sender, letter.stream, letter.sequence),
+            (&first.sender, first.stream, first.sequence)
+        );
+        assert_eq!(
+            (letter.source, &letter.message.name),
+            (first.source, &first.message.name)
+        );
+        assert_eq!(letter.message.body, first.message.body);
+        // A letter that dies again still says where it was first.
+        let again = CursorChange {
+            mailbox: mailbox("dead/worker"),
+            name: "second".parse().unwrap(),
+            ..cursor(1, &[], &[1])
+        };
+        store.commit(&[], &[again], 10).unwrap();
+        let second = reader
+            .read(&mailbox("dead/second"), 1, 9, 1 << 20)
+            .unwrap()
+            .remove(0);
+        assert_eq!(second.origin, letter.origin);
+    });
+}
+
+#[test]
+fn cursors_have_a_ceiling_and_the_others_go_on() {
+    each(|store| {
+        let make = |n: usize| CursorChange {
+            name: format!("c{n}").parse().unwrap(),
+            ..cursor(0, &[], &[])
+        };
+        let all: Vec<_> = (0..MAX_CURSORS).map(make).collect();
+        let committed = store.commit(&[], &all, 1).unwrap();
+        assert!(
+            committed
+                .cursors
+                .iter()
+                .all(|outcome| *outcome == CursorOutcome::Moved)
+        );
+        let committed = store
+            .commit(
+                &[batch("s", &[(1, "inbox", "one")])],
+                &[make(MAX_CURSORS), make(0)],
+                1,
+            )
+            .unwrap();
+        assert_eq!(committed.cursors, [CursorOutcome::TooMany, CursorOutcome::Moved]);
+        assert!(matches!(committed.outcomes[..], [Outcome::Settled(_)]));
     });
 }

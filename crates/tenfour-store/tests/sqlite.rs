@@ -33,7 +33,7 @@ fn put(store: &mut SqliteStore, first: u64, count: u64) {
         source: SOURCE,
         messages,
     };
-    let outcomes = store.commit(&[batch], 1_700_000_000_000_000).unwrap();
+    let outcomes = store.deposit(&[batch], 1_700_000_000_000_000).unwrap();
     assert!(matches!(outcomes[..], [Outcome::Settled(_)]));
 }
 
@@ -170,6 +170,8 @@ fn damage_is_noticed_and_what_comes_before_it_is_given() {
         "UPDATE message SET sequence = 3 WHERE id & 0xffff = 2",
         "UPDATE message SET name = 'x' WHERE id & 0xffff = 2",
         "UPDATE message SET type = 'x' WHERE id & 0xffff = 2",
+        "UPDATE message SET origin = 'inbox 1' WHERE id & 0xffff = 2",
+        "UPDATE message SET origin = 'nonsense' WHERE id & 0xffff = 2",
         "UPDATE message SET source = 'text' WHERE id & 0xffff = 2",
         "UPDATE message SET source = 'nonsense' WHERE id & 0xffff = 2",
         "UPDATE message SET source = 'text [::1]:1' WHERE id & 0xffff = 2",
@@ -219,8 +221,8 @@ fn many_streams_are_read_again_from_their_rows() {
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
     let all: Vec<Batch> = (0..20_000).map(one).collect();
-    store.commit(&all, 1).unwrap();
-    let again = store.commit(&[one(3)], 2).unwrap();
+    store.deposit(&all, 1).unwrap();
+    let again = store.deposit(&[one(3)], 2).unwrap();
     let Outcome::Settled(stored) = &again[0] else {
         panic!()
     };
@@ -298,7 +300,7 @@ fn an_outbox_is_never_forgotten() {
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
-    store.commit(&[batch], 1).unwrap();
+    store.deposit(&[batch], 1).unwrap();
     drop(store);
     pass_hours(&path, 100_000);
     let mut store = open(&path).unwrap();
@@ -319,7 +321,7 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     };
     let mut store = open(&path).unwrap();
     for n in 1..=5 {
-        store.commit(&[one(n)], 1).unwrap();
+        store.deposit(&[one(n)], 1).unwrap();
     }
     drop(store);
     // Whatever an earlier opening left in `bench` may go.
@@ -329,7 +331,7 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     assert_eq!(store.reader().unwrap().last_offset(&bench).unwrap(), 5);
     drop(store);
     let mut store = open(&path).unwrap();
-    let outcomes = store.commit(&[one(6)], 1).unwrap();
+    let outcomes = store.deposit(&[one(6)], 1).unwrap();
     let Outcome::Settled(stored) = &outcomes[0] else {
         panic!()
     };
@@ -347,7 +349,7 @@ fn streams_of_datagrams_are_known_for_a_day() {
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
-    open(&path).unwrap().commit(&[batch], 1).unwrap();
+    open(&path).unwrap().deposit(&[batch], 1).unwrap();
     for (hours, mark) in [(24, 1), (1, 0)] {
         pass_hours(&path, hours);
         let mut store = open(&path).unwrap();

@@ -1,10 +1,12 @@
 //! The client: messages out, receipts back, over whatever the network does in between.
 
+mod consumer;
 mod datagram;
 mod dial;
 mod driver;
 mod error;
 mod follower;
+mod session;
 mod state;
 mod text;
 
@@ -20,6 +22,7 @@ use tenfour_proto::{Durability, MailboxName, Message, StreamId};
 use crate::Address;
 use crate::clock::Clock;
 use crate::identity::{Identity, KnownHosts};
+pub use consumer::{Consumer, ConsumerOptions};
 pub use datagram::{deliver_datagram, send_datagram};
 pub use error::{ConnectError, DeliveryError, Failure, Stored};
 pub use follower::{FollowError, Follower};

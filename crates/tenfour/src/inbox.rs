@@ -5,14 +5,17 @@
 
 mod announcer;
 mod budget;
+mod cursor;
 mod slip;
 mod writer;
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use tenfour_proto::{Durability, MailboxName, Sender, Settlement, StreamId};
+use tenfour_proto::{CursorName, Durability, MailboxName, Sender, Settlement, StreamId};
 use tenfour_store::{Batch, ReadError, Reader, Store, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
@@ -21,6 +24,7 @@ use tokio::task::block_in_place;
 use crate::lock::lock;
 use announcer::Announcer;
 pub(crate) use budget::{Budget, Charge, Class};
+pub(crate) use cursor::Cursor;
 pub(crate) use slip::{Answer, Slip};
 use writer::Job;
 
@@ -45,6 +49,8 @@ struct Shared {
     store: [u8; 16],
     durability: Durability,
     readers: Mutex<Vec<Box<dyn Reader>>>,
+    /// Those that somebody reads by, or that are not saved yet.
+    cursors: Mutex<HashMap<(MailboxName, CursorName), Weak<Cursor>>>,
     /// Whoever holds the store does what is on the queue, in its order. Gone when the inbox is closed and empty.
     owned: Mutex<Option<Box<dyn Store>>>,
     /// Each deposit holds it until it is answered.
@@ -75,6 +81,7 @@ impl Inbox {
             store: store.id(),
             durability,
             readers: Mutex::default(),
+            cursors: Mutex::default(),
             owned: Mutex::new(Some(store)),
             under_way: Arc::default(),
             untidy: AtomicBool::new(true),
@@ -134,6 +141,51 @@ impl Inbox {
         answer.await.map_err(|_| StoreGone)?
     }
 
+    /// The cursor of that name, shared with everybody who uses it; `None` if there is none.
+    pub(crate) async fn cursor(
+        &self,
+        mailbox: &MailboxName,
+        name: &CursorName,
+    ) -> Result<Option<Arc<Cursor>>, StoreGone> {
+        let key = (mailbox.clone(), name.clone());
+        if let Some(cursor) = lock(&self.0.cursors).get(&key).and_then(Weak::upgrade) {
+            return Ok(Some(cursor));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Position {
+            mailbox: mailbox.clone(),
+            name: name.clone(),
+            reply,
+        });
+        let position = answer.await.map_err(|_| StoreGone)??;
+        Ok(position.map(|position| self.share(Cursor::loaded(key.0, key.1, position))))
+    }
+
+    /// A cursor that is not there yet; whoever makes it saves it.
+    pub(crate) fn new_cursor(&self, mailbox: &MailboxName, name: &CursorName, floor: u64) -> Arc<Cursor> {
+        self.share(Cursor::new(mailbox.clone(), name.clone(), floor))
+    }
+
+    /// The same cursor for everybody, whoever was first.
+    fn share(&self, cursor: Cursor) -> Arc<Cursor> {
+        let mut cursors = lock(&self.0.cursors);
+        let key = (cursor.mailbox().clone(), cursor.name().clone());
+        if let Some(cursor) = cursors.get(&key).and_then(Weak::upgrade) {
+            return cursor;
+        }
+        cursors.retain(|_, cursor| cursor.strong_count() > 0);
+        let cursor = Arc::new(cursor);
+        cursors.insert(key, Arc::downgrade(&cursor));
+        cursor
+    }
+
+    /// Has what changed of a cursor written down with the next commit.
+    pub(crate) fn save_cursor(&self, cursor: &Arc<Cursor>) {
+        if cursor.claim_saving(Instant::now()) {
+            self.push(Job::Cursor(Arc::clone(cursor)));
+        }
+    }
+
     /// Reads from the store on a thread that may block.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -188,7 +240,7 @@ impl Inbox {
     fn push(&self, job: Job) {
         let shared = &self.0;
         let alone = job.is_alone(shared);
-        let question = matches!(job, Job::Resume { .. } | Job::Reader(_));
+        let question = matches!(job, Job::Resume { .. } | Job::Reader(_) | Job::Position { .. });
         let mut queue = lock(&shared.queue);
         if queue.closed {
             // Dropping the job tells whoever waits.

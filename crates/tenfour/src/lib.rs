@@ -2,7 +2,7 @@
 //!
 //! - [`serve`] (or [`Server`]) receives: sockets, a store and a shutdown are handed in.
 //! - [`Client`] sends: [`Client::send`] gives a value whose `await` is the receipt.
-//! - [`Follower`] reads a mailbox.
+//! - [`Follower`] reads a mailbox; [`Consumer`] consumes one, with a durable cursor on the server.
 //! - [`identity`] holds the keys, pins and rights of both sides.
 //!
 //! A receipt says: the message is in the mailbox named, at the offset named, as durable as it says, once.
@@ -26,6 +26,8 @@
 mod address;
 mod client;
 mod clock;
+#[cfg(unix)]
+mod exec;
 pub mod identity;
 mod inbox;
 mod lock;
@@ -34,9 +36,12 @@ mod tls;
 
 pub use address::{Address, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
-    Client, ClientConfig, ConnectError, DeliveryError, Failure, FollowError, Follower, Receipt, Sending,
-    Stored, TextDelivery, deliver_datagram, deliver_text, random_id, send_datagram,
+    Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure, FollowError,
+    Follower, Receipt, Sending, Stored, TextDelivery, deliver_datagram, deliver_text, random_id,
+    send_datagram,
 };
+#[cfg(unix)]
+pub use exec::{Exec, ExecError, Handled};
 pub use server::{
     Access, Counter, Counters, Event, Listeners, Mailboxes, OnEvent, ServeError, Server, ServerConfig,
     ServerLimits, serve,
@@ -47,8 +52,9 @@ pub use tenfour_proto::datagram::{
 pub use tenfour_proto::native::ReadFrom;
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
 pub use tenfour_proto::{
-    ContentType, Durability, Fingerprint, Item, Listener, MailboxName, MailboxNameError, Message,
-    MessageName, RefusalCode, Source, StreamId, TemporaryCode, WordError, limits,
+    ContentType, CursorName, CursorNameError, Durability, Fingerprint, Item, Listener, MailboxName,
+    MailboxNameError, Message, MessageName, Origin, RefusalCode, Source, StreamId, TemporaryCode, WordError,
+    limits,
 };
 pub use tenfour_store::{MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store};
 

@@ -2,6 +2,7 @@
 
 use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom};
 
+use super::receive::{deadline, enough};
 use crate::args::{Tail, parse_time};
 use crate::escape::{Escape, escape};
 use crate::exit::{Code, Failure, without_address};
@@ -12,10 +13,7 @@ use crate::{output, setup, signals};
 /// Prints what is there, and with `-f` what comes.
 pub async fn run(arguments: Tail) -> Result<(), Failure> {
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
-    if target.dialect != Dialect::Native {
-        return Err(Failure::usage("only the native listener can be read")
-            .hint(format!("tenfour tail {}", target.address.host_text())));
-    }
+    readable(&target, "tail")?;
     let from = match (arguments.last, arguments.from, &arguments.since) {
         (Some(count), _, _) => ReadFrom::Last(count),
         (_, Some(offset), _) => ReadFrom::Offset(offset),
@@ -23,6 +21,8 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
         _ => ReadFrom::Oldest,
     };
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    let wait = deadline(arguments.wait);
+    let mut received = 0;
     let work = async {
         let addresses = [target.address.clone()];
         let mailbox = target.mailbox_or(&MailboxName::inbox())?;
@@ -31,7 +31,10 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
             .await
             .map_err(failed)?;
         let how = output::is_terminal(&std::io::stdout()).then_some(Escape::ForReading);
-        while let Some(item) = follower.next().await.map_err(failed)? {
+        while arguments.count.is_none_or(|count| received < count)
+            && let Some(item) = follower.next().await.map_err(failed)?
+        {
+            received += 1;
             let mut line = match (arguments.json, how) {
                 (true, _) => Record::of_item(&item).json().into_bytes(),
                 (false, Some(how)) => escape(&item.message.body, how),
@@ -42,10 +45,22 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
         }
         Ok(())
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = work => result,
         code = signals::stop() => Err(Failure::new(code, "")),
+        () = wait => Ok(()),
+    };
+    result?;
+    enough(received, arguments.count)
+}
+
+/// Only native targets can be read by a verb.
+pub fn readable(target: &Target, verb: &str) -> Result<(), Failure> {
+    if target.dialect == Dialect::Native {
+        return Ok(());
     }
+    Err(Failure::usage("only the native listener can be read")
+        .hint(format!("tenfour {verb} {}", target.address.host_text())))
 }
 
 /// A moment, or how long ago; in microseconds since 1970.
@@ -61,7 +76,8 @@ fn moment(text: &str) -> Result<i64, Failure> {
     Ok(jiff::Timestamp::now().as_microsecond() - i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))
 }
 
-fn failure(error: &FollowError, target: &Target) -> Failure {
+/// Why reading ended, in words.
+pub fn failure(error: &FollowError, target: &Target) -> Failure {
     match error {
         FollowError::Connect(error) => {
             let mut failure = Failure::connect(error, &target.to_string());

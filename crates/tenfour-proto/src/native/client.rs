@@ -6,11 +6,13 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
 use super::outgoing::{Fate, Outgoing};
 use super::parcel::Parcel;
-use super::reading::{ItemFrame, ReadCredit, ReadEnd, ReadRequest};
+use super::reading::{self, ItemFrame, ProgressFrame, ReadCredit, ReadEnd, ReadRequest};
 use super::splitter::Splitter;
 use super::transfer::{Credit, Pause};
 use super::{ErrorCode, Fault, VERSION};
-use crate::{Durability, Item, MailboxName, Message, Moment, Settlement, StreamId, TemporaryCode, limits};
+use crate::{
+    Durability, Item, MailboxName, Message, Moment, Progress, Settlement, StreamId, TemporaryCode, limits,
+};
 
 /// What a client is and wants.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub enum ClientEvent {
     Item(Box<Item>),
     /// The read ended.
     ReadEnd(ReadEnd),
+    /// So many of the [`progress`](Client::progress) frames of this read are saved.
+    Progressed(u64),
     /// The server closed in good order: whatever has no answer now is not stored.
     Closed,
     /// Nothing was heard for two heartbeats.
@@ -277,11 +281,16 @@ impl Client {
                 }
                 Ok(())
             }
+            Frame::Progressed(saved) => {
+                self.events.push_back(ClientEvent::Progressed(saved.count));
+                Ok(())
+            }
             Frame::Welcome(_) => Err(Fault::protocol("a second WELCOME")),
             Frame::Hello(_)
             | Frame::Message(_)
             | Frame::Resume(_)
             | Frame::Read(_)
+            | Frame::Progress(_)
             | Frame::ReadCredit(_) => Err(Fault::protocol("a frame that only a client sends")),
         }
     }
@@ -382,6 +391,21 @@ impl Client {
             })
             .encode(&mut self.transmit);
         }
+    }
+
+    /// Reports what was done with messages of the read; gives the number of frames that it takes. Works for
+    /// messages of an earlier connection too.
+    pub fn progress(&mut self, request: u32, steps: &[Progress]) -> u64 {
+        let mut frames = 0;
+        for steps in steps.chunks(reading::MAX_STEPS) {
+            frames += 1;
+            Frame::Progress(ProgressFrame {
+                request,
+                steps: steps.to_vec(),
+            })
+            .encode(&mut self.transmit);
+        }
+        frames
     }
 
     /// Says goodbye once every message has gone; the server answers with the last receipts and closes.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::handshake::{ErrorFrame, Hello, Welcome};
-use super::reading::{ItemFrame, ReadCredit, ReadEnd, ReadRequest};
+use super::reading::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
 use super::splitter::RawFrame;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{Fault, fields};
@@ -36,6 +36,8 @@ pub enum Frame {
     Item(ItemFrame),
     ReadCredit(ReadCredit),
     ReadEnd(ReadEnd),
+    Progress(ProgressFrame),
+    Progressed(Progressed),
 }
 
 /// Types of frames. Numbers are never used again.
@@ -57,6 +59,8 @@ mod kind {
     pub(super) const ITEM: u8 = 0x21;
     pub(super) const READ_CREDIT: u8 = 0x22;
     pub(super) const READ_END: u8 = 0x23;
+    pub(super) const PROGRESS: u8 = 0x24;
+    pub(super) const PROGRESSED: u8 = 0x25;
 }
 
 impl Frame {
@@ -85,6 +89,8 @@ impl Frame {
             kind::ITEM => Frame::Item(ItemFrame::decode(body)?),
             kind::READ_CREDIT => Frame::ReadCredit(ReadCredit::decode(body)?),
             kind::READ_END => Frame::ReadEnd(ReadEnd::decode(body)?),
+            kind::PROGRESS => Frame::Progress(ProgressFrame::decode(body)?),
+            kind::PROGRESSED => Frame::Progressed(Progressed::decode(body)?),
             _ if flags & CRITICAL != 0 => {
                 return Err(Fault::protocol("a critical frame is not known here"));
             }
@@ -116,6 +122,8 @@ impl Frame {
             Frame::Item(item) => put(out, kind::ITEM, 0, |body| item.encode(body)),
             Frame::ReadCredit(credit) => put(out, kind::READ_CREDIT, 0, |body| credit.encode(body)),
             Frame::ReadEnd(end) => put(out, kind::READ_END, 0, |body| end.encode(body)),
+            Frame::Progress(progress) => put(out, kind::PROGRESS, 0, |body| progress.encode(body)),
+            Frame::Progressed(saved) => put(out, kind::PROGRESSED, 0, |body| saved.encode(body)),
         }
     }
 }

@@ -25,7 +25,7 @@ pub use error::{ErrorCode, Fault};
 pub use frame::Frame;
 pub use handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
 pub use outgoing::Fate;
-pub use reading::{EndReason, ReadEnd, ReadFrom, ReadRequest};
+pub use reading::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
 pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
 pub use splitter::Splitter;
 pub use transfer::{Credit, MessageFrame, Pause, ReceiptFrame};

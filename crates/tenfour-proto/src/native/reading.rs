@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use super::transfer::{put_word, put_words};
 use super::{Credit, Fault, fields};
-use crate::limits::MAX_FRAME_BODY;
-use crate::{ContentType, Item, MailboxName, Message, MessageName, Source, StreamId};
+use crate::limits::{MAX_ABOVE, MAX_FRAME_BODY};
+use crate::{
+    ContentType, CursorName, Item, MailboxName, Message, MessageName, Progress, Source, Step, StreamId,
+};
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +29,44 @@ pub struct ReadRequest {
     pub request: u32,
     /// What to read.
     pub mailbox: MailboxName,
-    /// Where to begin.
+    /// Where to begin; with a cursor that exists already, it knows that itself.
     pub from: ReadFrom,
+    /// Consume by this cursor: what is given to this reader is given to no other one.
+    pub cursor: Option<CursorUse>,
     /// Wait for new messages at the end, instead of saying that it is reached.
     pub follow: bool,
     /// How many items, and bytes of bodies, may come before more credit is granted.
     pub credit: Credit,
+}
+
+/// How a cursor is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorUse {
+    /// Which one.
+    pub name: CursorName,
+    /// A message that failed more often than this is buried; `None`: never.
+    pub retries: Option<u32>,
+}
+
+/// Steps of messages that a cursor gave out, in the order in which they happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressFrame {
+    pub(super) request: u32,
+    pub(super) steps: Vec<Progress>,
+}
+
+/// Bytes of one step.
+const STEP: usize = 8 + 4 + 1;
+
+/// Most steps of one frame.
+pub(super) const MAX_STEPS: usize = (MAX_FRAME_BODY - 4) / STEP;
+
+/// The server has written down what was reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progressed {
+    pub(super) request: u32,
+    /// So many PROGRESS frames of this read are as durable as a receipt.
+    pub(super) count: u64,
 }
 
 /// More credit for a read that is under way; it adds to what is left.
@@ -56,6 +90,8 @@ pub struct ItemFrame {
     pub(super) name: Option<Bytes>,
     pub(super) listener: Option<Bytes>,
     pub(super) address: Option<Bytes>,
+    pub(super) origin: Option<Bytes>,
+    pub(super) attempts: u32,
     pub(super) body: Bytes,
 }
 
@@ -85,16 +121,19 @@ pub enum EndReason {
     Damaged,
     /// The store could not be read.
     Failed,
+    /// There are as many cursors as there may be, and this one is not among them.
+    TooManyCursors,
     /// A number this version does not know.
     Other(u16),
 }
 
 impl EndReason {
-    const TABLE: [(EndReason, u16); 4] = [
+    const TABLE: [(EndReason, u16); 5] = [
         (EndReason::CaughtUp, 0),
         (EndReason::NotAllowed, 1),
         (EndReason::Damaged, 2),
         (EndReason::Failed, 3),
+        (EndReason::TooManyCursors, 4),
     ];
 
     fn to_wire(self) -> u16 {
@@ -129,14 +168,21 @@ impl ReadRequest {
         let mut credit = Vec::with_capacity(8);
         self.credit.encode(&mut credit);
         fields::put(out, 0x87, &credit);
+        if let Some(cursor) = &self.cursor {
+            fields::put(out, 0x88, cursor.name.as_str().as_bytes());
+            if let Some(retries) = cursor.retries {
+                fields::put(out, 0x89, &retries.to_be_bytes());
+            }
+        }
     }
 
     pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
-        let mut mailbox = None;
+        let (mut mailbox, mut cursor, mut retries) = (None, None, None);
         let mut read = ReadRequest {
             request: 0,
             mailbox: MailboxName::inbox(),
             from: ReadFrom::Oldest,
+            cursor: None,
             follow: false,
             credit: Credit {
                 messages: 0,
@@ -157,9 +203,17 @@ impl ReadRequest {
                 0x85 => read.from = ReadFrom::Since(fields::number(&mut value)?),
                 0x86 => read.follow = fields::number::<u8>(&mut value)? != 0,
                 0x87 => read.credit = Credit::decode(value)?,
+                0x88 => {
+                    cursor = Some(
+                        CursorName::from_wire(&value)
+                            .map_err(|_| Fault::protocol("READ names a malformed cursor"))?,
+                    )
+                }
+                0x89 => retries = Some(fields::number(&mut value)?),
                 other => fields::unknown(other)?,
             }
         }
+        read.cursor = cursor.map(|name| CursorUse { name, retries });
         read.mailbox = mailbox.ok_or(Fault::protocol("READ names no mailbox"))?;
         Ok(read)
     }
@@ -179,6 +233,64 @@ impl ReadCredit {
     }
 }
 
+impl ProgressFrame {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request.to_be_bytes());
+        for progress in &self.steps {
+            out.extend_from_slice(&progress.first.to_be_bytes());
+            out.extend_from_slice(&progress.count.to_be_bytes());
+            out.push(match progress.step {
+                Step::Begun => 0,
+                Step::Done => 1,
+                Step::Failed => 2,
+                Step::Returned => 3,
+                Step::Rejected => 4,
+            });
+        }
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        let request = fields::number(&mut body)?;
+        let mut steps = Vec::with_capacity(body.len() / STEP);
+        while !body.is_empty() {
+            let first = fields::number(&mut body)?;
+            let count = fields::number(&mut body)?;
+            if count as usize > MAX_ABOVE {
+                return Err(Fault::protocol(
+                    "PROGRESS of more messages than a cursor gives out",
+                ));
+            }
+            let step = match fields::number::<u8>(&mut body)? {
+                0 => Step::Begun,
+                1 => Step::Done,
+                2 => Step::Failed,
+                3 => Step::Returned,
+                4 => Step::Rejected,
+                _ => return Err(Fault::protocol("PROGRESS with an unknown step")),
+            };
+            steps.push(Progress { first, count, step });
+        }
+        Ok(ProgressFrame { request, steps })
+    }
+}
+
+impl Progressed {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.request.to_be_bytes());
+        out.extend_from_slice(&self.count.to_be_bytes());
+    }
+
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+        Ok(Progressed {
+            request: fields::number(&mut body)?,
+            count: fields::number(&mut body)?,
+        })
+    }
+}
+
+/// The field that counts attempts.
+const ATTEMPTS: usize = 3 + 4;
+
 impl ItemFrame {
     /// The first frame of `item`.
     pub(super) fn starting(request: u32, item: &Item) -> Self {
@@ -189,11 +301,13 @@ impl ItemFrame {
         let listener = item.source.map(|source| word(source.listener.as_str()));
         let address = item.source.and_then(|source| source.address);
         let address = address.map(|address| word(&address.to_string()));
-        let words = [&content_type, &name, &listener, &address]
+        let origin = item.origin.as_ref().map(|origin| word(&origin.to_string()));
+        let words = [&content_type, &name, &listener, &address, &origin]
             .into_iter()
             .flatten()
             .map(|w| 3 + w.len())
-            .sum::<usize>();
+            .sum::<usize>()
+            + ATTEMPTS;
         let room = MAX_FRAME_BODY.saturating_sub(FIXED + item.sender.len() + words);
         ItemFrame {
             request,
@@ -207,6 +321,8 @@ impl ItemFrame {
             name,
             listener,
             address,
+            origin,
+            attempts: item.attempts,
             body: message.body.slice(..message.body.len().min(room)),
         }
     }
@@ -224,6 +340,10 @@ impl ItemFrame {
         put_words(&mut words, &self.content_type, &self.name);
         put_word(&mut words, 0x03, &self.listener);
         put_word(&mut words, 0x04, &self.address);
+        put_word(&mut words, 0x05, &self.origin);
+        if self.attempts > 0 {
+            fields::put(&mut words, 0x06, &self.attempts.to_be_bytes());
+        }
         out.extend_from_slice(&u16::try_from(words.len()).unwrap_or(u16::MAX).to_be_bytes());
         out.extend_from_slice(&self.sender);
         out.extend_from_slice(&words);
@@ -242,13 +362,16 @@ impl ItemFrame {
         let words_length = fields::number::<u16>(&mut body)?;
         let sender = fields::take(&mut body, sender_length.into())?;
         let mut words = fields::take(&mut body, words_length.into())?;
-        let [mut content_type, mut name, mut listener, mut address] = [None, None, None, None];
-        while let Some((tag, value)) = fields::next(&mut words)? {
+        let [mut content_type, mut name, mut listener, mut address, mut origin] = [const { None }; 5];
+        let mut attempts = 0;
+        while let Some((tag, mut value)) = fields::next(&mut words)? {
             match tag {
                 0x01 => content_type = Some(value),
                 0x02 => name = Some(value),
                 0x03 => listener = Some(value),
                 0x04 => address = Some(value),
+                0x05 => origin = Some(value),
+                0x06 => attempts = fields::number(&mut value)?,
                 other => fields::unknown(other)?,
             }
         }
@@ -267,6 +390,8 @@ impl ItemFrame {
             name,
             listener,
             address,
+            origin,
+            attempts,
             body,
         })
     }
@@ -285,6 +410,8 @@ impl ItemFrame {
             stream: StreamId::from_bytes(self.stream),
             sequence: self.sequence,
             source: listener.map(|listener| Source { listener, address }),
+            origin: word(self.origin).and_then(|word| word.parse().ok()),
+            attempts: self.attempts,
             message: Message {
                 mailbox,
                 content_type: self

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
-use super::reading::{ItemFrame, ReadEnd, ReadRequest};
+use super::reading::{ItemFrame, Progressed, ReadEnd, ReadRequest};
 use super::splitter::Splitter;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{ErrorCode, Fault, VERSION, fields};
 use crate::ledger::Ledger;
 use crate::limits;
 use crate::{
-    ContentType, Durability, Item, MailboxName, Message, MessageName, Moment, RefusalCode, Settlement,
-    TemporaryCode,
+    ContentType, Durability, Item, MailboxName, Message, MessageName, Moment, Progress, RefusalCode,
+    Settlement, TemporaryCode,
 };
 
 /// What a server allows.
@@ -55,6 +55,8 @@ pub enum ServerEvent {
     Read(ReadRequest),
     /// A read may send more.
     ReadCredit,
+    /// A reader says what it has done with what it was given. Answer with [`Server::progressed`].
+    Progress(Vec<Progress>),
 }
 
 /// What the driver knows when it lets a client in.
@@ -108,9 +110,19 @@ pub struct Server {
     epoch: u64,
     last_mailbox: Option<MailboxName>,
     read: Option<Box<ActiveRead>>,
+    progress: ProgressCount,
     began: Moment,
     last_heard: Moment,
     next_ping: Moment,
+}
+
+/// PROGRESS frames of the latest read.
+#[derive(Debug, Default)]
+struct ProgressCount {
+    request: u32,
+    came: u64,
+    /// Of them the store has this many.
+    saved: u64,
 }
 
 #[derive(Debug)]
@@ -138,6 +150,7 @@ impl Server {
             epoch: 0,
             last_mailbox: None,
             read: None,
+            progress: ProgressCount::default(),
             began: now,
             last_heard: now,
             next_ping: now + options.heartbeat,
@@ -219,6 +232,15 @@ impl Server {
                 if self.read.is_some() {
                     return Err(Fault::protocol("a second READ while one is under way"));
                 }
+                if self.progress.came > self.progress.saved {
+                    return Err(Fault::protocol(
+                        "a READ before the progress of the last one is saved",
+                    ));
+                }
+                self.progress = ProgressCount {
+                    request: read.request,
+                    ..ProgressCount::default()
+                };
                 self.read = Some(Box::new(ActiveRead {
                     request: read.request,
                     items: read.credit.messages.into(),
@@ -235,6 +257,13 @@ impl Server {
                 }
                 Ok(())
             }
+            Frame::Progress(frame) => {
+                if frame.request == self.progress.request {
+                    self.progress.came += 1;
+                    self.events.push_back(ServerEvent::Progress(frame.steps));
+                }
+                Ok(())
+            }
             Frame::Error(_) => {
                 self.phase = Phase::Ended;
                 Ok(())
@@ -246,7 +275,8 @@ impl Server {
             | Frame::Pause(_)
             | Frame::GoAway(_)
             | Frame::Item(_)
-            | Frame::ReadEnd(_) => Err(Fault::protocol("a frame that only a server sends")),
+            | Frame::ReadEnd(_)
+            | Frame::Progressed(_) => Err(Fault::protocol("a frame that only a server sends")),
         }
     }
 
@@ -490,7 +520,8 @@ impl Server {
 
     fn finish_draining(&mut self) {
         let all_settled = self.discarding || self.ledger.settled() + 1 >= self.next;
-        if self.phase == Phase::Draining && all_settled && self.messages.is_empty() {
+        let all_saved = self.progress.saved >= self.progress.came;
+        if self.phase == Phase::Draining && all_settled && all_saved && self.messages.is_empty() {
             Frame::Close.encode(&mut self.transmit);
             self.end();
         }
@@ -540,6 +571,20 @@ impl Server {
             })
             .encode(&mut self.transmit);
         }
+    }
+
+    /// So many [`Progress`](ServerEvent::Progress) events of the latest read are saved as safely as a receipt says.
+    pub fn progressed(&mut self, count: u64) {
+        if self.phase == Phase::Ended || count <= self.progress.saved {
+            return;
+        }
+        self.progress.saved = count;
+        Frame::Progressed(Progressed {
+            request: self.progress.request,
+            count,
+        })
+        .encode(&mut self.transmit);
+        self.finish_draining();
     }
 
     /// The peer cannot be heard because the server itself is not reading: it counts as alive, and is told so.

@@ -1,6 +1,7 @@
 //! The store on disk: SQLite in WAL mode, flushed before anything is said to be stored.
 
 mod checkpoint;
+mod cursors;
 mod open;
 mod reader;
 mod schema;

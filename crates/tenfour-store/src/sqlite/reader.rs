@@ -10,8 +10,8 @@ use tenfour_proto::{Item, MailboxName, Message, StreamId};
 
 use super::open::plan_once;
 use super::{LAST_OFFSET, OFFSET_MASK, message_key, source_of};
-use crate::checksum::Origin;
-use crate::{ReadError, Reader};
+use crate::checksum::Prefix;
+use crate::{CURSOR_HOURS, CursorInfo, ReadError, Reader};
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
@@ -19,10 +19,10 @@ const CACHE_KIB: i64 = 1024;
 /// Streams whose sender is kept in memory.
 const CACHED_STREAMS: usize = 1_024;
 
-struct KnownStream {
+pub(super) struct KnownStream {
     sender: String,
     stream: StreamId,
-    origin: Origin,
+    pub(super) prefix: Prefix,
 }
 
 /// A connection that only reads.
@@ -68,10 +68,7 @@ impl Reader for SqliteReader {
         let Some((id, _)) = self.find(mailbox)? else {
             return Ok(Vec::new());
         };
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, stream, sequence, time, checksum, body, source, type, name FROM message
-             WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
-        )?;
+        let mut statement = self.connection.prepare_cached(MESSAGES)?;
         let first = message_key(id, from.min(OFFSET_MASK as u64));
         let last = message_key(id, OFFSET_MASK as u64);
         let mut rows = statement.query((first, last, i64::try_from(items).unwrap_or(i64::MAX)))?;
@@ -124,6 +121,31 @@ impl Reader for SqliteReader {
         Ok(low)
     }
 
+    fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT mailbox, name, floor, (SELECT count(*) FROM given WHERE given.cursor = cursor.id AND done),
+                    store.hours - used >= ?1
+               FROM cursor, store ORDER BY mailbox, name",
+        )?;
+        let mut rows = statement.query([CURSOR_HOURS])?;
+        let mut cursors = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let (Ok(mailbox), Ok(name)) = (
+                row.get_ref(0)?.as_str().unwrap_or_default().parse(),
+                row.get_ref(1)?.as_str().unwrap_or_default().parse(),
+            ) {
+                cursors.push(CursorInfo {
+                    mailbox,
+                    name,
+                    floor: row.get::<_, i64>(2)? as u64,
+                    done: row.get::<_, i64>(3)? as u64,
+                    expired: row.get(4)?,
+                });
+            }
+        }
+        Ok(cursors)
+    }
+
     fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
         let mut statement = self
             .connection
@@ -140,6 +162,25 @@ impl Reader for SqliteReader {
         }
         Ok(mailboxes)
     }
+}
+
+/// Messages with keys from ?1 to ?2, at most ?3; `item` knows the columns.
+const MESSAGES: &str =
+    "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin FROM message
+    WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
+
+/// The message of that key with the number of its stream, which is in `streams` then; `None` if it is gone.
+pub(super) fn message_at(
+    connection: &Connection,
+    streams: &mut HashMap<i64, KnownStream>,
+    mailbox: &MailboxName,
+    key: i64,
+) -> Result<Option<(i64, Item)>, ReadError> {
+    let mut statement = connection.prepare_cached(MESSAGES)?;
+    let mut rows = statement.query((key, key, 1))?;
+    rows.next()?
+        .map(|row| Ok((row.get(1)?, item(connection, streams, mailbox, row)?)))
+        .transpose()
 }
 
 /// Makes a message of its row, if all of it is as it was written.
@@ -177,7 +218,10 @@ fn item(
     let mut message = Message::new(mailbox.clone(), Bytes::copy_from_slice(body));
     message.content_type = word(7)?.map(str::parse).transpose().map_err(|_| damaged())?;
     message.name = word(8)?.map(str::parse).transpose().map_err(|_| damaged())?;
-    let sum = known.origin.of(offset, sequence, time, source, &message);
+    let origin = word(9)?.map(str::parse).transpose().map_err(|()| damaged())?;
+    let sum = known
+        .prefix
+        .of(offset, sequence, time, source, origin.as_ref(), &message);
     if i64::from(sum) != checksum {
         return Err(damaged());
     }
@@ -188,6 +232,8 @@ fn item(
         stream: known.stream,
         sequence,
         source: Some(source_of(source).ok_or_else(damaged)?),
+        origin,
+        attempts: 0,
         message,
     })
 }
@@ -200,11 +246,11 @@ fn known_stream(connection: &Connection, row: i64) -> rusqlite::Result<Option<Kn
         .query_row([row], |row| {
             let sender: String = row.get(0)?;
             let stream = StreamId::from_bytes(row.get(1)?);
-            let origin = Origin::new(&sender, stream);
+            let prefix = Prefix::new(&sender, stream);
             Ok(KnownStream {
                 sender,
                 stream,
-                origin,
+                prefix,
             })
         })
         .optional()

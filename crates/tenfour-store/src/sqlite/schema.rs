@@ -58,8 +58,24 @@ CREATE TABLE message(
     body     BLOB NOT NULL,
     source   TEXT,                     -- the listener, and the peer's address: 'text [::1]:36702'; null: native
     type     TEXT,
-    name     TEXT
+    name     TEXT,
+    origin   TEXT                      -- of a dead letter, where it was first: 'inbox 41'
 ) STRICT;
+CREATE TABLE cursor(
+    id      INTEGER PRIMARY KEY,
+    mailbox TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    floor   INTEGER NOT NULL,          -- all messages up to here are done
+    used    INTEGER NOT NULL,          -- the store's hours at its last use
+    UNIQUE(mailbox, name)
+) STRICT;
+CREATE TABLE given(                    -- messages above the floor that readers have begun with
+    cursor   INTEGER NOT NULL REFERENCES cursor(id),
+    offset   INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    done     INTEGER NOT NULL,         -- 1: nobody gets it again
+    PRIMARY KEY(cursor, offset)
+) STRICT, WITHOUT ROWID;
 CREATE VIEW messages AS
     SELECT mailbox.name AS mailbox,
            message.id & 0xffffffffffff AS offset,
@@ -71,6 +87,7 @@ CREATE VIEW messages AS
            nullif(substr(source, instr(source || ' ', ' ') + 1), '') AS address,
            message.type AS type,
            message.name AS name,
+           origin,
            length(message.body) AS bytes,
            CAST(message.body AS TEXT) AS text
       FROM message

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{Sender, StreamId};
 
-use crate::checksum::Origin;
+use crate::checksum::Prefix;
 use crate::deposit::{PlacedRun, StreamState};
 use crate::policy::Policy;
 
@@ -24,7 +24,7 @@ const OLD: &str = "id > ?1 AND id <= ?2 AND (kind = 0 AND used < ?3 OR kind = 3 
 /// A stream, and what is hashed the same for all of its messages.
 pub(super) struct KnownStream {
     pub(super) state: StreamState,
-    pub(super) origin: Origin,
+    pub(super) prefix: Prefix,
     /// The hour that its row names as the last of its use.
     pub(super) used: i64,
 }
@@ -79,9 +79,9 @@ impl Streams {
                     }
                 }
             };
-            let origin = Origin::new(&sender.to_string(), stream);
+            let prefix = Prefix::new(&sender.to_string(), stream);
             self.known
-                .insert(key.clone(), KnownStream { state, origin, used });
+                .insert(key.clone(), KnownStream { state, prefix, used });
         }
         Ok(self.known.get_mut(&key))
     }

@@ -7,16 +7,19 @@ use std::time::Instant;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, Message, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{
+    CursorName, Durability, MailboxName, Message, Sender, Settlement, StreamId, TemporaryCode,
+};
 
 use super::checkpoint::Checkpointer;
 use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
 use super::streams::{self, Streams};
-use super::{LAST_OFFSET, message_key, source_word};
-use crate::batch::{Batch, Outcome, Stored};
+use super::{LAST_OFFSET, cursors, message_key, source_word};
+use crate::batch::{Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
-use crate::checksum::Origin;
+use crate::checksum::Prefix;
+use crate::cursor::{CursorChange, CursorOutcome, Position};
 use crate::deposit::{self, Backend, Comparison, PlacedRun};
 use crate::lock::Lock;
 use crate::mailboxes::Mailboxes;
@@ -113,13 +116,19 @@ impl SqliteStore {
         }
     }
 
-    fn try_commit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+    fn try_commit(
+        &mut self,
+        batches: &[Batch],
+        changes: &[CursorChange],
+        full: bool,
+        time: i64,
+    ) -> Result<Committed, StoreError> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let mut work = Work {
             connection: &self.connection,
             time,
             stream: 0,
-            origin: None,
+            prefix: None,
             source: None,
             rows: Vec::with_capacity(batches.iter().map(|batch| batch.messages.len()).sum()),
             sorted: true,
@@ -127,6 +136,10 @@ impl SqliteStore {
         let hours = self.hours.now();
         let mut outcomes = Vec::with_capacity(batches.len());
         for batch in batches {
+            if full {
+                outcomes.push(Outcome::NotNow(TemporaryCode::Full));
+                continue;
+            }
             let (stream, kind) = batch
                 .stream
                 .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
@@ -140,7 +153,7 @@ impl SqliteStore {
             };
             work.stream = known.state.row;
             work.source = source_word(&batch.source).map(Rc::from);
-            work.origin = Some((known.origin.clone(), batch.stream.is_some()));
+            work.prefix = Some((known.prefix.clone(), batch.stream.is_some()));
             let state = batch.stream.is_some().then_some(&mut known.state);
             let before = state.as_ref().map(|state| state.mark);
             let settlement = deposit::deposit(
@@ -158,6 +171,11 @@ impl SqliteStore {
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
         work.write_rows()?;
+        let connection = &self.connection;
+        let cursors = changes
+            .iter()
+            .map(|change| cursors::change(connection, &mut self.mailboxes, change, full, hours, time))
+            .collect::<Result<_, _>>()?;
         let raised = self.mailboxes.take_raised();
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
@@ -179,7 +197,14 @@ impl SqliteStore {
                 .or_default()
                 .note(mailbox.last, bytes, share);
         }
-        Ok(outcomes)
+        Ok(Committed {
+            outcomes,
+            cursors,
+            raised: raised
+                .into_iter()
+                .map(|mailbox| (mailbox.name, mailbox.last))
+                .collect(),
+        })
     }
 
     fn tidy_up(&mut self) -> rusqlite::Result<bool> {
@@ -219,7 +244,12 @@ impl SqliteStore {
     }
 
     /// After a failed commit: if nothing of it remains and the reason was a full disk, the store goes on.
-    fn recover(&mut self, error: StoreError, batches: usize) -> Result<Vec<Outcome>, StoreError> {
+    fn recover(
+        &mut self,
+        error: StoreError,
+        batches: usize,
+        cursors: usize,
+    ) -> Result<Committed, StoreError> {
         let full = matches!(&error, StoreError::Failed(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull));
         // SQLite may have rolled back by itself already.
         let rolled_back =
@@ -227,7 +257,11 @@ impl SqliteStore {
         self.streams.forget();
         if full && rolled_back && self.load_mailboxes().is_ok() {
             tracing::warn!("the disk is full, nothing was stored");
-            return Ok(vec![Outcome::NotNow(TemporaryCode::Full); batches]);
+            return Ok(Committed {
+                outcomes: vec![Outcome::NotNow(TemporaryCode::Full); batches],
+                cursors: vec![CursorOutcome::NotNow; cursors],
+                raised: Vec::new(),
+            });
         }
         self.poisoned = true;
         Err(error)
@@ -243,21 +277,36 @@ impl Store for SqliteStore {
         self.options.durability.max(Durability::Os)
     }
 
-    fn commit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+    fn commit(
+        &mut self,
+        batches: &[Batch],
+        cursors: &[CursorChange],
+        time: i64,
+    ) -> Result<Committed, StoreError> {
         self.check_poison()?;
-        if place::is_full(folder_of(&self.path)) {
-            return Ok(vec![Outcome::NotNow(TemporaryCode::Full); batches.len()]);
+        // Cursors may move in the room that is kept free: reading is what helps.
+        let full = place::is_full(folder_of(&self.path));
+        if full && cursors.is_empty() {
+            return Ok(Committed {
+                outcomes: vec![Outcome::NotNow(TemporaryCode::Full); batches.len()],
+                ..Committed::default()
+            });
         }
-        let outcomes = match self.try_commit(batches, time) {
-            Ok(outcomes) => outcomes,
-            Err(error) => return self.recover(error, batches.len()),
+        let committed = match self.try_commit(batches, cursors, full, time) {
+            Ok(committed) => committed,
+            Err(error) => return self.recover(error, batches.len(), cursors.len()),
         };
         // The batches are safe whatever becomes of the log; a failure here poisons what comes next.
         if let Err(error) = self.checkpointer.after_commit(&self.connection) {
             tracing::error!(%error, "a checkpoint failed");
             self.poisoned = true;
         }
-        Ok(outcomes)
+        Ok(committed)
+    }
+
+    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
+        self.check_poison()?;
+        Ok(cursors::position(&self.connection, mailbox, name)?)
     }
 
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
@@ -314,7 +363,7 @@ struct Work<'a> {
     time: i64,
     /// Number of the stream whose batch is walked through.
     stream: i64,
-    origin: Option<(Origin, bool)>,
+    prefix: Option<(Prefix, bool)>,
     source: Option<Rc<str>>,
     rows: Vec<Row<'a>>,
     sorted: bool,
@@ -332,7 +381,7 @@ struct Row<'a> {
 
 impl<'a> Backend<'a> for Work<'a> {
     fn append(&mut self, mailbox: i64, offset: u64, sequence: u64, message: &'a Message) {
-        let Some((origin, numbered)) = &self.origin else {
+        let Some((prefix, numbered)) = &self.prefix else {
             return;
         };
         let sequence = if *numbered { sequence } else { 0 };
@@ -342,7 +391,7 @@ impl<'a> Backend<'a> for Work<'a> {
             key,
             stream: self.stream,
             sequence: sequence as i64,
-            checksum: origin.of(offset, sequence, self.time, self.source.as_deref(), message),
+            checksum: prefix.of(offset, sequence, self.time, self.source.as_deref(), None, message),
             source: self.source.clone(),
             message,
         });

@@ -390,7 +390,10 @@ impl Driver {
                         ))),
                     });
                 }
-                ClientEvent::Welcomed(_) | ClientEvent::Item(_) | ClientEvent::ReadEnd(_) => {}
+                ClientEvent::Welcomed(_)
+                | ClientEvent::Item(_)
+                | ClientEvent::ReadEnd(_)
+                | ClientEvent::Progressed(_) => {}
             }
         }
         None

@@ -2,18 +2,12 @@
 
 use std::time::Duration;
 
-use tenfour_proto::native::{
-    Client as Machine, ClientEvent, Credit, EndReason, ErrorCode, ReadFrom, ReadRequest,
-};
-use tenfour_proto::{Item, MailboxName, limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tenfour_proto::native::{ClientEvent, Credit, EndReason, ErrorCode, ReadFrom, ReadRequest};
+use tenfour_proto::{Item, MailboxName};
 
-use super::dial::dial;
+use super::session::Session;
 use super::{ClientConfig, ConnectError};
 use crate::Address;
-use crate::clock::{Clock, sleep_until};
 
 /// What may be on its way to us: enough to keep the wire full.
 const WINDOW: Credit = Credit {
@@ -21,8 +15,11 @@ const WINDOW: Credit = Credit {
     bytes: 1024 * 1024,
 };
 
-/// Longest pause between two attempts to connect again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Pause after the first attempt to connect again; each is twice as long as the last.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// But not longer than this.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Messages of one mailbox, in order. In the following kind it outlives its connections and goes on
 /// at the next offset.
@@ -32,7 +29,7 @@ pub struct Follower {
     mailbox: MailboxName,
     from: ReadFrom,
     follow: bool,
-    connection: Option<Connection>,
+    session: Option<Session>,
     used: Credit,
     ended: bool,
 }
@@ -61,16 +58,25 @@ pub enum FollowError {
     /// The server could not read its store.
     #[error("the server cannot read its store")]
     Failed,
+    /// The server has as many cursors as it may have.
+    #[error("the server has too many cursors to make another one")]
+    TooManyCursors,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Lost(String),
 }
 
-struct Connection {
-    machine: Machine,
-    stream: TlsStream<TcpStream>,
-    clock: Clock,
-    input: Vec<u8>,
+impl FollowError {
+    /// The server has ended a read of `mailbox` at `offset`, before its end.
+    pub(super) fn ended(reason: EndReason, mailbox: &MailboxName, offset: u64) -> Self {
+        let mailbox = mailbox.clone();
+        match reason {
+            EndReason::NotAllowed => FollowError::NotAllowed(mailbox),
+            EndReason::Damaged => FollowError::Damaged { mailbox, offset },
+            EndReason::TooManyCursors => FollowError::TooManyCursors,
+            _ => FollowError::Failed,
+        }
+    }
 }
 
 impl Follower {
@@ -88,7 +94,7 @@ impl Follower {
             mailbox,
             from,
             follow,
-            connection: None,
+            session: None,
             used: Credit {
                 messages: 0,
                 bytes: 0,
@@ -100,61 +106,16 @@ impl Follower {
     }
 
     async fn open(&mut self) -> Result<(), FollowError> {
-        let opening = async {
-            let (address, stream) = dial(&self.addresses, &self.config).await?;
-            let mut machine = Machine::new(super::options(&self.config, None, None));
-            let clock = Clock::start();
-            machine.connected(clock.now());
-            let mut connection = Connection {
-                machine,
-                stream,
-                clock,
-                input: vec![0; 64 * 1024],
-            };
-            loop {
-                connection
-                    .step()
-                    .await
-                    .map_err(|reason| broken(&address, reason))?;
-                match connection.machine.poll_event() {
-                    Some(ClientEvent::Welcomed(_)) => break,
-                    Some(ClientEvent::Failed(error)) if error.code == ErrorCode::NotAllowed => {
-                        return Err(ConnectError::NotAllowed {
-                            address,
-                            reason: error.text,
-                            reference: error.reference,
-                        });
-                    }
-                    Some(ClientEvent::Failed(error)) if error.code == ErrorCode::Durability => {
-                        return Err(ConnectError::Durability {
-                            address,
-                            demanded: self.config.durability,
-                        });
-                    }
-                    Some(ClientEvent::Failed(error)) => return Err(broken(&address, error.text)),
-                    Some(ClientEvent::GoingAway(reason)) => {
-                        return Err(ConnectError::NotNow { address, reason });
-                    }
-                    _ => {}
-                }
-            }
-            connection.machine.read(ReadRequest {
-                request: 1,
-                mailbox: self.mailbox.clone(),
-                from: self.from,
-                follow: self.follow,
-                credit: WINDOW,
-            });
-            Ok(connection)
-        };
-        let connection = tokio::time::timeout(self.config.timeout, opening).await;
-        self.connection = Some(match connection {
-            Ok(connection) => connection?,
-            Err(_) => match self.addresses.first() {
-                Some(address) => return Err(ConnectError::TimedOut(address.clone()).into()),
-                None => return Err(ConnectError::Unreachable(Vec::new()).into()),
-            },
+        let mut session = Session::open(&self.addresses, &self.config).await?;
+        session.machine.read(ReadRequest {
+            request: 1,
+            mailbox: self.mailbox.clone(),
+            from: self.from,
+            cursor: None,
+            follow: self.follow,
+            credit: WINDOW,
         });
+        self.session = Some(session);
         self.used = Credit {
             messages: 0,
             bytes: 0,
@@ -168,11 +129,11 @@ impl Follower {
             if self.ended {
                 return Ok(None);
             }
-            let Some(connection) = &mut self.connection else {
+            let Some(session) = &mut self.session else {
                 self.open_again().await?;
                 continue;
             };
-            match connection.machine.poll_event() {
+            match session.machine.poll_event() {
                 Some(ClientEvent::Item(item)) => {
                     self.take(&item);
                     return Ok(Some(*item));
@@ -181,14 +142,7 @@ impl Follower {
                     self.ended = true;
                     match end.reason {
                         EndReason::CaughtUp => {}
-                        EndReason::NotAllowed => return Err(FollowError::NotAllowed(self.mailbox.clone())),
-                        EndReason::Damaged => {
-                            return Err(FollowError::Damaged {
-                                mailbox: self.mailbox.clone(),
-                                offset: end.next,
-                            });
-                        }
-                        _ => return Err(FollowError::Failed),
+                        reason => return Err(FollowError::ended(reason, &self.mailbox, end.next)),
                     }
                 }
                 Some(ClientEvent::Failed(error)) if error.code == ErrorCode::NotAllowed => {
@@ -201,7 +155,7 @@ impl Follower {
                 }
                 Some(_) => {}
                 None => {
-                    if let Err(reason) = connection.step().await {
+                    if let Err(reason) = session.step().await {
                         self.lost(reason)?;
                     }
                 }
@@ -215,9 +169,9 @@ impl Follower {
         let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
         self.used.bytes = self.used.bytes.saturating_add(length);
         if (self.used.messages >= WINDOW.messages / 2 || self.used.bytes >= WINDOW.bytes / 2)
-            && let Some(connection) = &mut self.connection
+            && let Some(session) = &mut self.session
         {
-            connection.machine.grant(self.used.messages, self.used.bytes);
+            session.machine.grant(self.used.messages, self.used.bytes);
             self.used = Credit {
                 messages: 0,
                 bytes: 0,
@@ -227,7 +181,7 @@ impl Follower {
 
     /// A follower connects again; whoever reads to the end once is told.
     fn lost(&mut self, reason: String) -> Result<(), FollowError> {
-        self.connection = None;
+        self.session = None;
         if self.follow {
             tracing::info!(reason, "the connection is lost, trying again");
             Ok(())
@@ -241,7 +195,7 @@ impl Follower {
         if let ReadFrom::Last(_) = self.from {
             self.from = ReadFrom::Last(0);
         }
-        let mut pause = Duration::from_millis(100);
+        let mut pause = FIRST_PAUSE;
         loop {
             match self.open().await {
                 Err(FollowError::Connect(error)) if error.is_temporary() => {
@@ -249,44 +203,6 @@ impl Follower {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 other => return other,
-            }
-        }
-    }
-}
-
-fn broken(address: &Address, reason: String) -> ConnectError {
-    ConnectError::Broken {
-        address: address.clone(),
-        reason,
-    }
-}
-
-impl Connection {
-    /// Writes what is ready, then waits for bytes or the time. An error is the end of the connection.
-    async fn step(&mut self) -> Result<(), String> {
-        let mut out = Vec::new();
-        self.machine.poll_transmit(&mut out, limits::MAX_FRAME_BODY);
-        let io = |error: std::io::Error| super::error::io_reason(&error);
-        if !out.is_empty() {
-            self.stream.write_all(&out).await.map_err(io)?;
-            self.stream.flush().await.map_err(io)?;
-        }
-        let at = self
-            .machine
-            .poll_timeout()
-            .map(|moment| self.clock.instant(moment));
-        tokio::select! {
-            count = self.stream.read(&mut self.input) => {
-                let count = count.map_err(io)?;
-                if count == 0 {
-                    return Err("the server closed the connection".to_owned());
-                }
-                let input = self.input.get(..count).unwrap_or_default();
-                self.machine.handle_bytes(self.clock.now(), input).map_err(|fault| fault.to_string())
-            }
-            () = sleep_until(at) => {
-                self.machine.handle_timeout(self.clock.now());
-                Ok(())
             }
         }
     }

@@ -35,12 +35,12 @@ impl Announcer {
     }
 
     /// After a commit: the mailboxes it reached, with their newest offsets.
-    pub(super) fn announce<'a>(&self, stored: impl Iterator<Item = (&'a MailboxName, u64)>) {
+    pub(super) fn announce(&self, raised: &[(MailboxName, u64)]) {
         let mut followed = lock(&self.followed);
         if !followed.is_empty() {
-            for (mailbox, last) in stored {
+            for (mailbox, last) in raised {
                 if let Some(sender) = followed.get(mailbox) {
-                    sender.send_modify(|known| *known = last.max(*known));
+                    sender.send_modify(|known| *known = (*known).max(*last));
                 }
             }
             followed.retain(|_, sender| sender.receiver_count() > 0);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tenfour_proto::{Sender, Settlement, StreamId, TemporaryCode};
-use tenfour_store::{Batch, Outcome, Reader, Store, StoreError};
+use tenfour_proto::{CursorName, MailboxName, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_store::{Batch, Outcome, Position, Reader, Store, StoreError};
 use tokio::sync::oneshot;
 
 use super::budget::Charge;
 use super::slip::{Answer, Slip};
-use super::{Shared, StoreGone};
+use super::{Cursor, Shared, StoreGone};
 use crate::clock::wall_clock;
 use crate::lock::lock;
 
@@ -38,6 +38,21 @@ pub(super) enum Job {
         reply: oneshot::Sender<Result<(u64, Settlement), StoreGone>>,
     },
     Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
+    /// What has changed of a cursor until the commit.
+    Cursor(Arc<Cursor>),
+    /// Where a cursor is.
+    Position {
+        mailbox: MailboxName,
+        name: CursorName,
+        reply: oneshot::Sender<Result<Option<Position>, StoreGone>>,
+    },
+}
+
+/// What goes into the next commit.
+#[derive(Default)]
+struct Gathered {
+    deposits: Vec<Deposit>,
+    cursors: Vec<Arc<Cursor>>,
 }
 
 pub(super) struct Deposit {
@@ -67,7 +82,7 @@ impl Job {
     pub(super) fn is_alone(&self, shared: &Shared) -> bool {
         let (own, small) = match self {
             Job::Deposit(deposit) => (1, deposit.batch.messages.len() == 1),
-            Job::Resume { .. } | Job::Reader(_) => (0, true),
+            _ => (0, true),
         };
         small && Arc::strong_count(&shared.under_way) == own + 1
     }
@@ -97,9 +112,9 @@ pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) {
         return;
     };
     shared.untidy.store(true, Ordering::Relaxed);
-    let mut gathered = Vec::new();
+    let mut gathered = Gathered::default();
     if let Err(error) = work(store.as_mut(), jobs, &mut gathered, shared) {
-        fail(&error, gathered, shared);
+        fail(&error, gathered.deposits, shared);
     }
 }
 
@@ -107,7 +122,7 @@ pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) {
 fn work(
     store: &mut dyn Store,
     jobs: impl IntoIterator<Item = Job>,
-    gathered: &mut Vec<Deposit>,
+    gathered: &mut Gathered,
     shared: &Shared,
 ) -> Result<(), StoreError> {
     let mut messages = 0;
@@ -116,7 +131,7 @@ fn work(
         match job {
             Job::Deposit(deposit) => {
                 messages += deposit.batch.messages.len();
-                gathered.push(deposit);
+                gathered.deposits.push(deposit);
                 if messages >= MAX_MESSAGES {
                     messages = 0;
                     result = result.and_then(|()| commit(store, gathered, shared));
@@ -138,6 +153,19 @@ fn work(
             }
             Job::Reader(reply) => {
                 let _ = reply.send(store.reader());
+            }
+            Job::Cursor(cursor) => gathered.cursors.push(cursor),
+            // It may have been made a moment ago.
+            Job::Position { mailbox, name, reply } => {
+                result = result.and_then(|()| commit(store, gathered, shared));
+                let answer = match &result {
+                    Ok(()) => store.cursor(&mailbox, &name).map_err(|error| {
+                        tracing::error!(%error, "a cursor cannot be read");
+                        StoreGone
+                    }),
+                    Err(_) => Err(StoreGone),
+                };
+                let _ = reply.send(answer);
             }
         }
     }
@@ -207,11 +235,11 @@ fn resume(
     })
 }
 
-/// One transaction, one flush, one answer for each deposit.
-fn commit(store: &mut dyn Store, gathered: &mut Vec<Deposit>, shared: &Shared) -> Result<(), StoreError> {
-    let mut deposits = Vec::with_capacity(gathered.len());
-    let mut batches = Vec::with_capacity(gathered.len());
-    for mut deposit in gathered.drain(..) {
+/// One transaction, one flush, one answer for each deposit and cursor.
+fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Result<(), StoreError> {
+    let mut deposits = Vec::with_capacity(gathered.deposits.len());
+    let mut batches = Vec::with_capacity(gathered.deposits.len());
+    for mut deposit in gathered.deposits.drain(..) {
         if deposit.slip.turns_away(deposit.epoch) {
             deposit.turn_away(TemporaryCode::Full);
             continue;
@@ -225,28 +253,20 @@ fn commit(store: &mut dyn Store, gathered: &mut Vec<Deposit>, shared: &Shared) -
         batches.push(std::mem::replace(&mut deposit.batch, emptied));
         deposits.push(deposit);
     }
-    if batches.is_empty() {
+    let cursors = std::mem::take(&mut gathered.cursors);
+    if batches.is_empty() && cursors.is_empty() {
         return Ok(());
     }
-    let outcomes = match store.commit(&batches, wall_clock()) {
-        Ok(outcomes) => outcomes,
+    let (changes, versions): (Vec<_>, Vec<_>) = cursors.iter().map(|cursor| cursor.take_change()).unzip();
+    let committed = match store.commit(&batches, &changes, wall_clock()) {
+        Ok(committed) => committed,
         Err(error) => {
-            *gathered = deposits;
+            gathered.deposits = deposits;
             return Err(error);
         }
     };
-    shared.announcer.announce(
-        outcomes
-            .iter()
-            .filter_map(|outcome| match outcome {
-                Outcome::Settled(stored) => Some(stored),
-                Outcome::NotNow(_) => None,
-            })
-            .flat_map(|stored| &stored.settlement().runs)
-            .filter(|run| !run.duplicate)
-            .map(|run| (&run.mailbox, run.offset + run.count - 1)),
-    );
-    for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(outcomes) {
+    shared.announcer.announce(&committed.raised);
+    for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(committed.outcomes) {
         match outcome {
             Outcome::Settled(stored) => deposit.slip.put(Answer::Settled(stored)),
             Outcome::NotNow(code) => {
@@ -254,6 +274,10 @@ fn commit(store: &mut dyn Store, gathered: &mut Vec<Deposit>, shared: &Shared) -
                 deposit.turn_away(code);
             }
         }
+    }
+    let saved = cursors.iter().zip(changes).zip(versions).zip(committed.cursors);
+    for (((cursor, change), version), outcome) in saved {
+        cursor.take_outcome(change, version, outcome);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The native listener: TLS, then one machine a connection.
 
+mod consuming;
 mod hello;
 mod reading;
 
@@ -25,6 +26,7 @@ use super::{Context, Counter};
 use crate::clock::sleep_until;
 use crate::identity::{AuthorizedKeys, Rights};
 use crate::inbox::{Answer, Charge, Class, Slip};
+use consuming::Consuming;
 use reading::Reading;
 
 /// Bytes of one look at a socket. The buffer belongs to the thread.
@@ -111,6 +113,8 @@ struct Admitted {
     rights: Rights,
     stream: Option<StreamHeld>,
     reading: Option<Reading>,
+    /// Until the next read: what was given out is still its reader's.
+    consuming: Option<Box<Consuming>>,
     changes: watch::Receiver<AuthorizedKeys>,
 }
 
@@ -313,12 +317,33 @@ impl Connection {
                         .machine
                         .end_read(0, tenfour_proto::native::EndReason::NotAllowed);
                 }
-                match Box::pin(Reading::begin(&self.context.inbox, &request)).await {
-                    Ok(reading) => admitted.reading = Some(reading),
-                    Err(reason) => self.machine.end_read(0, reason),
+                admitted.consuming = None;
+                let inbox = &self.context.inbox;
+                let begun = match &request.cursor {
+                    Some(by) => Box::pin(Consuming::begin(inbox, &request, by))
+                        .await
+                        .map(|consuming| admitted.consuming = Some(Box::new(consuming))),
+                    None => Box::pin(Reading::begin(inbox, &request))
+                        .await
+                        .map(|reading| admitted.reading = Some(reading)),
+                };
+                if let Err(reason) = begun {
+                    self.machine.end_read(0, reason);
                 }
             }
             ServerEvent::ReadCredit => {}
+            ServerEvent::Progress(steps) => {
+                let consuming = self.admitted.as_deref_mut().and_then(|a| a.consuming.as_mut());
+                match consuming {
+                    Some(consuming) => consuming.report(&steps),
+                    None => self.machine.fail(
+                        ErrorCode::Protocol,
+                        "PROGRESS without a cursor",
+                        String::new(),
+                        None,
+                    ),
+                }
+            }
         }
     }
 
@@ -346,13 +371,15 @@ impl Connection {
                     &mut self.admitted,
                 ) {
                     (Some(rights), Some(admitted)) => {
-                        let may_still_read = admitted
-                            .reading
-                            .as_ref()
-                            .is_none_or(|reading| rights.may_read(reading.mailbox()));
+                        let reading = admitted.reading.as_ref().map(Reading::mailbox);
+                        let consuming = admitted.consuming.as_ref().map(|consuming| consuming.mailbox());
+                        let may_still_read = reading
+                            .or(consuming)
+                            .is_none_or(|mailbox| rights.may_read(mailbox));
                         admitted.rights = rights;
                         if !may_still_read {
                             admitted.reading = None;
+                            admitted.consuming = None;
                             self.machine
                                 .end_read(0, tenfour_proto::native::EndReason::NotAllowed);
                         }
@@ -385,6 +412,9 @@ impl Connection {
             if over || !self.machine.is_reading() {
                 admitted.reading = None;
             }
+        }
+        if let Some(consuming) = &mut admitted.consuming {
+            Box::pin(consuming.feed(&mut self.machine)).await;
         }
     }
 
@@ -428,7 +458,7 @@ async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
     tokio::select! {
         Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
         () = taken(lease.as_deref()) => Happening::TakenOver,
-        () = more(admitted.reading.as_mut()) => Happening::MoreToRead,
+        () = more(admitted.reading.as_mut(), admitted.consuming.as_deref_mut()) => Happening::MoreToRead,
     }
 }
 
@@ -439,10 +469,11 @@ async fn taken(lease: Option<&Lease>) {
     }
 }
 
-async fn more(reading: Option<&mut Reading>) {
-    match reading {
-        Some(reading) => reading.more().await,
-        None => std::future::pending().await,
+async fn more(reading: Option<&mut Reading>, consuming: Option<&mut Consuming>) {
+    match (reading, consuming) {
+        (Some(reading), _) => reading.more().await,
+        (None, Some(consuming)) => Box::pin(consuming.more()).await,
+        (None, None) => std::future::pending().await,
     }
 }
 

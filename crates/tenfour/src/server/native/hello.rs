@@ -102,6 +102,7 @@ impl Connection {
             rights,
             stream,
             reading: None,
+            consuming: None,
             changes,
         }));
         if self.machine.go_on().is_err() {

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::inbox::Inbox;
 
 /// Of one look into the store.
-const ITEMS: u64 = 1_000;
-const BYTES: u64 = 256 * 1024;
+pub(super) const ITEMS: u64 = 1_000;
+pub(super) const BYTES: u64 = 256 * 1024;
 
 pub(super) struct Reading {
     mailbox: MailboxName,
@@ -26,31 +26,15 @@ impl Reading {
     /// Finds where to begin.
     pub(super) async fn begin(inbox: &Inbox, request: &ReadRequest) -> Result<Self, EndReason> {
         let newest = inbox.follow(&request.mailbox);
-        let mailbox = request.mailbox.clone();
-        let from = request.from;
-        let found = inbox
-            .read(move |reader| {
-                let last = reader.last_offset(&mailbox)?;
-                let next = match from {
-                    ReadFrom::Oldest => 1,
-                    ReadFrom::Offset(offset) => offset.max(1),
-                    ReadFrom::Last(count) => last.saturating_sub(count) + 1,
-                    ReadFrom::Since(time) => reader.first_since(&mailbox, time)?,
-                };
-                Ok((next, last))
-            })
-            .await;
-        match found {
-            Ok(Ok((next, last))) => Ok(Reading {
-                mailbox: request.mailbox.clone(),
-                next,
-                until: (!request.follow).then_some(last),
-                newest,
-                caught_up: false,
-                out_of_credit: false,
-            }),
-            _ => Err(EndReason::Failed),
-        }
+        let (next, last) = start(inbox, request).await?;
+        Ok(Reading {
+            mailbox: request.mailbox.clone(),
+            next,
+            until: (!request.follow).then_some(last),
+            newest,
+            caught_up: false,
+            out_of_credit: false,
+        })
     }
 
     pub(super) fn mailbox(&self) -> &MailboxName {
@@ -89,14 +73,8 @@ impl Reading {
                 machine.send_items(&found);
                 false
             }
-            Ok(Err(ReadError::Damaged { mailbox, offset })) => {
-                tracing::error!(%mailbox, offset, "a message is damaged");
-                machine.end_read(offset, EndReason::Damaged);
-                true
-            }
             Ok(Err(error)) => {
-                tracing::error!(%error, "the store cannot be read");
-                machine.end_read(self.next, EndReason::Failed);
+                end_read(machine, &error, self.next);
                 true
             }
             Err(_) => {
@@ -115,6 +93,41 @@ impl Reading {
                 std::future::pending::<()>().await;
             }
             self.caught_up = false;
+        }
+    }
+}
+
+/// Where a read begins, and the last offset of now.
+pub(super) async fn start(inbox: &Inbox, request: &ReadRequest) -> Result<(u64, u64), EndReason> {
+    let (mailbox, from) = (request.mailbox.clone(), request.from);
+    let found = inbox
+        .read(move |reader| {
+            let last = reader.last_offset(&mailbox)?;
+            let first = match from {
+                ReadFrom::Oldest => 1,
+                ReadFrom::Offset(offset) => offset.max(1),
+                ReadFrom::Last(count) => last.saturating_sub(count) + 1,
+                ReadFrom::Since(time) => reader.first_since(&mailbox, time)?,
+            };
+            Ok((first, last))
+        })
+        .await;
+    match found {
+        Ok(Ok(found)) => Ok(found),
+        _ => Err(EndReason::Failed),
+    }
+}
+
+/// Ends a read because the store cannot be read; it would go on at `next`.
+pub(super) fn end_read(machine: &mut Machine, error: &ReadError, next: u64) {
+    match error {
+        ReadError::Damaged { mailbox, offset } => {
+            tracing::error!(%mailbox, offset, "a message is damaged");
+            machine.end_read(*offset, EndReason::Damaged);
+        }
+        error => {
+            tracing::error!(%error, "the store cannot be read");
+            machine.end_read(next, EndReason::Failed);
         }
     }
 }

@@ -1,0 +1,215 @@
+//! `tenfour receive`: consumes a mailbox by a durable cursor.
+
+mod files;
+mod handlers;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tenfour::{Consumer, ConsumerOptions, Durability, FollowError, Item, MailboxName};
+
+use super::tail::{failure, readable};
+use crate::args::Receive;
+use crate::escape::{Escape, escape};
+use crate::exit::{Code, Failure};
+use crate::record::Record;
+use crate::target::Target;
+use crate::{output, setup, signals};
+use handlers::Handlers;
+
+/// Messages written out before they are acknowledged together.
+const BATCH: usize = 256;
+
+/// Messages on their way to us, where writing them out is all there is to do.
+const WINDOW: u32 = 512;
+
+/// Where messages go.
+enum Sink {
+    Lines { json: bool, terminal: bool },
+    Raw,
+    Files { folder: PathBuf, json: bool },
+}
+
+/// Consumes until enough has come, the time is over, or a signal comes.
+pub async fn run(arguments: Receive) -> Result<(), Failure> {
+    let target = arguments.target.clone().unwrap_or_else(Target::localhost);
+    readable(&target, "receive")?;
+    let handlers = Handlers::of(&arguments)?;
+    let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    let window = handlers.as_ref().map_or(WINDOW, |_| arguments.jobs * 2);
+    let options = ConsumerOptions {
+        cursor: arguments.name.clone(),
+        from: arguments.from,
+        retries: arguments.retries.0,
+        follow: !arguments.drain,
+        window: window.min(u32::try_from(arguments.count.unwrap_or(u64::MAX)).unwrap_or(u32::MAX)),
+    };
+    let wait = deadline(arguments.wait);
+    let mut received = 0;
+    let mut handlers = handlers;
+    let work = async {
+        let mailbox = target.mailbox_or(&MailboxName::inbox())?;
+        if arguments.count == Some(0) {
+            return Ok(());
+        }
+        let failed = |error| failed(&error, &target);
+        let mut consumer = Consumer::connect(std::slice::from_ref(&target.address), config, mailbox, options)
+            .await
+            .map_err(failed)?;
+        arguments.skip.iter().for_each(|offset| consumer.skip(*offset));
+        let consumed = match &mut handlers {
+            Some(handlers) => {
+                handlers
+                    .run(&mut consumer, arguments.count, &mut received, failed)
+                    .await
+            }
+            None => {
+                write_out(
+                    &mut consumer,
+                    &sink(&arguments),
+                    arguments.count,
+                    &mut received,
+                    failed,
+                )
+                .await
+            }
+        };
+        // What was done before something went wrong is done.
+        let saved = consumer.saved().await.map_err(failed);
+        consumed.and(saved)
+    };
+    let result = tokio::select! {
+        result = work => result,
+        code = signals::stop() => Err(Failure::new(code, "")),
+        () = wait => Ok(()),
+    };
+    if let Some(handlers) = handlers {
+        handlers.end().await;
+    }
+    result?;
+    enough(received, arguments.count)
+}
+
+/// Why consuming ended, in words.
+fn failed(error: &FollowError, target: &Target) -> Failure {
+    let words = failure(error, target);
+    match error {
+        FollowError::Damaged { offset, .. } => {
+            words.hint(format!("to go on without it: add --skip {offset}"))
+        }
+        FollowError::TooManyCursors => words.hint("use a --as NAME that is there already"),
+        _ => words,
+    }
+}
+
+/// Fewer messages than were wanted are a result of their own.
+pub fn enough(received: u64, wanted: Option<u64>) -> Result<(), Failure> {
+    match wanted {
+        Some(wanted) if received < wanted => {
+            let text = format!("{received} of {wanted} messages came");
+            Err(Failure::new(Code::TooFew, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The end of `-W`; without it never.
+pub async fn deadline(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn sink(arguments: &Receive) -> Sink {
+    let json = arguments.json;
+    match &arguments.output {
+        Some(folder) => Sink::Files {
+            folder: folder.clone(),
+            json,
+        },
+        None if arguments.raw => Sink::Raw,
+        None => Sink::Lines {
+            json,
+            terminal: output::is_terminal(&std::io::stdout()),
+        },
+    }
+}
+
+async fn write_out(
+    consumer: &mut Consumer,
+    sink: &Sink,
+    count: Option<u64>,
+    received: &mut u64,
+    failed: impl Fn(FollowError) -> Failure,
+) -> Result<(), Failure> {
+    while count.is_none_or(|count| *received < count) {
+        let Some(first) = consumer.next().await.map_err(&failed)? else {
+            break;
+        };
+        let most = usize::try_from(count.map_or(u64::MAX, |count| count - *received)).unwrap_or(usize::MAX);
+        let (mut batch, mut end) = (vec![first], None);
+        while batch.len() < BATCH.min(most) {
+            match consumer.ready() {
+                Ok(Some(item)) => batch.push(item),
+                Ok(None) => break,
+                // First what came before it.
+                Err(error) => {
+                    end = Some(failed(error));
+                    break;
+                }
+            }
+        }
+        batch.iter().for_each(|item| consumer.begun(item));
+        // Whoever dies from here on has had them, and the next reader is told so.
+        consumer.sent().await;
+        let mut bytes = Vec::new();
+        let mut written = 0;
+        for item in &batch {
+            match write_one(item, sink, &mut bytes) {
+                Ok(()) => written += 1,
+                Err(failure) => {
+                    end = Some(failure);
+                    break;
+                }
+            }
+        }
+        output::data(&bytes)?;
+        batch.iter().take(written).for_each(|item| consumer.done(item));
+        *received += written as u64;
+        if let Some(failure) = end {
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+fn write_one(item: &Item, sink: &Sink, out: &mut Vec<u8>) -> Result<(), Failure> {
+    match sink {
+        Sink::Raw => out.extend_from_slice(&item.message.body),
+        Sink::Lines { json, terminal } => {
+            match (json, terminal) {
+                (true, _) => out.extend_from_slice(Record::of_delivery(item).json().as_bytes()),
+                (false, true) => out.extend_from_slice(&escape(&item.message.body, Escape::ForReading)),
+                (false, false) => out.extend_from_slice(&item.message.body),
+            }
+            out.push(b'\n');
+        }
+        Sink::Files { folder, json } => {
+            let file = files::keep(folder, item)?;
+            if *json {
+                let record = Record {
+                    file: Some(file),
+                    text: None,
+                    base64: None,
+                    ..Record::of_delivery(item)
+                };
+                out.extend_from_slice(record.json().as_bytes());
+            } else {
+                out.extend_from_slice(&escape(file.as_bytes(), Escape::ForTerminal));
+            }
+            out.push(b'\n');
+        }
+    }
+    Ok(())
+}

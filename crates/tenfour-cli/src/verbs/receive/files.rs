@@ -1,0 +1,147 @@
+//! Messages as files: whole or not at all, never over another file, never outside the folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use tenfour::Item;
+
+use crate::exit::Failure;
+
+/// Writes the message to `folder` and gives the file's path. Its name is the message's, or `MAILBOX-OFFSET`; where
+/// another file has it, the offset is added. A name with the offset tells which message it is: if that file is there
+/// already and the message comes again, it is kept. (Equal contents alone could be two messages.)
+pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
+    let failed = |error: io::Error| {
+        Failure::local(format!(
+            "cannot write #{} to `{}`: {error}",
+            item.offset,
+            folder.display()
+        ))
+    };
+    // A name of a message is never a path (`MessageName`), so what is joined stays inside.
+    let name = match &item.message.name {
+        Some(name) => name.to_string(),
+        None => format!(
+            "{}-{}",
+            item.message.mailbox.as_str().replace('/', "-"),
+            item.offset
+        ),
+    };
+    let other = format!("{name}.{}", item.offset);
+    let beside = folder.join(format!(".tenfour-{}", std::process::id()));
+    write_new(&beside, &item.message.body).map_err(failed)?;
+    let mut placed = Err(io::ErrorKind::AlreadyExists.into());
+    for name in [&name, &other] {
+        let path = folder.join(name);
+        // A link fails where there is something already, even if it points nowhere.
+        placed = fs::hard_link(&beside, &path).map(|()| path.clone());
+        match &placed {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let tells_which = item.message.name.is_none() || *name == other;
+                if tells_which && is_same(&path, item) {
+                    placed = Ok(path);
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    let removed = fs::remove_file(&beside);
+    let path = placed.map_err(failed)?;
+    removed.map_err(failed)?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn write_new(path: &Path, body: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(body)?;
+    file.sync_all()
+}
+
+/// A repeat of a message that was written before its reader was lost.
+fn is_same(path: &Path, item: &Item) -> bool {
+    item.attempts > 0
+        && fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        && fs::read(path).is_ok_and(|body| body == item.message.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use tenfour::{MailboxName, Message, StreamId};
+
+    use super::*;
+
+    fn item(offset: u64, attempts: u32, name: Option<&str>, body: &str) -> Item {
+        let mut message = Message::new(MailboxName::inbox(), body.to_owned());
+        message.name = name.map(|name| name.parse().unwrap());
+        Item {
+            offset,
+            time: 0,
+            sender: "anonymous".to_owned(),
+            stream: StreamId::from_bytes([0; 16]),
+            sequence: 0,
+            source: None,
+            origin: None,
+            attempts,
+            message,
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn no_file_is_ever_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        keep(folder, &item(1, 0, Some("report"), "one")).unwrap();
+        keep(folder, &item(2, 0, Some("report"), "two")).unwrap();
+        keep(folder, &item(3, 0, None, "three")).unwrap();
+        assert_eq!(names(folder), ["inbox-3", "report", "report.2"]);
+        assert_eq!(fs::read(folder.join("report")).unwrap(), b"one");
+        // Both places are taken by something else: the message stays on the server.
+        fs::write(folder.join("report.4"), "mine").unwrap();
+        assert!(keep(folder, &item(4, 0, Some("report"), "four")).is_err());
+        assert_eq!(names(folder).len(), 4);
+    }
+
+    #[test]
+    fn a_repeat_is_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for attempts in 0..3 {
+            keep(folder, &item(1, attempts, None, "one")).unwrap();
+        }
+        assert_eq!(names(folder), ["inbox-1"]);
+        // With a name alone nobody knows whether it is the same message or its twin. None is lost.
+        for attempts in 0..3 {
+            keep(folder, &item(2, attempts, Some("report"), "two")).unwrap();
+        }
+        assert_eq!(names(folder), ["inbox-1", "report", "report.2"]);
+    }
+
+    #[test]
+    fn a_link_that_waits_there_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let target = outside.path().join("target");
+        std::os::unix::fs::symlink(&target, folder.path().join("report")).unwrap();
+        keep(folder.path(), &item(7, 1, Some("report"), "one")).unwrap();
+        assert!(!target.exists());
+        assert_eq!(names(folder.path()), ["report", "report.7"]);
+    }
+}

@@ -1,0 +1,149 @@
+//! A program for each message.
+
+use std::ffi::OsString;
+use std::process::ExitStatus;
+
+use tenfour::{Consumer, Exec, ExecError, Fingerprint, FollowError, Handled, Item};
+use tokio::task::JoinSet;
+
+use crate::args::Receive;
+use crate::exit::Failure;
+use crate::output;
+
+/// The programs that run.
+pub struct Handlers {
+    exec: Exec,
+    cursor: String,
+    at_once: usize,
+    anonymous: bool,
+    running: JoinSet<(Item, Result<Handled, ExecError>)>,
+}
+
+impl Handlers {
+    /// As the arguments want them; `None` if there is no program.
+    pub fn of(arguments: &Receive) -> Result<Option<Self>, Failure> {
+        let argv: Vec<OsString> = match &arguments.sh {
+            Some(line) => vec!["sh".into(), "-c".into(), line.clone()],
+            None => arguments.exec.clone(),
+        };
+        if argv.is_empty() {
+            if arguments.exec_anonymous {
+                return Err(Failure::usage("--exec-anonymous wants a program")
+                    .hint("add --exec PROGRAM ... at the end, or --sh LINE"));
+            }
+            return Ok(None);
+        }
+        if arguments.json {
+            return Err(Failure::usage("--json is for messages, and a program gets those")
+                .hint("what a program is told: TENFOUR_MAILBOX, TENFOUR_OFFSET ... in its environment"));
+        }
+        let mut exec = Exec::new(argv);
+        exec.timeout = arguments.handler_timeout;
+        Ok(Some(Handlers {
+            exec,
+            cursor: arguments.name.to_string(),
+            at_once: arguments.jobs as usize,
+            anonymous: arguments.exec_anonymous,
+            running: JoinSet::new(),
+        }))
+    }
+
+    /// Runs the program for each message, until `count` were handled or nothing is left.
+    pub async fn run(
+        &mut self,
+        consumer: &mut Consumer,
+        count: Option<u64>,
+        handled: &mut u64,
+        failed: impl Fn(FollowError) -> Failure,
+    ) -> Result<(), Failure> {
+        let mut drained = false;
+        loop {
+            let under_way = self.running.len() as u64;
+            let wants_more = !drained && count.is_none_or(|count| *handled + under_way < count);
+            if !wants_more && self.running.is_empty() {
+                return Ok(());
+            }
+            let has_place = wants_more && self.running.len() < self.at_once;
+            // The connection is served in any case: it must live on while programs run.
+            let coming = async {
+                if has_place {
+                    consumer.next().await
+                } else {
+                    consumer.wait().await.map(|()| None)
+                }
+            };
+            tokio::select! {
+                item = coming => match item.map_err(&failed)? {
+                    Some(item) => self.start(consumer, item).await,
+                    None => drained |= has_place,
+                },
+                Some(ended) = self.running.join_next() => {
+                    let (item, result) = ended.map_err(|error| Failure::local(error.to_string()))?;
+                    *handled += u64::from(settle(consumer, &item, result)?);
+                }
+            }
+        }
+    }
+
+    async fn start(&mut self, consumer: &mut Consumer, item: Item) {
+        let is_known = item.sender.parse::<Fingerprint>().is_ok();
+        if !is_known && !self.anonymous {
+            output::talk(&format!(
+                "tenfour: {} #{} goes to dead/{}: no program runs for the sender `{}` without --exec-anonymous",
+                item.message.mailbox, item.offset, self.cursor, item.sender
+            ));
+            return consumer.rejected(&item);
+        }
+        consumer.begun(&item);
+        // If we die from here on, the next one is told that somebody had begun.
+        consumer.sent().await;
+        let (exec, cursor) = (self.exec.clone(), self.cursor.clone());
+        self.running.spawn(async move {
+            let result = exec.handle(&item, &cursor).await;
+            (item, result)
+        });
+    }
+
+    /// Ends the programs that still run; their messages are given out again.
+    pub async fn end(mut self) {
+        self.running.shutdown().await;
+    }
+}
+
+/// True if the message is done.
+fn settle(consumer: &mut Consumer, item: &Item, result: Result<Handled, ExecError>) -> Result<bool, Failure> {
+    let reason = match result {
+        Ok(handled) => {
+            output::data(&handled.output)?;
+            if handled.status.success() {
+                consumer.done(item);
+                return Ok(true);
+            }
+            words(handled.status)
+        }
+        // The next message would find no program either.
+        Err(error @ ExecError::Start { .. }) => {
+            consumer.returned(item);
+            return Err(Failure::local(error.to_string())
+                .hint("check the name after --exec; it is no line for a shell (--sh)"));
+        }
+        Err(error) => error.to_string(),
+    };
+    output::talk(&format!(
+        "tenfour: {} #{}, attempt {}: the program failed: {reason}",
+        item.message.mailbox,
+        item.offset,
+        item.attempts + 1
+    ));
+    consumer.failed(item);
+    Ok(false)
+}
+
+fn words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}

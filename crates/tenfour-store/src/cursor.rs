@@ -1,0 +1,70 @@
+//! Where a reader is: what a store keeps of a cursor.
+
+use std::collections::BTreeMap;
+
+use tenfour_proto::{CursorName, MailboxName};
+
+/// Most cursors of one store: each may hold messages back from being deleted, and anyone who may read can make one.
+pub const MAX_CURSORS: usize = 1_024;
+
+/// A cursor that nobody used for so many hours of the store's own holds no message back any more: 30 days.
+pub const CURSOR_HOURS: i64 = 30 * 24;
+
+/// A message above the floor that a reader has begun with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// How many readers have begun with it.
+    pub attempts: u32,
+    /// Nobody gets it again.
+    pub done: bool,
+}
+
+/// Where a cursor is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// All messages up to this offset are done.
+    pub floor: u64,
+    /// What is known of messages above it, by offset.
+    pub above: BTreeMap<u64, Given>,
+}
+
+/// A cursor that moves in a commit, or is made there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorChange {
+    /// The mailbox that it reads.
+    pub mailbox: MailboxName,
+    /// Its name.
+    pub name: CursorName,
+    /// The floor of now. What was known of messages up to it is forgotten.
+    pub floor: u64,
+    /// What has changed above it.
+    pub above: Vec<(u64, Given)>,
+    /// These messages are copied to the dead letters of the cursor, in the same transaction.
+    pub bury: Vec<u64>,
+}
+
+/// What became of a [`CursorChange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorOutcome {
+    /// It is as durable as a receipt says.
+    Moved,
+    /// Nothing of it is kept: the cursor is new, and there are [`MAX_CURSORS`].
+    TooMany,
+    /// Nothing of it is kept: there is no room for the dead letters now.
+    NotNow,
+}
+
+/// A cursor as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorInfo {
+    /// The mailbox that it reads.
+    pub mailbox: MailboxName,
+    /// Its name.
+    pub name: CursorName,
+    /// All messages up to this offset are done.
+    pub floor: u64,
+    /// Of those above the floor, so many are done.
+    pub done: u64,
+    /// Nobody has used it for [`CURSOR_HOURS`].
+    pub expired: bool,
+}

@@ -1,0 +1,233 @@
+//! Handling a message by a program: its body on stdin, what it is in the environment.
+//!
+//! The program runs in a process group of its own, which is ended whole: when the program ends, when its time is
+//! over, when it writes too much, and when nobody waits for it any more.
+
+use std::ffi::OsString;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tenfour_proto::Item;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+/// What a program inherits of our environment; all else is ours alone.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+
+/// What left the group may keep stdout open; nobody waits longer for its end.
+const LAST_BYTES: Duration = Duration::from_millis(500);
+
+/// A program that handles messages.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    /// Program and arguments; no shell reads them.
+    pub argv: Vec<OsString>,
+    /// After this time it is ended.
+    pub timeout: Duration,
+    /// Most bytes that it may write to stdout; then it is ended.
+    pub output: usize,
+}
+
+/// A program that handled a message, for good or bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handled {
+    /// What it wrote to stdout.
+    pub output: Vec<u8>,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+/// A program did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecError {
+    /// It cannot be started.
+    #[error("cannot start `{program}`: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// Its time was over.
+    #[error("it was ended after {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    /// It wrote more than it may.
+    #[error("it was ended: it wrote more than {0} bytes")]
+    TooMuch(usize),
+    /// It cannot be waited for.
+    #[error("it cannot be waited for")]
+    Lost(#[source] std::io::Error),
+}
+
+impl Exec {
+    /// Limits of 30 seconds and 64 KiB.
+    pub fn new(argv: Vec<OsString>) -> Self {
+        Exec {
+            argv,
+            timeout: Duration::from_secs(30),
+            output: 64 * 1024,
+        }
+    }
+
+    /// Runs the program with one message. `cursor` is the name by which it was read.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot start, or had to be ended.
+    pub async fn handle(&self, item: &Item, cursor: &str) -> Result<Handled, ExecError> {
+        let start = |source| ExecError::Start {
+            program: self
+                .argv
+                .first()
+                .map(|p| p.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            source,
+        };
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(start(std::io::ErrorKind::InvalidInput.into()));
+        };
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(
+                INHERITED
+                    .iter()
+                    .filter_map(|name| Some((*name, std::env::var_os(name)?))),
+            )
+            .envs(metadata(item, cursor))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn().map_err(start)?;
+        let group = Group::of(&child);
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let body = item.message.body.clone();
+        let feeding = async move {
+            if let Some(mut stdin) = stdin {
+                // A program need not read.
+                let _ = stdin.write_all(&body).await;
+            }
+        };
+        let running = async {
+            let mut output = Vec::new();
+            let mut feeding = std::pin::pin!(feeding);
+            let mut stdout = stdout;
+            let (mut fed, mut status) = (false, None);
+            loop {
+                tokio::select! {
+                    () = &mut feeding, if !fed => fed = true,
+                    more = read_some(&mut stdout, &mut output) => {
+                        if output.len() > self.output {
+                            return Err(ExecError::TooMuch(self.output));
+                        }
+                        if !more {
+                            stdout = None;
+                        }
+                    }
+                    ended = child.wait(), if status.is_none() => {
+                        status = Some(ended.map_err(ExecError::Lost)?);
+                    }
+                }
+                if let Some(status) = status {
+                    // What it left running ends here, and with it the last hold on its stdout.
+                    group.end();
+                    if let Some(stdout) = &mut stdout {
+                        let rest = read_rest(stdout, &mut output, self.output);
+                        let _ = tokio::time::timeout(LAST_BYTES, rest).await;
+                    }
+                    if output.len() > self.output {
+                        return Err(ExecError::TooMuch(self.output));
+                    }
+                    return Ok(Handled { output, status });
+                }
+            }
+        };
+        match tokio::time::timeout(self.timeout, running).await {
+            Ok(result) => result,
+            Err(_) => Err(ExecError::TimedOut(self.timeout)),
+        }
+    }
+}
+
+/// False at the end; without a stream it waits for ever.
+async fn read_some(from: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> bool {
+    match from {
+        Some(from) => matches!(from.read_buf(into).await, Ok(count) if count > 0),
+        None => std::future::pending().await,
+    }
+}
+
+async fn read_rest(from: &mut (impl AsyncRead + Unpin), into: &mut Vec<u8>, most: usize) {
+    while into.len() <= most && matches!(from.read_buf(into).await, Ok(count) if count > 0) {}
+}
+
+/// What a program is told of a message: `TENFOUR_MAILBOX` and so on, where it is known.
+fn metadata(item: &Item, cursor: &str) -> Vec<(&'static str, String)> {
+    let message = &item.message;
+    let mut told = vec![
+        ("TENFOUR_MAILBOX", message.mailbox.to_string()),
+        ("TENFOUR_OFFSET", item.offset.to_string()),
+        ("TENFOUR_SENDER", item.sender.clone()),
+        ("TENFOUR_TIME", jiff_text(item.time)),
+        ("TENFOUR_BYTES", message.body.len().to_string()),
+        ("TENFOUR_CURSOR", cursor.to_owned()),
+        ("TENFOUR_ATTEMPT", (item.attempts + 1).to_string()),
+    ];
+    let mut tell = |name, value: Option<String>| told.extend(value.map(|value| (name, value)));
+    tell("TENFOUR_NAME", message.name.as_ref().map(ToString::to_string));
+    tell(
+        "TENFOUR_TYPE",
+        message.content_type.as_ref().map(ToString::to_string),
+    );
+    tell(
+        "TENFOUR_LISTENER",
+        item.source.map(|source| source.listener.to_string()),
+    );
+    tell(
+        "TENFOUR_ADDRESS",
+        item.source
+            .and_then(|source| source.address)
+            .map(|address| address.to_string()),
+    );
+    tell("TENFOUR_ORIGIN", item.origin.as_ref().map(ToString::to_string));
+    if item.sequence > 0 {
+        tell("TENFOUR_STREAM", Some(item.stream.to_string()));
+        tell("TENFOUR_SEQUENCE", Some(item.sequence.to_string()));
+    }
+    told
+}
+
+fn jiff_text(time: i64) -> String {
+    jiff::Timestamp::from_microsecond(time).map_or_else(|_| time.to_string(), |time| time.to_string())
+}
+
+/// A process group that ends with this value.
+struct Group(Option<rustix::process::Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Group(
+            child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .and_then(rustix::process::Pid::from_raw),
+        )
+    }
+}
+
+impl Group {
+    fn end(&self) {
+        if let Some(group) = self.0 {
+            // It may be gone already.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
