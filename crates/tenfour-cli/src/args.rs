@@ -80,6 +80,7 @@ verbs! {
     Send "send" "Deliver messages and wait for the receipts"
     Tail "tail" "Look at a mailbox; moves nothing"
     Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"
+    Status "status" "Show what a server is doing, or what became of a message"
     Keys "keys" "Show, trust, allow and remove keys"
     Invite "invite" "Let another machine in: prints a token for `tenfour join`"
     Join "join" "Accept an invitation: learns the server's key and shows it ours"
@@ -391,6 +392,28 @@ impl Receive {
         self.raw &= !not("raw");
         Ok(())
     }
+}
+
+/// `tenfour status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// HOST[:PORT]
+    pub target: Option<Target>,
+    /// What became of the messages that this key sent with `--id KEY`
+    #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
+    pub id: Option<String>,
+    /// Again and again, every 2 s or so often
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = parse_time, env = "TENFOUR_WATCH")]
+    pub watch: Option<Duration>,
+    /// One JSON object for each row
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
+    pub json: bool,
+    /// For connecting, and for each answer
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The key that asks
+    #[command(flatten)]
+    pub identity: Identity,
 }
 
 /// `tenfour keys`

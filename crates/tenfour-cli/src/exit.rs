@@ -107,9 +107,14 @@ impl Failure {
 
     /// No connection to `target`.
     pub fn connect(error: &ConnectError, target: &str) -> Self {
+        Self::connect_to("deliver to", error, target)
+    }
+
+    /// The same for another purpose than delivering.
+    pub fn connect_to(purpose: &str, error: &ConnectError, target: &str) -> Self {
         let code = connect_code(error);
         let reason = without_address(error, target);
-        let failure = Failure::new(code, format!("could not deliver to {target}: {reason}"));
+        let failure = Failure::new(code, format!("could not {purpose} {target}: {reason}"));
         match connect_hint(error) {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -178,7 +183,7 @@ impl Failure {
 }
 
 /// The reason alone: the library's words begin with the address, which `target` names already.
-pub fn without_address(error: &ConnectError, target: &str) -> String {
+fn without_address(error: &ConnectError, target: &str) -> String {
     let text = error.to_string();
     let host = target.rsplit_once("://").map_or(target, |(_, host)| host);
     let host = host.split('/').next().unwrap_or(host);

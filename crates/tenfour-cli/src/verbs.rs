@@ -8,4 +8,5 @@ pub mod receive;
 pub mod send;
 pub mod serve;
 pub mod shell;
+pub mod status;
 pub mod tail;

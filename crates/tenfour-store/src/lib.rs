@@ -104,6 +104,17 @@ pub trait Store: Send {
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
 }
 
+/// A mailbox as a reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxInfo {
+    /// Its name.
+    pub name: MailboxName,
+    /// The offset of the oldest message kept; one past the last if there is none.
+    pub first: u64,
+    /// The highest offset given.
+    pub last: u64,
+}
+
 /// Reads committed messages. Sees none before it is as durable as its receipt says.
 pub trait Reader: Send {
     /// The messages of `mailbox` from offset `from` on, in order: at most `items`, and no more once
@@ -126,6 +137,6 @@ pub trait Reader: Send {
     /// All cursors, by mailbox and name.
     fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError>;
 
-    /// All mailboxes with their last offsets, by name.
-    fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError>;
+    /// All mailboxes, by name.
+    fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError>;
 }

@@ -16,7 +16,7 @@ use crate::cursor::{CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Positi
 use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
-use crate::{ReadError, Reader, Store, StoreError};
+use crate::{MailboxInfo, ReadError, Reader, Store, StoreError};
 
 /// Memory for messages unless said otherwise, in bytes; then it refuses, like a full disk.
 pub const DEFAULT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
@@ -491,14 +491,18 @@ impl Reader for MemoryReader {
         Ok(infos.collect())
     }
 
-    fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
+    fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError> {
         let shared = self.shared();
         let mut mailboxes: Vec<_> = shared
             .boxes
             .iter()
-            .map(|mailbox| (mailbox.name.clone(), mailbox.last()))
+            .map(|mailbox| MailboxInfo {
+                name: mailbox.name.clone(),
+                first: mailbox.gone + 1,
+                last: mailbox.last(),
+            })
             .collect();
-        mailboxes.sort_unstable();
+        mailboxes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(mailboxes)
     }
 }

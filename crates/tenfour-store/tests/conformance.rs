@@ -7,7 +7,7 @@ use tenfour_proto::{
     TemporaryCode,
 };
 use tenfour_store::{
-    Batch, CursorChange, CursorOutcome, Given, MAX_CURSORS, MAX_MAILBOXES, MemoryStore, Outcome,
+    Batch, CursorChange, CursorOutcome, Given, MAX_CURSORS, MAX_MAILBOXES, MailboxInfo, MemoryStore, Outcome,
     SqliteOptions, SqliteStore, Store,
 };
 
@@ -334,7 +334,12 @@ fn reading_begins_and_ends_where_it_is_told() {
         assert_eq!(reader.first_since(&a, 55).unwrap(), 6);
         assert_eq!(reader.first_since(&a, 0).unwrap(), 1);
         assert_eq!(reader.first_since(&a, 101).unwrap(), 11);
-        assert_eq!(reader.mailboxes().unwrap(), [(a, 10)]);
+        let info = MailboxInfo {
+            name: a,
+            first: 1,
+            last: 10,
+        };
+        assert_eq!(reader.mailboxes().unwrap(), [info]);
     });
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod follower;
 mod session;
 mod state;
+mod status;
 mod text;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ pub use datagram::{deliver_datagram, send_datagram};
 pub use error::{ConnectError, DeliveryError, Failure, Stored};
 pub use follower::{FollowError, Follower};
 use state::Shared;
+pub use status::{StatusError, Watch};
 pub use text::{TextDelivery, deliver_text};
 
 /// How a client is set up.

@@ -3,6 +3,7 @@
 //! - [`serve`] (or [`Server`]) receives: sockets, a store and a shutdown are handed in.
 //! - [`Client`] sends: [`Client::send`] gives a value whose `await` is the receipt.
 //! - [`Follower`] reads a mailbox; [`Consumer`] consumes one, with a durable cursor on the server.
+//! - [`Watch`] asks a server what it is doing, and what became of a message.
 //! - [`identity`] holds the keys, pins and rights of both sides.
 //!
 //! A receipt says: the message is in the mailbox named, at the offset named, as durable as it says, once.
@@ -37,8 +38,8 @@ mod tls;
 pub use address::{Address, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
     Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure, FollowError,
-    Follower, Receipt, Sending, Stored, TextDelivery, deliver_datagram, deliver_text, random_id,
-    send_datagram,
+    Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, deliver_datagram, deliver_text,
+    random_id, send_datagram,
 };
 #[cfg(unix)]
 pub use exec::{Exec, ExecError, Handled};
@@ -49,7 +50,7 @@ pub use server::{
 pub use tenfour_proto::datagram::{
     MAX_DATAGRAM, Outcome as DatagramOutcome, Request as DatagramRequest, Verdict as DatagramVerdict,
 };
-pub use tenfour_proto::native::ReadFrom;
+pub use tenfour_proto::native::{ReadFrom, StatusRow, StatusValue};
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
 pub use tenfour_proto::{
     ContentType, CursorName, CursorNameError, Durability, Fingerprint, Item, Listener, MailboxName,

@@ -7,6 +7,8 @@ mod gate;
 mod lease;
 mod listen;
 mod native;
+mod roster;
+mod status;
 mod text;
 
 use std::net::SocketAddr;
@@ -22,8 +24,9 @@ pub use access::Access;
 pub use counters::{Counter, Counters};
 use gate::Gate;
 use lease::Leases;
+use roster::Roster;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_clock};
 use crate::identity::Identity;
 use crate::inbox::Inbox;
 
@@ -134,6 +137,9 @@ struct Context {
     gate: Gate,
     leases: Leases,
     counters: Counters,
+    roster: Roster,
+    /// Microseconds since 1970-01-01 UTC.
+    since: i64,
     stopping: watch::Sender<bool>,
 }
 
@@ -150,6 +156,8 @@ impl Server {
             gate: Gate::new(config.limits.max_connections, counters.clone()),
             leases: Leases::default(),
             counters,
+            roster: Roster::default(),
+            since: wall_clock(),
             stopping: watch::Sender::new(false),
             config,
         };
@@ -272,7 +280,7 @@ impl Mailboxes {
     /// All mailboxes with their last offsets; none once the server is gone.
     pub async fn last_offsets(&self) -> Vec<(MailboxName, u64)> {
         match self.inbox.read(|reader| reader.mailboxes()).await {
-            Ok(Ok(mailboxes)) => mailboxes,
+            Ok(Ok(mailboxes)) => mailboxes.into_iter().map(|info| (info.name, info.last)).collect(),
             _ => Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom};
 use super::receive::{deadline, enough};
 use crate::args::{Tail, parse_time};
 use crate::escape::{Escape, escape};
-use crate::exit::{Code, Failure, without_address};
+use crate::exit::{Code, Failure};
 use crate::record::Record;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
@@ -79,14 +79,7 @@ fn moment(text: &str) -> Result<i64, Failure> {
 /// Why reading ended, in words.
 pub fn failure(error: &FollowError, target: &Target) -> Failure {
     match error {
-        FollowError::Connect(error) => {
-            let mut failure = Failure::connect(error, &target.to_string());
-            failure.message = format!(
-                "could not read from {target}: {}",
-                without_address(error, &target.to_string())
-            );
-            failure
-        }
+        FollowError::Connect(error) => Failure::connect_to("read from", error, &target.to_string()),
         FollowError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
             "on the server: tenfour keys allow FINGERPRINT read={mailbox}"
         )),

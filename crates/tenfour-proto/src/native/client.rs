@@ -8,6 +8,7 @@ use super::outgoing::{Fate, Outgoing};
 use super::parcel::Parcel;
 use super::reading::{self, ItemFrame, ProgressFrame, ReadCredit, ReadEnd, ReadRequest};
 use super::splitter::Splitter;
+use super::status::{StatusEnd, StatusRequest, StatusRow};
 use super::transfer::{Credit, Pause};
 use super::{ErrorCode, Fault, VERSION};
 use crate::{
@@ -62,6 +63,10 @@ pub enum ClientEvent {
     ReadEnd(ReadEnd),
     /// So many of the [`progress`](Client::progress) frames of this read are saved.
     Progressed(u64),
+    /// A row of the answer to [`status`](Client::status).
+    Status(StatusRow),
+    /// Its end.
+    StatusEnd(StatusEnd),
     /// The server closed in good order: whatever has no answer now is not stored.
     Closed,
     /// Nothing was heard for two heartbeats.
@@ -285,12 +290,21 @@ impl Client {
                 self.events.push_back(ClientEvent::Progressed(saved.count));
                 Ok(())
             }
+            Frame::StatusRow(frame) => {
+                self.events.push_back(ClientEvent::Status(frame.row));
+                Ok(())
+            }
+            Frame::StatusEnd(frame) => {
+                self.events.push_back(ClientEvent::StatusEnd(frame.end));
+                Ok(())
+            }
             Frame::Welcome(_) => Err(Fault::protocol("a second WELCOME")),
             Frame::Hello(_)
             | Frame::Message(_)
             | Frame::Resume(_)
             | Frame::Read(_)
             | Frame::Progress(_)
+            | Frame::Status(_)
             | Frame::ReadCredit(_) => Err(Fault::protocol("a frame that only a client sends")),
         }
     }
@@ -391,6 +405,11 @@ impl Client {
             })
             .encode(&mut self.transmit);
         }
+    }
+
+    /// Asks what the server is doing, or what became of the messages of a stream of ours.
+    pub fn status(&mut self, request: StatusRequest) {
+        Frame::Status(request).encode(&mut self.transmit);
     }
 
     /// Reports what was done with messages of the read; gives the number of frames that it takes. Works for

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::handshake::{ErrorFrame, Hello, Welcome};
 use super::reading::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
 use super::splitter::RawFrame;
+use super::status::{EndFrame, RowFrame, StatusRequest};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{Fault, fields};
 use crate::TemporaryCode;
@@ -38,6 +39,9 @@ pub enum Frame {
     ReadEnd(ReadEnd),
     Progress(ProgressFrame),
     Progressed(Progressed),
+    Status(StatusRequest),
+    StatusRow(RowFrame),
+    StatusEnd(EndFrame),
 }
 
 /// Types of frames. Numbers are never used again.
@@ -61,6 +65,9 @@ mod kind {
     pub(super) const READ_END: u8 = 0x23;
     pub(super) const PROGRESS: u8 = 0x24;
     pub(super) const PROGRESSED: u8 = 0x25;
+    pub(super) const STATUS: u8 = 0x30;
+    pub(super) const STATUS_ROW: u8 = 0x31;
+    pub(super) const STATUS_END: u8 = 0x32;
 }
 
 impl Frame {
@@ -91,6 +98,9 @@ impl Frame {
             kind::READ_END => Frame::ReadEnd(ReadEnd::decode(body)?),
             kind::PROGRESS => Frame::Progress(ProgressFrame::decode(body)?),
             kind::PROGRESSED => Frame::Progressed(Progressed::decode(body)?),
+            kind::STATUS => Frame::Status(StatusRequest::decode(body)?),
+            kind::STATUS_ROW => Frame::StatusRow(RowFrame::decode(body)?),
+            kind::STATUS_END => Frame::StatusEnd(EndFrame::decode(body)?),
             _ if flags & CRITICAL != 0 => {
                 return Err(Fault::protocol("a critical frame is not known here"));
             }
@@ -124,6 +134,9 @@ impl Frame {
             Frame::ReadEnd(end) => put(out, kind::READ_END, 0, |body| end.encode(body)),
             Frame::Progress(progress) => put(out, kind::PROGRESS, 0, |body| progress.encode(body)),
             Frame::Progressed(saved) => put(out, kind::PROGRESSED, 0, |body| saved.encode(body)),
+            Frame::Status(request) => put(out, kind::STATUS, 0, |body| request.encode(body)),
+            Frame::StatusRow(row) => put(out, kind::STATUS_ROW, 0, |body| row.encode(body)),
+            Frame::StatusEnd(end) => put(out, kind::STATUS_END, 0, |body| end.encode(body)),
         }
     }
 }

@@ -18,6 +18,7 @@ mod parcel;
 mod reading;
 mod server;
 mod splitter;
+mod status;
 mod transfer;
 
 pub use client::{Client, ClientEvent, ClientOptions};
@@ -28,6 +29,7 @@ pub use outgoing::Fate;
 pub use reading::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
 pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
 pub use splitter::Splitter;
+pub use status::{StatusEnd, StatusRequest, StatusRow, StatusValue};
 pub use transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 
 /// The name of this protocol in TLS' ALPN extension (RFC 7301).

@@ -10,6 +10,7 @@ use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
 use super::reading::{ItemFrame, Progressed, ReadEnd, ReadRequest};
 use super::splitter::Splitter;
+use super::status::{EndFrame, RowFrame, StatusEnd, StatusRequest, StatusRow};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{ErrorCode, Fault, VERSION, fields};
 use crate::ledger::Ledger;
@@ -57,6 +58,8 @@ pub enum ServerEvent {
     ReadCredit,
     /// A reader says what it has done with what it was given. Answer with [`Server::progressed`].
     Progress(Vec<Progress>),
+    /// Somebody wants to know. Answer with [`Server::send_status`] and [`Server::end_status`].
+    Status(StatusRequest),
 }
 
 /// What the driver knows when it lets a client in.
@@ -110,6 +113,7 @@ pub struct Server {
     epoch: u64,
     last_mailbox: Option<MailboxName>,
     read: Option<Box<ActiveRead>>,
+    items_sent: u64,
     progress: ProgressCount,
     began: Moment,
     last_heard: Moment,
@@ -150,6 +154,7 @@ impl Server {
             epoch: 0,
             last_mailbox: None,
             read: None,
+            items_sent: 0,
             progress: ProgressCount::default(),
             began: now,
             last_heard: now,
@@ -264,6 +269,10 @@ impl Server {
                 }
                 Ok(())
             }
+            Frame::Status(request) => {
+                self.events.push_back(ServerEvent::Status(request));
+                Ok(())
+            }
             Frame::Error(_) => {
                 self.phase = Phase::Ended;
                 Ok(())
@@ -276,7 +285,9 @@ impl Server {
             | Frame::GoAway(_)
             | Frame::Item(_)
             | Frame::ReadEnd(_)
-            | Frame::Progressed(_) => Err(Fault::protocol("a frame that only a server sends")),
+            | Frame::Progressed(_)
+            | Frame::StatusRow(_)
+            | Frame::StatusEnd(_) => Err(Fault::protocol("a frame that only a server sends")),
         }
     }
 
@@ -535,6 +546,11 @@ impl Server {
             .map(|read| (read.items, read.bytes))
     }
 
+    /// Items sent over the whole connection.
+    pub fn items_sent(&self) -> u64 {
+        self.items_sent
+    }
+
     /// A read is under way.
     pub fn is_reading(&self) -> bool {
         self.read.is_some()
@@ -545,6 +561,7 @@ impl Server {
         for item in items {
             let Some(read) = &mut self.read else { return };
             let length = item.message.body.len();
+            self.items_sent += 1;
             read.items = read.items.saturating_sub(1);
             read.bytes = read.bytes.saturating_sub(length as u64);
             let frame = ItemFrame::starting(read.request, item);
@@ -585,6 +602,20 @@ impl Server {
         })
         .encode(&mut self.transmit);
         self.finish_draining();
+    }
+
+    /// Answers a [`Status`](ServerEvent::Status) event with a row.
+    pub fn send_status(&mut self, request: u32, row: StatusRow) {
+        if self.is_open() {
+            Frame::StatusRow(RowFrame { request, row }).encode(&mut self.transmit);
+        }
+    }
+
+    /// That was the last row.
+    pub fn end_status(&mut self, request: u32, end: StatusEnd) {
+        if self.is_open() {
+            Frame::StatusEnd(EndFrame { request, end }).encode(&mut self.transmit);
+        }
     }
 
     /// The peer cannot be heard because the server itself is not reading: it counts as alive, and is told so.

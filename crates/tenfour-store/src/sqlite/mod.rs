@@ -27,6 +27,10 @@ fn message_key(mailbox: i64, offset: u64) -> i64 {
 const LAST_OFFSET: &str = "max(last, ifnull((SELECT max(message.id) & 0xffffffffffff FROM message
     WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff), 0))";
 
+/// The offset of the oldest message of a row of `mailbox`, in SQL; null if there is none.
+const FIRST_OFFSET: &str = "(SELECT min(message.id) & 0xffffffffffff FROM message
+    WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff)";
+
 /// A source as it is stored: nothing for the native listener, else `LISTENER` or `LISTENER ADDRESS`.
 fn source_word(source: &Source) -> Option<String> {
     match (source.listener, source.address) {

@@ -9,9 +9,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{Item, MailboxName, Message, StreamId};
 
 use super::open::plan_once;
-use super::{LAST_OFFSET, OFFSET_MASK, message_key, source_of};
+use super::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
 use crate::checksum::Prefix;
-use crate::{CURSOR_HOURS, CursorInfo, ReadError, Reader};
+use crate::{CURSOR_HOURS, CursorInfo, MailboxInfo, ReadError, Reader};
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
@@ -146,18 +146,22 @@ impl Reader for SqliteReader {
         Ok(cursors)
     }
 
-    fn mailboxes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("SELECT name, {LAST_OFFSET} FROM mailbox ORDER BY name"))?;
-        let rows = statement.query_map((), |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)? as u64))
-        })?;
+    fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT name, {LAST_OFFSET}, {FIRST_OFFSET} FROM mailbox ORDER BY name"
+        ))?;
+        let mut rows = statement.query(())?;
         let mut mailboxes = Vec::new();
-        for row in rows {
-            let (name, last) = row?;
-            if let Ok(name) = name.parse() {
-                mailboxes.push((name, last));
+        while let Some(row) = rows.next()? {
+            let last = row.get::<_, i64>(1)? as u64;
+            if let Ok(name) = row.get_ref(0)?.as_str().unwrap_or_default().parse() {
+                mailboxes.push(MailboxInfo {
+                    name,
+                    first: row
+                        .get::<_, Option<i64>>(2)?
+                        .map_or(last + 1, |first| first as u64),
+                    last,
+                });
             }
         }
         Ok(mailboxes)

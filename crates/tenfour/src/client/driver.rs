@@ -393,7 +393,9 @@ impl Driver {
                 ClientEvent::Welcomed(_)
                 | ClientEvent::Item(_)
                 | ClientEvent::ReadEnd(_)
-                | ClientEvent::Progressed(_) => {}
+                | ClientEvent::Progressed(_)
+                | ClientEvent::Status(_)
+                | ClientEvent::StatusEnd(_) => {}
             }
         }
         None

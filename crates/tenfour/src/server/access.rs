@@ -86,6 +86,16 @@ impl Access {
         }
     }
 
+    /// Whose key it is, as far as we were told.
+    pub(crate) fn name_of(&self, key: Fingerprint) -> String {
+        let listed = self.keys.borrow().find(key).map(|line| line.comment.clone());
+        match listed {
+            Some(comment) => comment,
+            None if key == self.own => "own key".to_owned(),
+            None => String::new(),
+        }
+    }
+
     /// Lets the holder of an invitation in.
     pub(crate) fn enrol(
         &self,

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use tenfour_proto::native::{ErrorCode, Server as Machine, ServerEvent, ServerOptions};
+use tenfour_proto::native::{
+    ErrorCode, Server as Machine, ServerEvent, ServerOptions, StatusEnd, StatusRequest,
+};
 use tenfour_proto::{Fingerprint, Listener, RefusalCode, Sender, Source, StreamId, TemporaryCode, limits};
 use tenfour_store::Batch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
@@ -22,7 +24,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::gate::StrangerPass;
 use super::lease::{Held, Lease};
-use super::{Context, Counter};
+use super::roster::Entry;
+use super::{Context, Counter, status};
 use crate::clock::sleep_until;
 use crate::identity::{AuthorizedKeys, Rights};
 use crate::inbox::{Answer, Charge, Class, Slip};
@@ -115,6 +118,7 @@ struct Admitted {
     reading: Option<Reading>,
     /// Until the next read: what was given out is still its reader's.
     consuming: Option<Box<Consuming>>,
+    entry: Entry,
     changes: watch::Receiver<AuthorizedKeys>,
 }
 
@@ -280,6 +284,7 @@ impl Connection {
                 },
                 messages: allowed,
             };
+            admitted.entry.count_received(batch.messages.len());
             let charge = inbox.budget().charge(Class::Known, bytes);
             let epoch = self.machine.epoch();
             still_ours = stream
@@ -332,6 +337,7 @@ impl Connection {
                 }
             }
             ServerEvent::ReadCredit => {}
+            ServerEvent::Status(request) => Box::pin(self.tell_status(request)).await,
             ServerEvent::Progress(steps) => {
                 let consuming = self.admitted.as_deref_mut().and_then(|a| a.consuming.as_mut());
                 match consuming {
@@ -345,6 +351,46 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Everybody may ask what became of their own messages; the rest is for whoever runs the server.
+    async fn tell_status(&mut self, asked: StatusRequest) {
+        let (Some(admitted), Some(key)) = (self.admitted.as_deref(), self.key) else {
+            return;
+        };
+        let context = Arc::clone(&self.context);
+        let end = match asked.stream {
+            Some(stream) => {
+                let mut after = 0;
+                loop {
+                    let found = context.inbox.resume(Sender::Key(key), stream, Some(after)).await;
+                    let Ok((mark, settlement)) = found else {
+                        break StatusEnd::Failed;
+                    };
+                    for row in status::fate(&settlement) {
+                        self.machine.send_status(asked.request, row);
+                    }
+                    if settlement.settled <= after || settlement.settled >= mark {
+                        break StatusEnd::Complete;
+                    }
+                    after = settlement.settled;
+                    if !self.write().await {
+                        return;
+                    }
+                }
+            }
+            None if !admitted.rights.admin => StatusEnd::NotAllowed,
+            None => match status::server(&context).await {
+                Ok(rows) => {
+                    for row in rows {
+                        self.machine.send_status(asked.request, row);
+                    }
+                    StatusEnd::Complete
+                }
+                Err(_) => StatusEnd::Failed,
+            },
+        };
+        self.machine.end_status(asked.request, end);
     }
 
     fn take_answers(&mut self, answers: Vec<Answer>) {
@@ -416,6 +462,7 @@ impl Connection {
         if let Some(consuming) = &mut admitted.consuming {
             Box::pin(consuming.feed(&mut self.machine)).await;
         }
+        admitted.entry.set_sent(self.machine.items_sent());
     }
 
     /// Sends what is ready. False when the peer does not take it.

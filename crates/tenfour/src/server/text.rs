@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::gate::TextPass;
+use super::roster::Entry;
 use super::{Context, Counter};
 use crate::inbox::{Answer, Charge, Class, Slip};
 
@@ -64,6 +65,7 @@ pub(super) fn accepted(
         stream,
         context: Arc::clone(context),
         pass,
+        entry: context.roster.enter(peer, Listener::Text, None),
         slip: None,
         charge: None,
         deposits: 0,
@@ -82,6 +84,7 @@ struct Connection {
     stream: TcpStream,
     context: Arc<Context>,
     pass: TextPass,
+    entry: Entry,
     /// Made with the first message.
     slip: Option<Arc<Slip>>,
     /// For the bytes of an unfinished line.
@@ -207,6 +210,7 @@ impl Connection {
             },
             messages,
         };
+        self.entry.count_received(batch.messages.len());
         let slip = self.slip.get_or_insert_default();
         // Each deposit stands alone: what is turned away now says nothing about the next line.
         self.deposits += 1;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenfour_proto::native::{ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
-use tenfour_proto::{Fingerprint, Sender, Settlement, StreamId};
+use tenfour_proto::{Fingerprint, Listener, Sender, Settlement, StreamId};
 
 use super::{Admitted, Connection, StreamHeld};
 use crate::server::Counter;
@@ -103,6 +103,7 @@ impl Connection {
             stream,
             reading: None,
             consuming: None,
+            entry: context.roster.enter(self.peer, Listener::Native, Some(key)),
             changes,
         }));
         if self.machine.go_on().is_err() {

@@ -1,0 +1,111 @@
+//! What the server is doing, in rows: for `tenfour status` and whatever else wants to show it.
+
+use tenfour_proto::native::StatusRow;
+use tenfour_proto::{Sender, Settled, Settlement};
+use tenfour_store::{CursorInfo, MailboxInfo, ReadError};
+
+use super::Context;
+use crate::inbox::StoreGone;
+
+/// The whole server.
+pub(super) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGone> {
+    let found = context
+        .inbox
+        .read(|reader| Ok::<_, ReadError>((reader.mailboxes()?, reader.cursors()?)))
+        .await?;
+    let (mailboxes, cursors) = found.map_err(|error| {
+        tracing::error!(%error, "the store cannot be read");
+        StoreGone
+    })?;
+    let mut rows = vec![about(context)];
+    rows.extend(connections(context));
+    rows.extend(mailboxes.iter().map(mailbox));
+    rows.extend(cursors.iter().map(|info| cursor(info, &mailboxes)));
+    rows.extend(context.counters.iter().map(|(reason, count)| {
+        StatusRow::new("counter")
+            .with("reason", reason)
+            .with("count", count)
+    }));
+    Ok(rows)
+}
+
+fn about(context: &Context) -> StatusRow {
+    let store: String = context
+        .inbox
+        .store_id()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    StatusRow::new("server")
+        .with("software", crate::SOFTWARE)
+        .with("key", context.config.identity.fingerprint().to_string())
+        .with("store", store)
+        .with("durability", context.inbox.durability().as_str())
+        .with("since", moment(context.since))
+        .with("max-connections", context.config.limits.max_connections as u64)
+        .with("max-message", u64::from(context.config.limits.max_message))
+}
+
+fn connections(context: &Context) -> Vec<StatusRow> {
+    let all = context.roster.all();
+    let rows = all.iter().map(|visit| {
+        let row = StatusRow::new("connection").with("listener", visit.listener.as_str());
+        let row = match visit.key {
+            Some(key) => row
+                .with("sender", key.to_string())
+                .with("name", context.config.access.name_of(key)),
+            None => row.with("sender", Sender::Anonymous.to_string()).with("name", ""),
+        };
+        row.with("address", visit.peer.to_string())
+            .with("since", moment(visit.since))
+            .with("in", visit.received())
+            .with("out", visit.sent())
+    });
+    rows.collect()
+}
+
+fn mailbox(info: &MailboxInfo) -> StatusRow {
+    StatusRow::new("mailbox")
+        .with("mailbox", info.name.as_str())
+        .with("messages", (info.last + 1).saturating_sub(info.first))
+        .with("first", info.first)
+        .with("last", info.last)
+}
+
+/// Its lag is the number of messages that nobody has done yet.
+fn cursor(info: &CursorInfo, mailboxes: &[MailboxInfo]) -> StatusRow {
+    let mailbox = mailboxes.iter().find(|mailbox| mailbox.name == info.mailbox);
+    let (first, last) = mailbox.map_or((1, 0), |mailbox| (mailbox.first, mailbox.last));
+    let floor = info.floor.max(first - 1);
+    StatusRow::new("cursor")
+        .with("mailbox", info.mailbox.as_str())
+        .with("cursor", info.name.as_str())
+        .with("lag", last.saturating_sub(floor).saturating_sub(info.done))
+        .with("floor", info.floor)
+        .with("done-above", info.done)
+        .with("holds-back", if info.expired { "no" } else { "yes" })
+}
+
+/// The fate of the messages of a stream.
+pub(super) fn fate(settlement: &Settlement) -> Vec<StatusRow> {
+    settlement
+        .in_order()
+        .map(|part| match part {
+            Settled::Stored(run) => StatusRow::new("stored")
+                .with("sequence", run.first)
+                .with("count", run.count)
+                .with("mailbox", run.mailbox.as_str())
+                .with("offset", run.offset),
+            Settled::Refused(refused) => StatusRow::new("refused")
+                .with("sequence", refused.first)
+                .with("count", refused.count)
+                .with("reason", refused.code.as_str()),
+        })
+        .collect()
+}
+
+fn moment(time: i64) -> String {
+    jiff::Timestamp::from_microsecond(time)
+        .and_then(|time| time.round(jiff::Unit::Second))
+        .map_or_else(|_| time.to_string(), |time| time.to_string())
+}
