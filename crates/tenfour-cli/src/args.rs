@@ -124,6 +124,15 @@ pub struct Serve {
     /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
     pub native: Vec<String>,
+    /// HTTP listener [default: off; without an address 127.0.0.1:50546]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_HTTP", value_delimiter = ',')]
+    pub http: Vec<String>,
+    /// A name of this machine by which HTTP may be asked, beside localhost and addresses
+    #[arg(long, value_name = "NAME", env = "TENFOUR_HTTP_NAME", value_delimiter = ',')]
+    pub http_name: Vec<String>,
+    /// Allow HTTP, which is in the clear, beyond the loopback: for what stands behind something that adds TLS
+    #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
+    pub http_plain: bool,
     /// Open `text`, `datagram` or `native` to everybody, on every address
     #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
     pub open: Vec<Listener>,

@@ -7,6 +7,9 @@ use std::str::FromStr;
 /// Port of the text listener, and of the recipe.
 pub const TEXT_PORT: u16 = 50544;
 
+/// The port of HTTP.
+pub const HTTP_PORT: u16 = 50546;
+
 /// Port of the native listener.
 pub const NATIVE_PORT: u16 = 50545;
 

@@ -35,7 +35,7 @@ mod lock;
 mod server;
 mod tls;
 
-pub use address::{Address, NATIVE_PORT, ParseAddressError, TEXT_PORT};
+pub use address::{Address, HTTP_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
     Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure, FollowError,
     Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, deliver_datagram, deliver_text,

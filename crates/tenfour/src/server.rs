@@ -4,6 +4,7 @@ mod access;
 mod counters;
 mod datagram;
 mod gate;
+mod http;
 mod lease;
 mod listen;
 mod native;
@@ -39,6 +40,8 @@ pub struct Listeners {
     pub datagram: Vec<UdpSocket>,
     /// Native clients, over TLS.
     pub native: Vec<TcpListener>,
+    /// HTTP, in the clear: for the loopback, or behind something that adds TLS.
+    pub http: Vec<TcpListener>,
 }
 
 /// What a server may use and allows.
@@ -74,7 +77,7 @@ pub enum Event {
     Connected {
         /// From where.
         peer: SocketAddr,
-        /// `text` or `native`.
+        /// `text`, `native` or `http`.
         listener: &'static str,
     },
 }
@@ -91,6 +94,8 @@ pub struct ServerConfig {
     pub access: Access,
     /// Ceilings.
     pub limits: ServerLimits,
+    /// Names by which HTTP may be asked, beside `localhost` and addresses: all others are somebody's trick.
+    pub http_names: Vec<String>,
     /// Who is told what happens.
     pub on_event: Option<OnEvent>,
 }
@@ -102,6 +107,7 @@ impl ServerConfig {
             access: Access::own_key_only(identity.fingerprint()),
             identity,
             limits: ServerLimits::default(),
+            http_names: Vec::new(),
             on_event: None,
         }
     }
@@ -217,6 +223,9 @@ impl Server {
                 alive.clone(),
                 native::accepted,
             ));
+        }
+        for listener in listeners.http {
+            http::listen(listener, Arc::clone(&context), alive.clone());
         }
         drop(alive);
         let mut failed = context.inbox.failed();

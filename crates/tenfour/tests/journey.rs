@@ -35,6 +35,7 @@ impl Running {
             datagram: Vec::new(),
             text: vec![text],
             native: vec![native],
+            ..Listeners::default()
         };
         let server = Server::new(store, config).unwrap();
         let shutdown = async {

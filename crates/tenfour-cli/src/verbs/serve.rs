@@ -37,6 +37,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
         message_budget: arguments.memory_limit / BUDGET_SHARE,
         ..ServerLimits::default()
     };
+    config.http_names.clone_from(&arguments.http_name);
     let console = (!arguments.quiet).then(Console::new);
     config.on_event = console.as_ref().map(Console::on_event);
     let server = Server::new(store, config).map_err(|error| failure(&error))?;

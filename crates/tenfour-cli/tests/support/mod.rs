@@ -137,6 +137,7 @@ pub struct Served {
     pub text: String,
     pub native: String,
     pub datagram: String,
+    pub http: String,
     pub console: Lines,
     pub log: Lines,
 }
@@ -185,6 +186,7 @@ impl Served {
             text: find("text"),
             native: find("native"),
             datagram: find("datagram"),
+            http: find("http"),
             child,
             console,
             log,

@@ -483,10 +483,10 @@ mod tests {
             );
             now += LONGEST_PAUSE;
         }
-        assert_eq!(cursor.offer(a, 1, 1, now), []);
+        assert!(cursor.offer(a, 1, 1, now).is_empty());
         let change = save(&cursor);
         assert_eq!((change.floor, change.bury), (1, vec![1]));
-        assert_eq!(save(&cursor).bury, []);
+        assert!(save(&cursor).bury.is_empty());
     }
 
     #[test]

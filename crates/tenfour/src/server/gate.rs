@@ -28,7 +28,7 @@ const REMEMBER: Duration = Duration::from_secs(3600);
 /// Most addresses remembered.
 const MAX_REMEMBERED: usize = 4_096;
 
-/// Under pressure a text connection this silent makes room for a new one.
+/// Under pressure a connection without keys this silent makes room for a new one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Under pressure an unfinished line must come at this rate, in bytes a second, once it is older than [`PATIENCE`].
@@ -53,11 +53,11 @@ struct Inside {
     strangers: usize,
     by_address: HashMap<IpAddr, usize>,
     remembered: HashMap<IpAddr, Moment>,
-    text: HashMap<u64, Arc<Seat>>,
+    plain: HashMap<u64, Arc<Seat>>,
     next: u64,
 }
 
-/// What the gate can see of a text connection, and how it asks it to leave.
+/// What the gate can see of a connection without keys, and how it asks it to leave.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     /// Milliseconds of the clock at the last byte.
@@ -115,17 +115,17 @@ impl Gate {
         }))
     }
 
-    /// The server stops: every text connection leaves, and none is let in.
+    /// The server stops: every plain connection leaves, and none is let in.
     pub(super) fn close(&self) {
         let mut inside = lock(&self.0.inside);
         inside.closed = true;
-        for seat in inside.text.values() {
+        for seat in inside.plain.values() {
             seat.leave.notify_one();
         }
     }
 
-    /// A place for a text connection. Under pressure the longest silent one leaves for it.
-    pub(super) fn admit_text(&self, now: Moment) -> Option<TextPass> {
+    /// A place for a connection without keys (text, HTTP). Under pressure the longest silent one leaves for it.
+    pub(super) fn admit_plain(&self, now: Moment) -> Option<PlainPass> {
         let mut inside = lock(&self.0.inside);
         if inside.closed {
             return None;
@@ -133,10 +133,10 @@ impl Gate {
         let total = inside.total();
         // A quarter of all places is for keys that identified themselves.
         let is_full =
-            inside.text.len() + inside.strangers >= self.0.max - self.0.max / 4 || total >= self.0.max;
+            inside.plain.len() + inside.strangers >= self.0.max - self.0.max / 4 || total >= self.0.max;
         if total * 2 >= self.0.max || is_full {
             let longest = inside
-                .text
+                .plain
                 .iter()
                 .min_by_key(|(_, seat)| seat.idle_since())
                 .map(|(number, seat)| (*number, seat.idle_since()));
@@ -144,7 +144,7 @@ impl Gate {
                 |since: u64| milliseconds(now).saturating_sub(since) >= PATIENCE.as_millis() as u64;
             match longest {
                 Some((number, since)) if is_full || silent_too_long(since) => {
-                    if let Some(seat) = inside.text.remove(&number) {
+                    if let Some(seat) = inside.plain.remove(&number) {
                         seat.leave.notify_one();
                         self.0.counters.count(Counter::Evicted);
                     }
@@ -160,8 +160,8 @@ impl Gate {
         inside.next += 1;
         let seat = Arc::new(Seat::default());
         seat.heard(now, 0);
-        inside.text.insert(number, Arc::clone(&seat));
-        Some(TextPass {
+        inside.plain.insert(number, Arc::clone(&seat));
+        Some(PlainPass {
             gate: self.clone(),
             number,
             seat,
@@ -205,7 +205,7 @@ impl Gate {
 
 impl Inside {
     fn total(&self) -> usize {
-        self.known + self.strangers + self.text.len()
+        self.known + self.strangers + self.plain.len()
     }
 
     fn stranger_leaves(&mut self, address: IpAddr) {
@@ -227,16 +227,16 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The place of a text connection.
-pub(super) struct TextPass {
+/// The place of a connection without keys.
+pub(super) struct PlainPass {
     gate: Gate,
     number: u64,
     pub(super) seat: Arc<Seat>,
 }
 
-impl Drop for TextPass {
+impl Drop for PlainPass {
     fn drop(&mut self) {
-        lock(&self.gate.0.inside).text.remove(&self.number);
+        lock(&self.gate.0.inside).plain.remove(&self.number);
     }
 }
 
@@ -318,28 +318,28 @@ mod tests {
     fn under_pressure_the_longest_silent_goes() {
         let counters = Counters::default();
         let gate = Gate::new(8, counters.clone());
-        let passes: Vec<_> = (0..4).map(|n| gate.admit_text(at(n)).unwrap()).collect();
+        let passes: Vec<_> = (0..4).map(|n| gate.admit_plain(at(n)).unwrap()).collect();
         passes[0].seat.heard(at(50), 0);
-        let _fifth = gate.admit_text(at(60)).unwrap();
+        let _fifth = gate.admit_plain(at(60)).unwrap();
         assert_eq!(
             counters.get(Counter::Evicted),
             1,
             "half full, and one was silent for a minute"
         );
-        let _sixth = gate.admit_text(at(61)).unwrap();
+        let _sixth = gate.admit_plain(at(61)).unwrap();
         assert_eq!(counters.get(Counter::Evicted), 2);
         passes[3].seat.heard(at(62), 0);
-        let _seventh = gate.admit_text(at(63)).unwrap();
+        let _seventh = gate.admit_plain(at(63)).unwrap();
         assert_eq!(
             counters.get(Counter::Evicted),
             2,
             "nobody is silent for long enough"
         );
         for n in 0..10 {
-            std::mem::forget(gate.admit_text(at(64 + n)).unwrap());
+            std::mem::forget(gate.admit_plain(at(64 + n)).unwrap());
         }
         assert!(
-            lock(&gate.0.inside).text.len() <= 6,
+            lock(&gate.0.inside).plain.len() <= 6,
             "a quarter is for those we know"
         );
     }

@@ -17,7 +17,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     context: Arc<Context>,
     alive: mpsc::Sender<()>,
-    accepted: fn(TcpStream, SocketAddr, &Arc<Context>, &mpsc::Sender<()>),
+    accepted: impl Fn(TcpStream, SocketAddr, &Arc<Context>, &mpsc::Sender<()>),
 ) {
     let mut stopping = context.stopping.subscribe();
     let mut pause = PAUSES.0;

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::gate::TextPass;
+use super::gate::PlainPass;
 use super::roster::Entry;
 use super::{Context, Counter};
 use crate::inbox::{Answer, Charge, Class, Slip};
@@ -48,7 +48,7 @@ pub(super) fn accepted(
     context: &Arc<Context>,
     alive: &mpsc::Sender<()>,
 ) {
-    let Some(pass) = context.gate.admit_text(context.clock.now()) else {
+    let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
         // There is room for a line in the socket's buffer; nobody waits for it to leave.
         let _ = stream.try_write(format!("no busy {}\n", TemporaryCode::Busy.reason()).as_bytes());
         return;
@@ -83,7 +83,7 @@ struct Connection {
     machine: Machine,
     stream: TcpStream,
     context: Arc<Context>,
-    pass: TextPass,
+    pass: PlainPass,
     entry: Entry,
     /// Made with the first message.
     slip: Option<Arc<Slip>>,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tenfour::{Listeners, NATIVE_PORT, TEXT_PORT};
+use tenfour::{HTTP_PORT, Listeners, NATIVE_PORT, TEXT_PORT};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::port_owner::owner_of;
@@ -57,11 +57,38 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
             sockets.listeners.native.push(listener);
         }
     }
+    for (address, may_lack) in http_addresses(arguments)? {
+        if let Some(listener) = listen("http", address, may_lack, &mut sockets.addresses)? {
+            sockets.listeners.http.push(listener);
+        }
+    }
     if sockets.addresses.is_empty() {
         return Err(Failure::usage("every listener is off")
             .hint("leave out one of --text off, --datagram off, --native off"));
     }
     Ok(sockets)
+}
+
+/// Off unless asked for, and on the loopback unless somebody said aloud what that means.
+fn http_addresses(arguments: &args::Serve) -> Result<Vec<(SocketAddr, bool)>, Failure> {
+    if arguments.http.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = addresses(
+        &arguments.http,
+        &everywhere_or_loopback(false),
+        HTTP_PORT,
+        "--http",
+    )?;
+    // As for datagrams: unless an address is named, one is enough.
+    found.retain(|(_, may_lack)| !may_lack);
+    match found.iter().find(|(address, _)| !address.ip().to_canonical().is_loopback()) {
+        Some((address, _)) if !arguments.http_plain => Err(Failure::usage(format!(
+            "HTTP on {address} would be in the clear on the network"
+        ))
+        .hint("between machines use the native listener; or put something that adds TLS before it, and say --http-plain")),
+        _ => Ok(found),
+    }
 }
 
 fn everywhere_or_loopback(everywhere: bool) -> [std::net::IpAddr; 2] {
@@ -173,8 +200,8 @@ fn bind_failure(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// Sockets from systemd: UDP sockets are for datagrams; the others by their `FileDescriptorName`, `text` or
-/// `native`, else by their port.
+/// Sockets from systemd: UDP sockets are for datagrams; the others by their `FileDescriptorName`, `text`, `native` or
+/// `http`, else by their port.
 fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();
@@ -197,18 +224,16 @@ fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
-        let is_text = match names.get(index).copied() {
-            Some("text") => true,
-            Some("native") => false,
-            _ => address.port() == TEXT_PORT,
+        let (name, list) = match (names.get(index).copied(), address.port()) {
+            (Some("text"), _) => ("text", &mut sockets.listeners.text),
+            (Some("native"), _) => ("native", &mut sockets.listeners.native),
+            (Some("http"), _) => ("http", &mut sockets.listeners.http),
+            (_, TEXT_PORT) => ("text", &mut sockets.listeners.text),
+            (_, HTTP_PORT) => ("http", &mut sockets.listeners.http),
+            _ => ("native", &mut sockets.listeners.native),
         };
-        if is_text {
-            sockets.addresses.push(("text", address));
-            sockets.listeners.text.push(listener);
-        } else {
-            sockets.addresses.push(("native", address));
-            sockets.listeners.native.push(listener);
-        }
+        list.push(listener);
+        sockets.addresses.push((name, address));
     }
     Ok(!sockets.addresses.is_empty())
 }

@@ -1,0 +1,299 @@
+//! HTTP: what curl sees, and what a browser or a stranger tries.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use support::{Home, Served, mailbox, needs, run, wait_for};
+
+fn serve(home: &Home) -> Served {
+    home.serve_with(&["--http", "127.0.0.1:0"])
+}
+
+/// One request as it stands on the wire, and all that comes back.
+fn ask(served: &Served, request: &str) -> String {
+    let mut stream = TcpStream::connect(&served.http).unwrap();
+    stream.set_read_timeout(Some(support::LONG)).unwrap();
+    // A server that has heard enough may be gone.
+    let _ = stream.write_all(request.as_bytes());
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+fn post(served: &Served, path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    ask(
+        served,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        ),
+    )
+}
+
+#[track_caller]
+fn is(answer: &str, status: u16, words: &str) {
+    let status = format!("HTTP/1.1 {status} ");
+    assert!(
+        answer.starts_with(&status) && answer.contains(words),
+        "{status}{words}: {answer}"
+    );
+    assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+}
+
+const KEY: &str = "Idempotency-Key: 6ed1a1b4-7b35-4c11-9d9a-0123456789ab\r\n";
+
+#[test]
+fn curl_gets_a_receipt() {
+    if !needs("curl") {
+        return;
+    }
+    let home = Home::new();
+    let served = serve(&home);
+    let curl = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("curl");
+        command.args(["-sS", "-w", "\n%{http_code}"]).args(arguments);
+        run(command, b"").ok()
+    };
+    let url = format!("http://{}/inbox", served.http);
+    assert_eq!(
+        curl(&["-d", "hi", &url]),
+        "{\"outcome\":\"stored\",\"mailbox\":\"inbox\",\"offset\":1,\"durability\":\"disk\",\"duplicate\":false,\"bytes\":2}\n201"
+    );
+    let messages = format!("http://{}/v1/mailboxes/inbox/messages", served.http);
+    let typed = curl(&[
+        "-H",
+        "Content-Type: text/plain",
+        "-H",
+        "Content-Disposition: attachment; filename=\"a b.txt\"",
+        "--data-binary",
+        "two",
+        &messages,
+    ]);
+    assert!(typed.ends_with("201"), "{typed}");
+    let found = home.run(&["tail", &served.native, "--json"]).ok();
+    let lines: Vec<&str> = found.lines().collect();
+    // What curl says of `-d` is no word about the message.
+    assert!(
+        !lines[0].contains("\"type\"") && lines[0].contains(r#""listener":"http""#),
+        "{found}"
+    );
+    for field in [
+        r#""type":"text/plain""#,
+        r#""name":"a b.txt""#,
+        r#""text":"two""#,
+        r#""address":"127.0.0.1:"#,
+    ] {
+        assert!(lines[1].contains(field), "`{field}` is not in {found}");
+    }
+    served.console.wait_for("Got the message:hi");
+}
+
+#[test]
+fn a_repeat_under_one_key_is_stored_once() {
+    let home = Home::new();
+    let served = serve(&home);
+    is(
+        &post(&served, "/inbox", KEY, "one"),
+        201,
+        r#""offset":1,"durability":"disk","duplicate":false"#,
+    );
+    served.kill();
+    let served = serve(&home);
+    is(
+        &post(&served, "/inbox", KEY, "one"),
+        201,
+        r#""offset":1,"durability":"disk","duplicate":true"#,
+    );
+    is(
+        &post(&served, "/inbox", KEY, "other"),
+        409,
+        r#""code":"conflict""#,
+    );
+    is(
+        &post(&served, "/inbox", "Idempotency-Key: short\r\n", "x"),
+        400,
+        "22 to 255",
+    );
+    is(
+        &post(&served, "/inbox", &format!("{KEY}{KEY}"), "x"),
+        400,
+        "may be there once",
+    );
+    assert_eq!(mailbox(&home, &served.native), ["one"]);
+}
+
+#[test]
+fn what_a_browser_could_be_tricked_into() {
+    let home = Home::new();
+    let served = home.serve_with(&["--http", "127.0.0.1:0", "--http-name", "box.example"]);
+    let with_host = |host: &str, more: &str| {
+        ask(
+            &served,
+            &format!("POST /inbox HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n{more}\r\nx"),
+        )
+    };
+    is(&with_host("evil.example", ""), 421, "misdirected");
+    is(&with_host("evil.example:50546", ""), 421, "misdirected");
+    is(&with_host("", ""), 421, "misdirected");
+    is(
+        &with_host("localhost", "Host: evil.example\r\n"),
+        400,
+        "may be there once",
+    );
+    is(
+        &with_host("localhost:7", "Origin: http://evil.example\r\n"),
+        403,
+        "foreign-origin",
+    );
+    is(
+        &with_host("localhost:7", "Origin: http://localhost:8\r\n"),
+        403,
+        "foreign-origin",
+    );
+    is(
+        &with_host("localhost:7", "Origin: null\r\n"),
+        403,
+        "foreign-origin",
+    );
+    assert_eq!(mailbox(&home, &served.native), [""; 0]);
+    is(
+        &with_host("localhost:7", "Origin: http://localhost:7\r\n"),
+        201,
+        "stored",
+    );
+    is(&with_host("box.example", ""), 201, "stored");
+    // No page of another site may read an answer.
+    let preflight = "OPTIONS /inbox HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n\r\n";
+    let answer = ask(&served, preflight);
+    assert!(!answer.to_lowercase().contains("access-control"), "{answer}");
+}
+
+#[test]
+fn wrong_requests_are_answered_in_words() {
+    let home = Home::new();
+    let served = home.serve_with(&["--http", "127.0.0.1:0", "--max-message", "10"]);
+    is(&post(&served, "/Inbox", "", "x"), 400, "bad-mailbox");
+    is(
+        &post(&served, "/v1/mailboxes/a%2F%2Fb/messages", "", "x"),
+        400,
+        "bad-mailbox",
+    );
+    is(&post(&served, "/logs", "", "x"), 403, "not-allowed");
+    is(&post(&served, "/v1/mailboxes/inbox", "", "x"), 404, "not-found");
+    is(
+        &post(&served, "/inbox", "", "eleven bytes"),
+        413,
+        "at most 10 bytes",
+    );
+    is(
+        &post(
+            &served,
+            "/inbox",
+            "Content-Disposition: attachment; filename=../x\r\n",
+            "x",
+        ),
+        400,
+        "never a path",
+    );
+    is(
+        &ask(&served, "GET /inbox HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        405,
+        "POST",
+    );
+    is(
+        &ask(&served, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        404,
+        "problem+json",
+    );
+    is(
+        &ask(&served, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        200,
+        "ok",
+    );
+    // Without a length it is noticed when it is too long.
+    let chunks = "POST /inbox HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n8\r\n12345678\r\n0\r\n\r\n";
+    is(&ask(&served, chunks), 413, "at most 10 bytes");
+    for (head, status) in [
+        ("no HTTP at all\r\n\r\n", "400"),
+        (&*format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000)), "4"),
+    ] {
+        let answer = ask(&served, head);
+        assert!(
+            answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
+    assert_eq!(mailbox(&home, &served.native), [""; 0]);
+}
+
+#[test]
+fn a_body_that_is_cut_is_not_stored_and_one_that_is_whole_is() {
+    let home = Home::new();
+    let served = serve(&home);
+    let head = "POST /inbox HTTP/1.1\r\nHost: localhost\r\n";
+    let cut = ask(&served, &format!("{head}Content-Length: 10\r\n\r\nonly"));
+    assert!(!cut.starts_with("HTTP/1.1 2"), "{cut}");
+    ask(
+        &served,
+        &format!("{head}Transfer-Encoding: chunked\r\n\r\n4\r\nonly\r\n"),
+    );
+    // Whoever has sent all of it and goes before the answer has sent a message.
+    let mut gone = TcpStream::connect(&served.http).unwrap();
+    gone.write_all(format!("{head}Content-Length: 5\r\n\r\nwhole").as_bytes())
+        .unwrap();
+    drop(gone);
+    wait_for("the message", || mailbox(&home, &served.native) == ["whole"]);
+}
+
+#[test]
+fn slow_heads_cost_nobody_else_anything() {
+    let home = Home::new();
+    let served = serve(&home);
+    let slow: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&served.http).unwrap();
+            stream.write_all(b"POST /inbox HT").unwrap();
+            stream
+        })
+        .collect();
+    is(&post(&served, "/inbox", "", "through"), 201, "stored");
+    let status = home.run(&["status", &served.native, "--json"]).ok();
+    assert!(status.matches(r#""listener":"http""#).count() >= 200, "{status}");
+    drop(slow);
+    assert_eq!(served.stop(), Some(0), "and they do not hold up the end");
+}
+
+#[test]
+fn a_server_that_stops_answers_what_is_under_way() {
+    let home = Home::new();
+    let served = serve(&home);
+    let mut stream = TcpStream::connect(&served.http).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+        .write_all(b"POST /inbox HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nla")
+        .unwrap();
+    wait_for("the request", || {
+        home.run(&["status", &served.native, "--json"])
+            .ok()
+            .contains(r#""listener":"http""#)
+    });
+    support::signal(served.pid(), "TERM");
+    served.log.wait_for("stopping");
+    stream.write_all(b"st").unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    is(&answer, 201, "stored");
+}
+
+#[test]
+fn http_beyond_the_loopback_is_said_aloud() {
+    let home = Home::new();
+    home.run(&["serve", "--http", "0.0.0.0:0", "--native", "127.0.0.1:0"])
+        .failed(2, "in the clear");
+    let served = home.serve_with(&["--http", "0.0.0.0:0", "--http-plain"]);
+    assert!(served.http.starts_with("0.0.0.0:"));
+}

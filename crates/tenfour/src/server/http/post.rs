@@ -1,0 +1,288 @@
+//! `POST`: one message, one receipt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::Serialize;
+use tenfour_proto::native::StreamKind;
+use tenfour_proto::{
+    ContentType, Listener, MailboxName, Message, MessageName, RefusalCode, Sender, Source, StreamId,
+};
+use tenfour_store::{Batch, Stored};
+
+use super::Visitor;
+use super::guard::one;
+use super::problem::Problem;
+use crate::inbox::{Answer, Class, Slip};
+
+/// A key that nobody can guess: without a token its namespace is everybody's.
+const SHORTEST_KEY: usize = 22;
+
+/// Longest key, in bytes.
+const LONGEST_KEY: usize = 255;
+
+/// A body must come at least this fast, in bytes a second, once [`PATIENCE`] is over.
+const SLOWEST: u64 = 500;
+
+/// Time that every body has.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What curl says of `-d` when nothing is said of the type: it is no word about the message.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The receipt. Its fields are those of `--json`.
+#[derive(Serialize)]
+struct Receipt {
+    outcome: &'static str,
+    mailbox: String,
+    offset: u64,
+    durability: &'static str,
+    duplicate: bool,
+    bytes: u64,
+}
+
+/// `POST /v1/mailboxes/{mailbox}/messages`
+pub(super) async fn to_messages(
+    Extension(visitor): Extension<Visitor>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    match path.strip_suffix("/messages") {
+        Some(mailbox) => deposit(&visitor, mailbox, request).await,
+        None => Err(Problem::not_found(request.uri().path())),
+    }
+}
+
+/// `POST /{mailbox}`
+pub(super) async fn short(
+    Extension(visitor): Extension<Visitor>,
+    Path(mailbox): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    deposit(&visitor, &mailbox, request).await
+}
+
+async fn deposit(visitor: &Visitor, mailbox: &str, request: Request) -> Result<Response, Problem> {
+    let mailbox: MailboxName = mailbox
+        .parse()
+        .map_err(|error| Problem::bad("bad-mailbox", format!("mailbox `{mailbox}`: {error}")))?;
+    if mailbox.as_str() != MailboxName::INBOX {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            RefusalCode::NotAllowed.as_str(),
+            "without a key messages go to `inbox` only",
+        ));
+    }
+    let (head, body) = request.into_parts();
+    let key = idempotency_key(&head.headers)?;
+    let content_type = content_type(&head.headers)?;
+    let name = name(&head.headers)?;
+    let body = read(visitor, &head.headers, body).await?;
+    let bytes = body.len() as u64;
+    let mut message = Message::new(mailbox, body);
+    message.content_type = content_type;
+    message.name = name;
+    let stored = store(visitor, key, message).await?;
+    let settlement = stored.into_settlement();
+    match (settlement.runs.first(), settlement.refused.first()) {
+        (Some(run), _) => {
+            let receipt = Receipt {
+                outcome: "stored",
+                mailbox: run.mailbox.to_string(),
+                offset: run.offset,
+                durability: visitor.context.inbox.durability().as_str(),
+                duplicate: run.duplicate,
+                bytes,
+            };
+            Ok((StatusCode::CREATED, Json(receipt)).into_response())
+        }
+        (None, Some(refused)) => Err(Problem::refused(refused.code)),
+        (None, None) => Err(Problem::store_failed()),
+    }
+}
+
+/// Waits for the flush. A client that hangs up does not take back what it has sent.
+async fn store(visitor: &Visitor, key: Option<StreamId>, message: Message) -> Result<Stored, Problem> {
+    let inbox = &visitor.context.inbox;
+    let charge = inbox
+        .budget()
+        .charge(Class::Stranger, message.body.len() + size_of::<Message>());
+    let batch = Batch {
+        sender: Sender::Anonymous,
+        stream: key.map(|key| (key, StreamKind::OneShot)),
+        source: Source {
+            listener: Listener::Http,
+            address: Some(visitor.peer),
+        },
+        messages: vec![(1, message)],
+    };
+    let slip = Arc::new(Slip::default());
+    visitor.entry.count_received(1);
+    inbox.deposit(batch, 1, charge, &slip);
+    match slip.answers().await.pop() {
+        Some(Answer::Settled(stored)) => Ok(stored),
+        Some(Answer::NotNow { code, .. }) => Err(Problem::not_now(code)),
+        Some(Answer::Gone) | None => Err(Problem::store_failed()),
+    }
+}
+
+/// The whole body, if it is not too long and does not come too slowly.
+async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
+    let limit = visitor.context.config.limits.max_message;
+    let announced = one(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::from(limit)) {
+        return Err(Problem::too_large(limit));
+    }
+    let budget = visitor.context.inbox.budget();
+    let end = tokio::time::Instant::now() + PATIENCE + Duration::from_secs(u64::from(limit) / SLOWEST);
+    let slow = |_| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timed-out",
+            "the body came too slowly",
+        )
+    };
+    let mut parts = BytesMut::new();
+    let mut charge = None;
+    loop {
+        // No more is read than there is memory for.
+        tokio::time::timeout(PATIENCE, budget.room(Class::Stranger))
+            .await
+            .map_err(|_| Problem::busy())?;
+        let Some(frame) = tokio::time::timeout_at(end, body.frame()).await.map_err(slow)? else {
+            drop(charge);
+            return Ok(parts.freeze());
+        };
+        let frame = frame.map_err(|error| Problem::bad("cut", format!("the body ended early: {error}")))?;
+        if let Ok(data) = frame.into_data() {
+            if parts.len() + data.len() > limit as usize {
+                return Err(Problem::too_large(limit));
+            }
+            parts.extend_from_slice(&data);
+            visitor.heard(parts.len());
+            charge = Some(budget.charge(Class::Stranger, parts.len()));
+        }
+    }
+}
+
+/// What makes a repeat of a request a repeat.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<StreamId>, Problem> {
+    let Some(key) = one(headers, &HeaderName::from_static("idempotency-key"))? else {
+        return Ok(None);
+    };
+    // RFC 8941 writes strings in quotes; many clients do not.
+    let key = key
+        .strip_prefix('"')
+        .and_then(|key| key.strip_suffix('"'))
+        .unwrap_or(key);
+    if !(SHORTEST_KEY..=LONGEST_KEY).contains(&key.len()) {
+        return Err(Problem::bad(
+            "bad-idempotency-key",
+            format!(
+                "an Idempotency-Key has {SHORTEST_KEY} to {LONGEST_KEY} characters, which nobody can guess"
+            ),
+        ));
+    }
+    Ok(Some(StreamId::of_key(&format!("http {key}"))))
+}
+
+fn content_type(headers: &HeaderMap) -> Result<Option<ContentType>, Problem> {
+    one(headers, &header::CONTENT_TYPE)?
+        .filter(|kind| *kind != FORM)
+        .map(|kind| kind.parse())
+        .transpose()
+        .map_err(|error| Problem::bad("bad-message", format!("Content-Type: {error}")))
+}
+
+/// The `filename` of Content-Disposition (RFC 6266).
+fn name(headers: &HeaderMap) -> Result<Option<MessageName>, Problem> {
+    let Some(value) = headers.get(header::CONTENT_DISPOSITION) else {
+        return Ok(None);
+    };
+    let value = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| Problem::bad("bad-message", "Content-Disposition is not UTF-8"))?;
+    file_name(value)
+        .map(|name| name.parse())
+        .transpose()
+        .map_err(|error| Problem::bad("bad-message", format!("the file's name: {error}")))
+}
+
+/// `filename*` wins over `filename`, as the RFC says.
+fn file_name(disposition: &str) -> Option<String> {
+    let mut plain = None;
+    for parameter in split(disposition) {
+        let Some((name, value)) = parameter.split_once('=') else {
+            continue;
+        };
+        let value = value.trim();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "filename*" => {
+                let encoded = value.splitn(3, '\'').nth(2)?;
+                return percent_encoding::percent_decode_str(encoded)
+                    .decode_utf8()
+                    .ok()
+                    .map(Into::into);
+            }
+            "filename" => plain = Some(unquote(value)),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// At semicolons outside of quotes.
+fn split(text: &str) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(|character| {
+        let is_end = character == ';' && !quoted;
+        quoted ^= character == '"' && !escaped;
+        escaped = character == '\\' && !escaped;
+        is_end
+    })
+    .collect()
+}
+
+fn unquote(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
+        return value.to_owned();
+    };
+    let mut out = String::new();
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        out.extend(if character == '\\' {
+            characters.next()
+        } else {
+            Some(character)
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files() {
+        for (disposition, name) in [
+            ("attachment", None),
+            ("attachment; filename=report.txt", Some("report.txt")),
+            (r#"attachment; filename="a; b.txt"; x=y"#, Some("a; b.txt")),
+            (r#"attachment; filename="a \"b\".txt""#, Some(r#"a "b".txt"#)),
+            (
+                "attachment; filename=a.txt; filename*=UTF-8''gr%C3%B6%C3%9Fe.txt",
+                Some("größe.txt"),
+            ),
+            ("attachment; FILENAME = x", Some("x")),
+        ] {
+            assert_eq!(file_name(disposition).as_deref(), name, "{disposition}");
+        }
+    }
+}
