@@ -1,4 +1,4 @@
-"""The bars: what tenfour has to reach. Each is a ratio to a peer of the same run, or a number of bytes."""
+"""The bars: what tenfour has to reach. Each is a ratio to a peer of the same run, or a figure of tenfour's own."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,22 @@ class Bar:
     most: float | None = None  # times and sizes: tenfour / peer must be at most this
     bytes: int | None = None  # sizes without a peer to divide by: tenfour's own figure must be at most this
 
+    rate: int | None = None  # rates without a peer that promises the same: tenfour's own figure must be at least this
+
+    @property
+    def stands_alone(self):
+        return self.bytes is not None or self.rate is not None
+
     def met(self, median, ratio):
+        if self.rate is not None:
+            return median >= self.rate
         if self.bytes is not None:
             return median <= self.bytes
         return ratio >= self.least if self.least is not None else ratio <= self.most
 
     def __str__(self):
+        if self.rate is not None:
+            return f"at least {self.rate:,}/s"
         if self.bytes is not None:
             return f"at most {self.bytes / 1024:g} KiB"
         return f"at least {self.least:g}x" if self.least is not None else f"at most {self.most:g}x"
@@ -31,6 +41,7 @@ BARS = {
     "send": Bar(most=1.3),
     "recipe": Bar(least=2.0),
     "datagrams": Bar(least=0.3),
+    "http-post": Bar(rate=25_000),
     "idle-text": Bar(bytes=2 * 1024),
     "idle-native": Bar(bytes=14 * 1024),
 }

@@ -97,7 +97,7 @@ def row(name, ours, theirs, error):
     met = None
     if isinstance(error, Lost):
         met = False
-    elif not error and ours and (ratio is not None or bar.bytes is not None):
+    elif not error and ours and (ratio is not None or bar.stands_alone):
         met = bar.met(statistics.median(ours), ratio)
     verdict = {True: "yes", False: "**no**", None: "not measured"}[met] + (f": {error}" if error else "")
     ratio_cell = f"{ratio:.2f}x" if ratio is not None else "-"

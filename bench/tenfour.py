@@ -10,6 +10,8 @@ from processes import Unmeasured, last_json, output, running, wait_until
 # Enough for 10,000 idle connections to be fewer than half: beyond half, silent text connections may be cut.
 MAX_CONNECTIONS = 30_000
 
+SOCKETS = {"text", "native", "datagram", "http"}
+
 
 def binary():
     built = Path(__file__).resolve().parent.parent.glob("target/*/dist/tenfour")
@@ -25,6 +27,7 @@ class Server:
     text: int
     native: int
     datagram: int
+    http: int
     env: dict
     log: Path
 
@@ -54,15 +57,16 @@ def serving(folder, *, store, connections=None):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENFOUR")}
     env = inherited | {"TENFOUR_HOME": str(folder / "home")}
     command = [binary(), "serve", "--store", store if store == "memory" else folder / store, "--quiet"]
-    command += ["--text", "127.0.0.1:0", "--datagram", "127.0.0.1:0", "--native", "127.0.0.1:0", "--port-file", ports]
+    command += ["--text", "127.0.0.1:0", "--datagram", "127.0.0.1:0", "--native", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+    command += ["--port-file", ports]
     if connections:
         command += ["--max-connections", connections]
 
     def listeners():
         lines = ports.read_text().splitlines() if ports.exists() else []
         found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
-        return found if {"text", "datagram", "native"} <= found.keys() else None
+        return found if SOCKETS <= found.keys() else None
 
     with running(command, env=env, errors=errors) as process:
         found = wait_until(listeners, "tenfour serve", process, errors)
-        yield Server(process.pid, found["text"], found["native"], found["datagram"], env, errors)
+        yield Server(process.pid, **{name: found[name] for name in SOCKETS}, env=env, log=errors)

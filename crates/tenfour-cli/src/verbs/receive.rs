@@ -23,6 +23,9 @@ const BATCH: usize = 256;
 /// Messages on their way to us, where writing them out is all there is to do.
 const WINDOW: u32 = 512;
 
+/// The server has so long to note what is done, once everything else is over.
+const LAST_WORD: Duration = Duration::from_secs(10);
+
 /// Where messages go.
 enum Sink {
     Lines { json: bool, terminal: bool },
@@ -44,20 +47,23 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
         follow: !arguments.drain,
         window: window.min(u32::try_from(arguments.count.unwrap_or(u64::MAX)).unwrap_or(u32::MAX)),
     };
-    let wait = deadline(arguments.wait);
-    let mut received = 0;
-    let mut handlers = handlers;
-    let work = async {
-        let mailbox = target.mailbox_or(&MailboxName::inbox())?;
-        if arguments.count == Some(0) {
-            return Ok(());
-        }
-        let failed = |error| failed(&error, &target);
-        let mut consumer = Consumer::connect(std::slice::from_ref(&target.address), config, mailbox, options)
-            .await
-            .map_err(failed)?;
-        arguments.skip.iter().for_each(|offset| consumer.skip(*offset));
-        let consumed = match &mut handlers {
+    let mailbox = target.mailbox_or(&MailboxName::inbox())?;
+    if arguments.count == Some(0) {
+        return Ok(());
+    }
+    let failed = |error| failed(&error, &target);
+    let (mut received, mut handlers) = (0, handlers);
+    let mut wait = std::pin::pin!(deadline(arguments.wait));
+    let mut stop = std::pin::pin!(signals::stop());
+    let connecting = Consumer::connect(std::slice::from_ref(&target.address), config, mailbox, options);
+    let mut consumer = tokio::select! {
+        connected = connecting => connected.map_err(failed)?,
+        code = &mut stop => return Err(Failure::new(code, "")),
+        () = &mut wait => return enough(received, arguments.count),
+    };
+    arguments.skip.iter().for_each(|offset| consumer.skip(*offset));
+    let consuming = async {
+        match &mut handlers {
             Some(handlers) => {
                 handlers
                     .run(&mut consumer, arguments.count, &mut received, failed)
@@ -73,20 +79,25 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
                 )
                 .await
             }
-        };
-        // What was done before something went wrong is done.
-        let saved = consumer.saved().await.map_err(failed);
-        consumed.and(saved)
+        }
     };
-    let result = tokio::select! {
-        result = work => result,
-        code = signals::stop() => Err(Failure::new(code, "")),
-        () = wait => Ok(()),
+    let consumed = tokio::select! {
+        result = consuming => result,
+        code = &mut stop => Err(Failure::new(code, "")),
+        () = &mut wait => Ok(()),
     };
     if let Some(handlers) = handlers {
         handlers.end().await;
     }
-    result?;
+    // What was done before the end is done, whatever the end was.
+    let saved = match tokio::time::timeout(LAST_WORD, consumer.saved()).await {
+        Ok(saved) => saved.map_err(failed),
+        Err(_) => Err(
+            Failure::new(Code::Unavailable, "the server did not note what is done")
+                .hint("what was not noted comes again"),
+        ),
+    };
+    consumed.and(saved)?;
     enough(received, arguments.count)
 }
 
@@ -162,7 +173,7 @@ async fn write_out(
         }
         batch.iter().for_each(|item| consumer.begun(item));
         // Whoever dies from here on has had them, and the next reader is told so.
-        consumer.sent().await;
+        consumer.saved().await.map_err(&failed)?;
         let mut bytes = Vec::new();
         let mut written = 0;
         for item in &batch {

@@ -45,12 +45,16 @@ pub struct Consumer {
     /// On its way: the number of the frame, and what it said.
     unsaved: VecDeque<(u64, Vec<Progress>)>,
     frames: u64,
+    /// Came while something else was waited for.
+    early: VecDeque<Item>,
     /// Given to the caller and not settled, over all connections.
     open: BTreeSet<u64>,
     /// Settled since credit was granted last.
     used: Credit,
     pause: Duration,
     ended: bool,
+    /// Why it ended, until somebody has been told. What came before it is handled first.
+    failure: Option<FollowError>,
 }
 
 impl Consumer {
@@ -74,10 +78,12 @@ impl Consumer {
             pending: Vec::new(),
             unsaved: VecDeque::new(),
             frames: 0,
+            early: VecDeque::new(),
             open: BTreeSet::new(),
             used: NONE,
             pause: FIRST_PAUSE,
             ended: false,
+            failure: None,
         };
         consumer.open().await?;
         Ok(consumer)
@@ -140,6 +146,14 @@ impl Consumer {
     ///
     /// As for [`next`](Self::next).
     pub fn ready(&mut self) -> Result<Option<Item>, FollowError> {
+        match self.early.pop_front().or_else(|| self.take_events()) {
+            Some(item) => Ok(Some(item)),
+            None => self.failure.take().map_or(Ok(None), Err),
+        }
+    }
+
+    /// Acts on what has come, up to the next message.
+    fn take_events(&mut self) -> Option<Item> {
         while let Some(event) = self
             .session
             .as_mut()
@@ -148,27 +162,26 @@ impl Consumer {
             match event {
                 // After a reconnect: it is still being handled here, and will be reported.
                 ClientEvent::Item(item) if !self.open.insert(item.offset) => {}
-                ClientEvent::Item(item) => return Ok(Some(*item)),
+                ClientEvent::Item(item) => return Some(*item),
                 ClientEvent::Progressed(count) => {
                     while self.unsaved.pop_front_if(|(frame, _)| *frame <= count).is_some() {}
                 }
                 ClientEvent::ReadEnd(end) => {
                     self.ended = true;
-                    match end.reason {
-                        EndReason::CaughtUp => {}
-                        reason => return Err(FollowError::ended(reason, &self.mailbox, end.next)),
+                    if end.reason != EndReason::CaughtUp {
+                        self.failure = Some(FollowError::ended(end.reason, &self.mailbox, end.next));
                     }
                 }
                 ClientEvent::Failed(error) if error.code == ErrorCode::NotAllowed => {
                     self.ended = true;
-                    return Err(FollowError::CutOff(error.text));
+                    self.failure = Some(FollowError::CutOff(error.text));
                 }
                 ClientEvent::Failed(error) => self.lost(&error.text),
                 ClientEvent::Closed | ClientEvent::Dead => self.lost("the server is gone"),
                 _ => {}
             }
         }
-        Ok(None)
+        None
     }
 
     /// Keeps the connection alive while there is no room for more messages: returns now and then.
@@ -178,16 +191,6 @@ impl Consumer {
     /// As for [`next`](Self::next).
     pub async fn wait(&mut self) -> Result<(), FollowError> {
         self.step().await
-    }
-
-    /// Sends what was reported. That it arrived is known after [`saved`](Self::saved) only.
-    pub async fn sent(&mut self) {
-        self.queue();
-        if let Some(session) = &mut self.session
-            && let Err(reason) = session.write().await
-        {
-            self.lost(&reason);
-        }
     }
 
     async fn step(&mut self) -> Result<(), FollowError> {
@@ -291,25 +294,24 @@ impl Consumer {
         }
     }
 
-    /// Waits until the server has saved, as safely as a receipt says, all that was reported. New messages wait.
+    /// Waits until the server has saved, as safely as a receipt says, all that was reported.
+    ///
+    /// After [`begun`](Self::begun) it is the certainty that whoever gets the message next is told of this attempt:
+    /// words that are only on their way are lost when this process dies.
     ///
     /// # Errors
     ///
-    /// As for [`next`](Self::next).
+    /// When there is no connection, and none can be made.
     pub async fn saved(&mut self) -> Result<(), FollowError> {
-        let mut early = Vec::new();
-        while !self.pending.is_empty() || !self.unsaved.is_empty() {
-            match self.ready()? {
-                Some(item) => early.push(item),
-                None if self.pending.is_empty() && self.unsaved.is_empty() => break,
-                None => self.step().await?,
+        loop {
+            while let Some(item) = self.take_events() {
+                self.early.push_back(item);
             }
+            if self.pending.is_empty() && self.unsaved.is_empty() {
+                return Ok(());
+            }
+            self.step().await?;
         }
-        for item in early {
-            // Whoever waits for this wants nothing more; the server gives them to others when we go.
-            self.open.remove(&item.offset);
-        }
-        Ok(())
     }
 }
 

@@ -76,8 +76,9 @@ impl Session {
         }
     }
 
-    /// Writes what is ready. As [`step`](Self::step).
-    pub(super) async fn write(&mut self) -> Result<(), String> {
+    /// Writes what is ready, then waits for bytes or the time. An error is the end of the connection. May be
+    /// given up at any await: nothing is lost.
+    pub(super) async fn step(&mut self) -> Result<(), String> {
         let io = |error: std::io::Error| super::error::io_reason(&error);
         let mut ready = Vec::new();
         self.machine.poll_transmit(&mut ready, limits::MAX_FRAME_BODY);
@@ -85,14 +86,7 @@ impl Session {
         while self.output.has_remaining() {
             self.stream.write_buf(&mut self.output).await.map_err(io)?;
         }
-        self.stream.flush().await.map_err(io)
-    }
-
-    /// Writes what is ready, then waits for bytes or the time. An error is the end of the connection. May be
-    /// given up at any await: nothing is lost.
-    pub(super) async fn step(&mut self) -> Result<(), String> {
-        let io = |error: std::io::Error| super::error::io_reason(&error);
-        self.write().await?;
+        self.stream.flush().await.map_err(io)?;
         let at = self
             .machine
             .poll_timeout()

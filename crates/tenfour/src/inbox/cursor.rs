@@ -50,6 +50,8 @@ struct State {
     queued: bool,
     /// Saving did not work and is due again then.
     retry: Option<Instant>,
+    /// The store has it.
+    made: bool,
     /// The store takes no further cursor.
     refused: bool,
 }
@@ -78,6 +80,7 @@ impl Cursor {
                 saved: 0,
                 queued: false,
                 retry: None,
+                made: true,
                 refused: false,
             }),
             changed: watch::Sender::new(()),
@@ -91,7 +94,11 @@ impl Cursor {
             ..Position::default()
         };
         let cursor = Cursor::loaded(mailbox, name, position);
-        lock(&cursor.state).version = 1;
+        {
+            let mut state = lock(&cursor.state);
+            state.version = 1;
+            state.made = false;
+        }
         cursor
     }
 
@@ -278,6 +285,11 @@ impl Cursor {
         lock(&self.state).saved
     }
 
+    /// It is as durable as a receipt says that there is such a cursor.
+    pub(crate) fn is_made(&self) -> bool {
+        lock(&self.state).made
+    }
+
     /// The store has no place for it.
     pub(crate) fn is_refused(&self) -> bool {
         lock(&self.state).refused
@@ -323,7 +335,10 @@ impl Cursor {
     pub(super) fn take_outcome(&self, change: CursorChange, version: u64, outcome: CursorOutcome) {
         let mut state = lock(&self.state);
         match outcome {
-            CursorOutcome::Moved => state.saved = version,
+            CursorOutcome::Moved => {
+                state.saved = version;
+                state.made = true;
+            }
             CursorOutcome::TooMany => state.refused = true,
             CursorOutcome::NotNow => {
                 let floor = state.position.floor;

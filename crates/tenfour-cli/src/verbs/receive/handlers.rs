@@ -74,7 +74,7 @@ impl Handlers {
             };
             tokio::select! {
                 item = coming => match item.map_err(&failed)? {
-                    Some(item) => self.start(consumer, item).await,
+                    Some(item) => self.start(consumer, item, &failed).await?,
                     None => drained |= has_place,
                 },
                 Some(ended) = self.running.join_next() => {
@@ -85,23 +85,30 @@ impl Handlers {
         }
     }
 
-    async fn start(&mut self, consumer: &mut Consumer, item: Item) {
+    async fn start(
+        &mut self,
+        consumer: &mut Consumer,
+        item: Item,
+        failed: impl Fn(FollowError) -> Failure,
+    ) -> Result<(), Failure> {
         let is_known = item.sender.parse::<Fingerprint>().is_ok();
         if !is_known && !self.anonymous {
             output::talk(&format!(
                 "tenfour: {} #{} goes to dead/{}: no program runs for the sender `{}` without --exec-anonymous",
                 item.message.mailbox, item.offset, self.cursor, item.sender
             ));
-            return consumer.rejected(&item);
+            consumer.rejected(&item);
+            return Ok(());
         }
         consumer.begun(&item);
         // If we die from here on, the next one is told that somebody had begun.
-        consumer.sent().await;
+        consumer.saved().await.map_err(failed)?;
         let (exec, cursor) = (self.exec.clone(), self.cursor.clone());
         self.running.spawn(async move {
             let result = exec.handle(&item, &cursor).await;
             (item, result)
         });
+        Ok(())
     }
 
     /// Ends the programs that still run; their messages are given out again.

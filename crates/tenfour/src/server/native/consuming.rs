@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tenfour_proto::native::{CursorUse, EndReason, ReadRequest, Server as Machine};
-use tenfour_proto::{CursorName, Item, MailboxName, Progress};
+use tenfour_proto::{Item, MailboxName, Progress};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
@@ -47,8 +47,9 @@ impl Consuming {
         let known = inbox.cursor(&request.mailbox, &by.name).await;
         let cursor = match known.map_err(|_| EndReason::Failed)? {
             Some(cursor) => cursor,
-            None => make(inbox, &request.mailbox, &by.name, first - 1).await?,
+            None => inbox.new_cursor(&request.mailbox, &by.name, first - 1),
         };
+        make(inbox, &cursor).await?;
         Ok(Consuming {
             inbox: inbox.clone(),
             reader: cursor.join(),
@@ -151,21 +152,16 @@ impl Drop for Consuming {
     }
 }
 
-async fn make(
-    inbox: &Inbox,
-    mailbox: &MailboxName,
-    name: &CursorName,
-    floor: u64,
-) -> Result<Arc<Cursor>, EndReason> {
-    let cursor = inbox.new_cursor(mailbox, name, floor);
+/// Waits until the store has the cursor, whoever was the first to want it.
+async fn make(inbox: &Inbox, cursor: &Arc<Cursor>) -> Result<(), EndReason> {
     let (mut changes, mut failed) = (cursor.changes(), inbox.failed());
     loop {
-        inbox.save_cursor(&cursor);
+        inbox.save_cursor(cursor);
         if cursor.is_refused() {
             return Err(EndReason::TooManyCursors);
         }
-        if cursor.saved() > 0 {
-            return Ok(cursor);
+        if cursor.is_made() {
+            return Ok(());
         }
         tokio::select! {
             changed = changes.changed() => changed.map_err(|_| EndReason::Failed)?,
