@@ -152,10 +152,6 @@ def datagrams_counted(setting):
     return received / BURST
 
 
-# Memory of connections that say nothing.
-
-
-@contextlib.contextmanager
 # HTTP: no peer promises the same, so the bar is a rate, and a latency that must not be passed.
 
 SLOWEST_POST = 20.0  # ms, for 99 of 100
@@ -189,6 +185,10 @@ def milliseconds(text):
     raise Unmeasured(f"wrk says {text}")
 
 
+# Memory of connections that say nothing.
+
+
+@contextlib.contextmanager
 def descriptors_for(connections):
     """Raises the limit of open files as far as it goes; the programs started inside inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
