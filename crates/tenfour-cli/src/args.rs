@@ -252,6 +252,17 @@ impl Send {
     }
 }
 
+/// When reading ends before its messages do.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Until {
+    /// End after so many messages
+    #[arg(long, short = 'C', value_name = "COUNT", env = "TENFOUR_COUNT")]
+    pub count: Option<u64>,
+    /// End after this time; 124 if there were fewer messages than -C
+    #[arg(long, short = 'W', value_name = "TIME", value_parser = parse_time, env = "TENFOUR_WAIT")]
+    pub wait: Option<Duration>,
+}
+
 /// `tenfour tail`
 #[derive(Debug, Args)]
 pub struct Tail {
@@ -269,12 +280,9 @@ pub struct Tail {
     /// Begin at this moment (2026-01-31T12:00:00Z) or so long ago (10m)
     #[arg(long, value_name = "TIME", env = "TENFOUR_SINCE")]
     pub since: Option<String>,
-    /// End after so many messages
-    #[arg(long, short = 'C', value_name = "COUNT", env = "TENFOUR_COUNT")]
-    pub count: Option<u64>,
-    /// End after this time; 124 if there were fewer messages than -C
-    #[arg(long, short = 'W', value_name = "TIME", value_parser = parse_time, env = "TENFOUR_WAIT")]
-    pub wait: Option<Duration>,
+    /// When to end
+    #[command(flatten)]
+    pub until: Until,
     /// One JSON object for each message
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
@@ -322,12 +330,9 @@ pub struct Receive {
     /// Pass over these messages, for every reader of the cursor: for one that is damaged
     #[arg(long, value_name = "OFFSET", value_delimiter = ',', env = "TENFOUR_SKIP")]
     pub skip: Vec<u64>,
-    /// End after so many messages
-    #[arg(long, short = 'C', value_name = "COUNT", env = "TENFOUR_COUNT")]
-    pub count: Option<u64>,
-    /// End after this time; 124 if there were fewer messages than -C
-    #[arg(long, short = 'W', value_name = "TIME", value_parser = parse_time, env = "TENFOUR_WAIT")]
-    pub wait: Option<Duration>,
+    /// When to end
+    #[command(flatten)]
+    pub until: Until,
     /// End when all messages that were there are done
     #[arg(long, env = "TENFOUR_DRAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub drain: bool,

@@ -45,35 +45,35 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
         from: arguments.from,
         retries: arguments.retries.0,
         follow: !arguments.drain,
-        window: window.min(u32::try_from(arguments.count.unwrap_or(u64::MAX)).unwrap_or(u32::MAX)),
+        window: window.min(u32::try_from(arguments.until.count.unwrap_or(u64::MAX)).unwrap_or(u32::MAX)),
     };
     let mailbox = target.mailbox_or(&MailboxName::inbox())?;
-    if arguments.count == Some(0) {
+    if arguments.until.count == Some(0) {
         return Ok(());
     }
     let failed = |error| failed(&error, &target);
     let (mut received, mut handlers) = (0, handlers);
-    let mut wait = std::pin::pin!(deadline(arguments.wait));
+    let mut wait = std::pin::pin!(deadline(arguments.until.wait));
     let mut stop = std::pin::pin!(signals::stop());
     let connecting = Consumer::connect(std::slice::from_ref(&target.address), config, mailbox, options);
     let mut consumer = tokio::select! {
         connected = connecting => connected.map_err(failed)?,
         code = &mut stop => return Err(Failure::new(code, "")),
-        () = &mut wait => return enough(received, arguments.count),
+        () = &mut wait => return enough(received, arguments.until.count),
     };
     arguments.skip.iter().for_each(|offset| consumer.skip(*offset));
     let consuming = async {
         match &mut handlers {
             Some(handlers) => {
                 handlers
-                    .run(&mut consumer, arguments.count, &mut received, failed)
+                    .run(&mut consumer, arguments.until.count, &mut received, failed)
                     .await
             }
             None => {
                 write_out(
                     &mut consumer,
                     &sink(&arguments),
-                    arguments.count,
+                    arguments.until.count,
                     &mut received,
                     failed,
                 )
@@ -98,7 +98,7 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
         ),
     };
     consumed.and(saved)?;
-    enough(received, arguments.count)
+    enough(received, arguments.until.count)
 }
 
 /// Why consuming ended, in words.

@@ -45,16 +45,11 @@ pub async fn run(arguments: Status) -> Result<(), Failure> {
                 None => watch.server().await,
             }
             .map_err(failed)?;
-            let mut text = if arguments.json {
-                json(&rows)
-            } else {
-                String::new()
+            let text = match &arguments.id {
+                _ if arguments.json => json(&rows),
+                Some(_) => fate(&rows),
+                None => table(&rows),
             };
-            if !arguments.json && arguments.id.is_some() {
-                text = fate(&rows);
-            } else if !arguments.json {
-                text = table(&rows);
-            }
             let screen =
                 arguments.watch.is_some() && !arguments.json && output::is_terminal(&std::io::stdout());
             output::data(format!("{}{text}", if screen { CLEAR } else { "" }).as_bytes())?;

@@ -21,7 +21,7 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
         _ => ReadFrom::Oldest,
     };
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
-    let wait = deadline(arguments.wait);
+    let wait = deadline(arguments.until.wait);
     let mut received = 0;
     let work = async {
         let addresses = [target.address.clone()];
@@ -31,7 +31,7 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
             .await
             .map_err(failed)?;
         let how = output::is_terminal(&std::io::stdout()).then_some(Escape::ForReading);
-        while arguments.count.is_none_or(|count| received < count)
+        while arguments.until.count.is_none_or(|count| received < count)
             && let Some(item) = follower.next().await.map_err(failed)?
         {
             received += 1;
@@ -51,7 +51,7 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
         () = wait => Ok(()),
     };
     result?;
-    enough(received, arguments.count)
+    enough(received, arguments.until.count)
 }
 
 /// Only native targets can be read by a verb.
