@@ -3,6 +3,7 @@
 mod consuming;
 mod hello;
 mod reading;
+mod telling;
 
 use std::cell::RefCell;
 use std::io;
@@ -12,9 +13,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use tenfour_proto::native::{
-    ErrorCode, Server as Machine, ServerEvent, ServerOptions, StatusEnd, StatusRequest,
-};
+use tenfour_proto::native::{ErrorCode, Server as Machine, ServerEvent, ServerOptions};
 use tenfour_proto::{Fingerprint, Listener, RefusalCode, Sender, Source, StreamId, TemporaryCode, limits};
 use tenfour_store::Batch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
@@ -25,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 use super::gate::StrangerPass;
 use super::lease::{Held, Lease};
 use super::roster::Entry;
-use super::{Context, Counter, status};
+use super::{Context, Counter};
 use crate::clock::sleep_until;
 use crate::identity::{AuthorizedKeys, Rights};
 use crate::inbox::{Answer, Charge, Class, Slip};
@@ -351,46 +350,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    /// Everybody may ask what became of their own messages; the rest is for whoever runs the server.
-    async fn tell_status(&mut self, asked: StatusRequest) {
-        let (Some(admitted), Some(key)) = (self.admitted.as_deref(), self.key) else {
-            return;
-        };
-        let context = Arc::clone(&self.context);
-        let end = match asked.stream {
-            Some(stream) => {
-                let mut after = 0;
-                loop {
-                    let found = context.inbox.resume(Sender::Key(key), stream, Some(after)).await;
-                    let Ok((mark, settlement)) = found else {
-                        break StatusEnd::Failed;
-                    };
-                    for row in status::fate(&settlement) {
-                        self.machine.send_status(asked.request, row);
-                    }
-                    if settlement.settled <= after || settlement.settled >= mark {
-                        break StatusEnd::Complete;
-                    }
-                    after = settlement.settled;
-                    if !self.write().await {
-                        return;
-                    }
-                }
-            }
-            None if !admitted.rights.admin => StatusEnd::NotAllowed,
-            None => match status::server(&context).await {
-                Ok(rows) => {
-                    for row in rows {
-                        self.machine.send_status(asked.request, row);
-                    }
-                    StatusEnd::Complete
-                }
-                Err(_) => StatusEnd::Failed,
-            },
-        };
-        self.machine.end_status(asked.request, end);
     }
 
     fn take_answers(&mut self, answers: Vec<Answer>) {
