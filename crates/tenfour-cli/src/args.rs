@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
-use tenfour::Durability;
+use tenfour::{Durability, parse_time};
 
 use crate::size::parse_size;
 use crate::target::Target;
@@ -133,7 +133,7 @@ pub struct Serve {
     /// Allow HTTP, which is in the clear, beyond the loopback: for what stands behind something that adds TLS
     #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub http_plain: bool,
-    /// Open `text`, `datagram` or `native` to everybody, on every address
+    /// Open `text`, `datagram`, `native` or `http` to everybody, on every address
     #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
     pub open: Vec<Listener>,
     /// Longest message, in bytes or with K, M; at most 16M
@@ -170,6 +170,8 @@ pub enum Listener {
     Datagram,
     /// TLS
     Native,
+    /// In the clear
+    Http,
 }
 
 /// `tenfour send`
@@ -457,18 +459,25 @@ pub enum KeysVerb {
     Allow {
         /// SHA256:...
         fingerprint: tenfour::Fingerprint,
-        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, admin
+        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
         /// Whose key it is
         #[arg(long, default_value = "", env = "TENFOUR_COMMENT")]
         comment: String,
     },
-    /// Forget a key that was allowed (SHA256:...) or a server that was trusted (HOST)
+    /// Make a token for the HTTP listener, and print it: it is shown this once
+    Token {
+        /// What the token is called; its messages carry this name
+        name: tenfour::TokenName,
+        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
+        options: Vec<String>,
+    },
+    /// Forget a key that was allowed (SHA256:...), a token (NAME) or a server that was trusted (HOST)
     Remove {
-        /// SHA256:... or HOST
+        /// SHA256:..., NAME or HOST
         what: String,
     },
-    /// Print the keys allowed here and the servers trusted
+    /// Print the keys and tokens allowed here and the servers trusted
     List,
 }
 
@@ -586,29 +595,6 @@ fn parse_place(text: &str) -> Result<tenfour::ReadFrom, String> {
     }
 }
 
-/// A number with `ms`, `s`, `m`, `h` or `d`; a bare number is seconds.
-pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return Err("a time is a number with `ms`, `s`, `m`, `h` or `d`".to_owned()),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
-        // A deadline further away than a century is a mistake, and clocks cannot hold it.
-        .filter(|time| time.as_secs() < 100 * 365 * 86_400)
-        .ok_or_else(|| "a time is a number with `ms`, `s`, `m`, `h` or `d`".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -651,15 +637,5 @@ mod tests {
             assert_eq!(parse(both).unwrap_err().kind(), ErrorKind::ArgumentConflict);
         }
         parse(&["send", "a", "word"]).unwrap();
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(parse_time("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse_time("1.5"), Ok(Duration::from_millis(1_500)));
-        assert_eq!(parse_time("2h"), Ok(Duration::from_secs(7_200)));
-        for bad in ["", "s", "-1", "1w", "1e99", "nan", "99999999d"] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -5,7 +5,7 @@ mod args;
 mod escape;
 mod exit;
 mod output;
-mod record;
+mod route;
 mod setup;
 mod signals;
 mod size;

@@ -124,6 +124,8 @@ fn flushes() {
             "--quiet",
             "--text",
             "127.0.0.1:0",
+            "--datagram",
+            "127.0.0.1:0",
             "--native",
             "127.0.0.1:0",
             "--port-file",

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Fingerprint;
+use crate::{Fingerprint, TokenName};
 
 /// Who a message is from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sender {
     /// The holder of a key, as shown in a TLS handshake.
     Key(Fingerprint),
+    /// The holder of a token, by the name that the token was given.
+    Token(TokenName),
     /// Whoever spoke to a plain listener; nobody proved anything.
     Anonymous,
     /// Whoever sent a datagram with an identity: anybody who knows the stream's id.
@@ -20,11 +22,15 @@ impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Sender::Key(pin) => fmt::Display::fmt(pin, f),
+            Sender::Token(name) => write!(f, "{TOKEN}{name}"),
             Sender::Anonymous => f.write_str("anonymous"),
             Sender::Datagram => f.write_str("datagram"),
         }
     }
 }
+
+/// Before the name of a token.
+const TOKEN: &str = "token:";
 
 impl FromStr for Sender {
     type Err = crate::ParseFingerprintError;
@@ -33,7 +39,10 @@ impl FromStr for Sender {
         match text {
             "anonymous" => Ok(Sender::Anonymous),
             "datagram" => Ok(Sender::Datagram),
-            pin => pin.parse().map(Sender::Key),
+            other => match other.strip_prefix(TOKEN).and_then(|name| name.parse().ok()) {
+                Some(name) => Ok(Sender::Token(name)),
+                None => other.parse().map(Sender::Key),
+            },
         }
     }
 }

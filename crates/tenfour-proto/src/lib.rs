@@ -35,6 +35,7 @@ mod receipt;
 mod source;
 mod temporary;
 pub mod text;
+mod token;
 
 pub use cursor::{CursorName, CursorNameError, Progress, Step};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
@@ -46,3 +47,4 @@ pub use moment::Moment;
 pub use receipt::{Durability, RefusalCode, Refused, Run, Settled, Settlement};
 pub use source::{Listener, Source};
 pub use temporary::TemporaryCode;
+pub use token::{TokenName, TokenNameError};

@@ -6,6 +6,7 @@
 mod announcer;
 mod budget;
 mod cursor;
+mod latency;
 mod slip;
 mod writer;
 
@@ -25,6 +26,7 @@ use crate::lock::lock;
 use announcer::Announcer;
 pub(crate) use budget::{Budget, Charge, Class};
 pub(crate) use cursor::Cursor;
+pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
 pub(crate) use slip::{Answer, Slip};
 use writer::Job;
 
@@ -45,6 +47,7 @@ struct Shared {
     wake: Condvar,
     budget: Budget,
     announcer: Announcer,
+    latency: Latency,
     failed: watch::Sender<bool>,
     store: [u8; 16],
     durability: Durability,
@@ -77,6 +80,7 @@ impl Inbox {
             wake: Condvar::new(),
             budget: Budget::new(budget_bytes),
             announcer: Announcer::default(),
+            latency: Latency::default(),
             failed: watch::Sender::new(false),
             store: store.id(),
             durability,
@@ -118,6 +122,7 @@ impl Inbox {
             batch,
             epoch,
             slip: Arc::clone(slip),
+            arrived: Instant::now(),
             _charge: charge,
             _under_way: Arc::clone(&self.0.under_way),
         }));
@@ -224,6 +229,11 @@ impl Inbox {
     /// Tells that something was committed, anywhere.
     pub(crate) fn follow_all(&self) -> watch::Receiver<u64> {
         self.0.announcer.follow_all()
+    }
+
+    /// Messages stored since the start, by how long their receipts took.
+    pub(crate) fn latency(&self) -> Counted {
+        self.0.latency.counted()
     }
 
     /// Becomes true when the store has failed.

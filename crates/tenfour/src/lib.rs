@@ -32,7 +32,9 @@ mod exec;
 pub mod identity;
 mod inbox;
 mod lock;
+mod record;
 mod server;
+mod time;
 mod tls;
 
 pub use address::{Address, HTTP_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
@@ -43,6 +45,7 @@ pub use client::{
 };
 #[cfg(unix)]
 pub use exec::{Exec, ExecError, Handled};
+pub use record::{Record, status_json};
 pub use server::{
     Access, Counter, Counters, Event, Listeners, Mailboxes, OnEvent, ServeError, Server, ServerConfig,
     ServerLimits, serve,
@@ -54,10 +57,11 @@ pub use tenfour_proto::native::{ReadFrom, StatusRow, StatusValue};
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
 pub use tenfour_proto::{
     ContentType, CursorName, CursorNameError, Durability, Fingerprint, Item, Listener, MailboxName,
-    MailboxNameError, Message, MessageName, Origin, RefusalCode, Source, StreamId, TemporaryCode, WordError,
-    limits,
+    MailboxNameError, Message, MessageName, Origin, RefusalCode, Sender, Source, StreamId, TemporaryCode,
+    TokenName, TokenNameError, WordError, limits,
 };
 pub use tenfour_store::{MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store};
+pub use time::parse_time;
 
 /// What we call ourselves in HELLO and WELCOME.
 pub(crate) const SOFTWARE: &str = concat!("tenfour/", env!("CARGO_PKG_VERSION"));

@@ -11,6 +11,8 @@ mod native;
 mod roster;
 mod status;
 mod text;
+mod trail;
+mod watched;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,6 +98,8 @@ pub struct ServerConfig {
     pub limits: ServerLimits,
     /// Names by which HTTP may be asked, beside `localhost` and addresses: all others are somebody's trick.
     pub http_names: Vec<String>,
+    /// By HTTP everybody may send to `inbox` without a token, not only programs on this machine.
+    pub http_open: bool,
     /// Who is told what happens.
     pub on_event: Option<OnEvent>,
 }
@@ -108,6 +112,7 @@ impl ServerConfig {
             identity,
             limits: ServerLimits::default(),
             http_names: Vec::new(),
+            http_open: false,
             on_event: None,
         }
     }
@@ -202,7 +207,7 @@ impl Server {
         context
             .config
             .access
-            .watch_file(alive.clone(), context.stopping.subscribe());
+            .watch_files(&alive, &context.stopping.subscribe());
         for listener in listeners.text {
             text::prepare(&listener);
             tokio::spawn(listen::accept(

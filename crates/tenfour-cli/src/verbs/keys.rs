@@ -1,8 +1,11 @@
 //! `tenfour keys`: who we are, whom we trust, whom we let in.
 
-use tenfour::Fingerprint;
-use tenfour::identity::{AuthorizedKey, AuthorizedKeys, KnownHosts};
+use std::path::Path;
 
+use tenfour::Fingerprint;
+use tenfour::identity::{AuthorizedKey, AuthorizedKeys, Home, KnownHosts, Rights, Token};
+
+use super::serve::page;
 use crate::args::{Keys, KeysVerb};
 use crate::exit::Failure;
 use crate::{output, setup};
@@ -31,13 +34,7 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             options,
             comment,
         } => {
-            let rights = options
-                .iter()
-                .map(|option| quoted(option))
-                .collect::<Vec<_>>()
-                .join(",")
-                .parse()
-                .map_err(|error| Failure::usage(format!("{error}")))?;
+            let rights = rights(&options)?;
             let key = AuthorizedKey {
                 fingerprint,
                 rights,
@@ -48,45 +45,86 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             output::talk(&format!("{fingerprint} may: {}", key.rights));
             Ok(())
         }
+        KeysVerb::Token { name, options } => {
+            if name.as_str() == page::NAME {
+                return Err(
+                    Failure::usage(format!("`{name}` is the server's own name for its page"))
+                        .hint("take another name"),
+                );
+            }
+            let rights = rights(&options)?;
+            let shown = rights.to_string();
+            let token =
+                Token::create(&setup::home()?.tokens(), &name, rights).map_err(|error| written(&error))?;
+            let Some(token) = token else {
+                return Err(Failure::local(format!("there is a token `{name}` already"))
+                    .hint(format!("tenfour keys remove {name}")));
+            };
+            output::talk(&format!("`{name}` may: {shown}; this is shown once:"));
+            output::line(token.secret())
+        }
         KeysVerb::Remove { what } => {
             let home = setup::home()?;
-            let removed = match what.parse::<Fingerprint>() {
-                Ok(key) => AuthorizedKeys::remove(&home.authorized_keys(), key),
-                Err(_) => load(&home)?.remove(&what),
-            };
-            match removed {
+            match remove(&home, &what) {
                 Ok(true) => {
                     output::talk(&format!("{what} is removed"));
                     Ok(())
                 }
-                Ok(false) => Err(
-                    Failure::local(format!("{what} is neither allowed nor trusted here"))
-                        .hint("tenfour keys list"),
-                ),
+                Ok(false) => Err(Failure::local(format!(
+                    "{what} is no key, token or server that is known here"
+                ))
+                .hint("tenfour keys list")),
                 Err(error) => Err(written(&error)),
             }
         }
         KeysVerb::List => {
             let home = setup::home()?;
-            let path = home.authorized_keys();
-            let allowed = AuthorizedKeys::load(&path)
-                .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", path.display())))?;
-            for key in allowed.iter() {
-                let line = format!("allowed {} {} {}", key.fingerprint, key.rights, key.comment);
-                output::line(line.trim_end())?;
-            }
-            for (line, reason) in &allowed.mistakes {
-                output::talk(&format!(
-                    "tenfour: line {line} of `{}` allows nothing: {reason}",
-                    path.display()
-                ));
-            }
+            list("allowed", &home.authorized_keys())?;
+            list("token", &home.tokens())?;
             for (host, fingerprint) in load(&home)?.iter() {
                 output::line(&format!("trusted {fingerprint} {host}"))?;
             }
             Ok(())
         }
     }
+}
+
+/// One line for each of a file.
+fn list(what: &str, path: &Path) -> Result<(), Failure> {
+    let listed = AuthorizedKeys::load(path)
+        .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", path.display())))?;
+    for key in listed.iter() {
+        let line = format!("{what} {} {} {}", key.fingerprint, key.rights, key.comment);
+        output::line(line.trim_end())?;
+    }
+    for (line, reason) in &listed.mistakes {
+        output::talk(&format!(
+            "tenfour: line {line} of `{}` allows nothing: {reason}",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Whatever is known by that name; of tokens and hosts both, for one name is enough to take both away.
+fn remove(home: &Home, what: &str) -> std::io::Result<bool> {
+    if let Ok(key) = what.parse::<Fingerprint>() {
+        return Ok(AuthorizedKeys::remove(&home.authorized_keys(), key)?
+            | AuthorizedKeys::remove(&home.tokens(), key)?);
+    }
+    let token = match what.parse() {
+        Ok(name) => Token::remove(&home.tokens(), &name)?,
+        Err(_) => false,
+    };
+    Ok(token | KnownHosts::load(&home.known_hosts())?.remove(what)?)
+}
+
+fn rights(options: &[String]) -> Result<Rights, Failure> {
+    let options: Vec<String> = options.iter().map(|option| quoted(option)).collect();
+    options
+        .join(",")
+        .parse()
+        .map_err(|error| Failure::usage(format!("{error}")))
 }
 
 /// A list such as `send=a,b` is one option; on a line of the file it stands in quotes.
@@ -99,7 +137,7 @@ fn quoted(option: &str) -> String {
     }
 }
 
-fn load(home: &tenfour::identity::Home) -> Result<KnownHosts, Failure> {
+fn load(home: &Home) -> Result<KnownHosts, Failure> {
     let path = home.known_hosts();
     KnownHosts::load(&path)
         .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", path.display())))

@@ -6,13 +6,12 @@ mod handlers;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tenfour::{Consumer, ConsumerOptions, Durability, FollowError, Item, MailboxName};
+use tenfour::{Consumer, ConsumerOptions, Durability, FollowError, Item, MailboxName, Record};
 
 use super::tail::{failure, readable};
 use crate::args::Receive;
 use crate::escape::{Escape, escape};
 use crate::exit::{Code, Failure};
-use crate::record::Record;
 use crate::target::Target;
 use crate::{output, setup, signals};
 use handlers::Handlers;

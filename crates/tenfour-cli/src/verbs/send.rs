@@ -14,7 +14,7 @@ use tenfour::{Client, MailboxName, Message, MessageName, Receipt, limits};
 
 use crate::args;
 use crate::exit::{Code, Failure};
-use crate::record::Route;
+use crate::route::Route;
 use crate::size::show_size;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};

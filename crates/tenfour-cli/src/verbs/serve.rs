@@ -1,6 +1,7 @@
 //! `tenfour serve`: the server with its listeners.
 
 mod console;
+pub mod page;
 mod port_owner;
 mod sockets;
 
@@ -38,6 +39,8 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
         ..ServerLimits::default()
     };
     config.http_names.clone_from(&arguments.http_name);
+    config.http_open = arguments.open.contains(&Listener::Http);
+    let page = page::address(&sockets.addresses, &mut config)?;
     let console = (!arguments.quiet).then(Console::new);
     config.on_event = console.as_ref().map(Console::on_event);
     let server = Server::new(store, config).map_err(|error| failure(&error))?;
@@ -47,6 +50,9 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
 
     for (name, address) in &sockets.addresses {
         output::talk(&format!("tenfour: {name} listens on {address}"));
+    }
+    if let Some(page) = page.filter(|_| !arguments.quiet) {
+        output::talk(&format!("tenfour: to look at it, until it stops: {page}"));
     }
     if let Some(file) = &arguments.port_file {
         write_port_file(file, &sockets.addresses)?;
@@ -93,6 +99,8 @@ fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Acce
         access = access
             .with_authorized_keys(keys.clone())
             .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", keys.display())))?
+            .with_tokens(home.tokens())
+            .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", home.tokens().display())))?
             .with_invitations(Invitations::new(&home.invitations(), &keys));
     }
     Ok(if open { access.open_to_everybody() } else { access })

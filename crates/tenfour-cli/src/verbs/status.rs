@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-use tenfour::{Durability, StatusError, StatusRow, StatusValue, Watch};
+use tenfour::{Durability, StatusError, StatusRow, StatusValue, Watch, status_json};
 
 use super::tail::readable;
 use crate::args::Status;
@@ -13,12 +12,13 @@ use crate::target::Target;
 use crate::{output, setup, signals};
 
 /// Sections of the answer for people: the kind of their rows, their title, and whether a row of zeros is left out.
-const SECTIONS: [(&str, &str, bool); 5] = [
+const SECTIONS: [(&str, &str, bool); 6] = [
     ("server", "SERVER", false),
     ("connection", "CONNECTED", false),
     ("mailbox", "MAILBOXES", false),
     ("cursor", "CURSORS", false),
     ("counter", "REFUSED OR DROPPED", true),
+    ("receipt", "RECEIPTS", true),
 ];
 
 /// What a terminal wants for an empty screen.
@@ -85,22 +85,7 @@ fn outcome(id: Option<&str>, rows: &[StatusRow]) -> Result<(), Failure> {
 }
 
 fn json(rows: &[StatusRow]) -> String {
-    rows.iter()
-        .map(|row| {
-            let mut object = Map::new();
-            object.insert("kind".to_owned(), row.kind.clone().into());
-            for (name, value) in &row.values {
-                object.insert(
-                    name.clone(),
-                    match value {
-                        StatusValue::Text(text) => text.clone().into(),
-                        StatusValue::Number(number) => (*number).into(),
-                    },
-                );
-            }
-            format!("{}\n", Value::Object(object))
-        })
-        .collect()
+    rows.iter().map(|row| status_json(row) + "\n").collect()
 }
 
 fn fate(rows: &[StatusRow]) -> String {

@@ -1,12 +1,11 @@
 //! `tenfour tail`: looks at a mailbox.
 
-use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom};
+use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom, Record, parse_time};
 
 use super::receive::{deadline, enough};
-use crate::args::{Tail, parse_time};
+use crate::args::Tail;
 use crate::escape::{Escape, escape};
 use crate::exit::{Code, Failure};
-use crate::record::Record;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
 

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+pub mod browser;
+pub mod http;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -210,6 +213,19 @@ impl Served {
         format!("udp://{}", self.datagram)
     }
 
+    /// The address of the live page, with its token.
+    pub fn page(&self) -> String {
+        self.log.wait_for("#token=");
+        let lines = self.log.all();
+        let line = lines.iter().find(|line| line.contains("#token=")).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    }
+
+    /// The token in it, which has every right.
+    pub fn token(&self) -> String {
+        self.page().split_once("#token=").unwrap().1.to_owned()
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -236,6 +252,18 @@ pub fn signal(process: u32, name: &str) {
         .status()
         .unwrap();
     assert!(status.success());
+    // The signal is on its way to every thread when `kill` ends: one that still ran has answered once.
+    if name == "STOP" && Path::new("/proc/self/task").exists() {
+        wait_for("every thread to stop", || {
+            let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+            threads.flatten().all(|thread| {
+                let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                stat.rsplit(") ")
+                    .next()
+                    .is_some_and(|state| state.starts_with('T'))
+            })
+        });
+    }
 }
 
 /// Lines of a child, as they come. The second part is true once there are no more.

@@ -18,7 +18,8 @@ pub struct StatusRequest {
 /// A row of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusRow {
-    /// What it is about: `server`, `connection`, `mailbox`, `cursor`, `counter`, `stored`, `refused`.
+    /// What it is about: `server`, `connection`, `mailbox`, `cursor`, `counter`, `receipt`,
+    /// `stored`, `refused`.
     pub kind: String,
     /// What is known, in the order in which people want it.
     pub values: Vec<(String, StatusValue)>,

@@ -80,16 +80,35 @@ impl AuthorizedKeys {
     /// Adds a key or replaces its line, leaving every other line as it is.
     pub fn allow(path: &Path, key: &AuthorizedKey) -> io::Result<()> {
         Self::change(path, |text| {
-            let mut kept = without(text, key.fingerprint);
-            kept.push_str(&key.line());
-            kept
+            without(text, |known| known.fingerprint == key.fingerprint) + &key.line()
         })
         .map(|_| ())
     }
 
+    /// Adds a line if every other one fits; false if one does not.
+    pub(super) fn add(
+        path: &Path,
+        key: &AuthorizedKey,
+        fits: impl Fn(&AuthorizedKey) -> bool,
+    ) -> io::Result<bool> {
+        Self::change(path, |text| {
+            let all_fit = text
+                .lines()
+                .filter_map(|line| AuthorizedKey::parse(line.trim()).ok())
+                .all(|known| fits(&known));
+            let addition = if all_fit { key.line() } else { String::new() };
+            without(text, |_| false) + &addition
+        })
+    }
+
     /// Removes a key; false if it was not there.
     pub fn remove(path: &Path, fingerprint: Fingerprint) -> io::Result<bool> {
-        Self::change(path, |text| without(text, fingerprint))
+        Self::remove_where(path, |key| key.fingerprint == fingerprint)
+    }
+
+    /// Removes all such keys; false if there was none.
+    pub(super) fn remove_where(path: &Path, is_it: impl Fn(&AuthorizedKey) -> bool) -> io::Result<bool> {
+        Self::change(path, |text| without(text, is_it))
     }
 
     fn change(path: &Path, edit: impl FnOnce(&str) -> String) -> io::Result<bool> {
@@ -104,9 +123,9 @@ impl AuthorizedKeys {
     }
 }
 
-fn without(text: &str, fingerprint: Fingerprint) -> String {
+fn without(text: &str, is_it: impl Fn(&AuthorizedKey) -> bool) -> String {
     text.lines()
-        .filter(|line| AuthorizedKey::parse(line.trim()).map(|key| key.fingerprint) != Ok(fingerprint))
+        .filter(|line| !AuthorizedKey::parse(line.trim()).is_ok_and(|key| is_it(&key)))
         .map(|line| format!("{line}\n"))
         .collect()
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The folders of one user: configuration (keys, pins) and data (the store).
 #[derive(Clone, Debug)]
 pub struct Home {
-    /// `identity.pem`, `known_hosts`, `authorized_keys`, `invitations`.
+    /// `identity.pem`, `known_hosts`, `authorized_keys`, `tokens`, `invitations`.
     pub config: PathBuf,
     /// `store.db`.
     pub data: PathBuf,
@@ -54,6 +54,11 @@ impl Home {
     /// Keys of clients and their rights.
     pub fn authorized_keys(&self) -> PathBuf {
         self.config.join("authorized_keys")
+    }
+
+    /// Hashes of tokens for the HTTP listener and their rights.
+    pub fn tokens(&self) -> PathBuf {
+        self.config.join("tokens")
     }
 
     /// Invitations that are open.

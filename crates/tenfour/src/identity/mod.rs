@@ -2,7 +2,7 @@
 //!
 //! An identity is a key in a self-signed certificate. Nothing in the certificate counts but the key:
 //! no authority, no name, no date. Servers are pinned in `known_hosts`, clients are listed with their
-//! rights in `authorized_keys`, and an invitation writes both.
+//! rights in `authorized_keys`, and an invitation writes both. Where no key can be shown, a token stands for one.
 
 mod authorized_keys;
 mod home;
@@ -11,6 +11,7 @@ mod key;
 mod known_hosts;
 mod private_file;
 mod rights;
+mod tokens;
 
 pub use authorized_keys::{AuthorizedKey, AuthorizedKeys};
 pub use home::{Home, NoHome};
@@ -19,3 +20,5 @@ pub(crate) use key::fingerprint_of;
 pub use key::{Identity, IdentityError};
 pub use known_hosts::{KnownHosts, Trust};
 pub use rights::{ParseRightsError, Pattern, Rights};
+pub use tokens::Token;
+pub(crate) use tokens::hash as hash_of_token;

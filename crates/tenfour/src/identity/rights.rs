@@ -102,13 +102,15 @@ impl fmt::Display for Network {
     }
 }
 
-/// The options of a key, in OpenSSH's manner: `send="a,b/*",read=a,from="10.0.0.0/8",expires=2027-01-01,admin`.
+/// The options of a key, in OpenSSH's manner: `send="a,b/*",read=a,from="10.0.0.0/8",expires=2027-01-01,status,admin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// Where it may put messages.
     pub send: Vec<Pattern>,
     /// What it may read.
     pub read: Vec<Pattern>,
+    /// It may see what the server is doing, in numbers and names.
+    pub status: bool,
     /// It may do everything, also create mailboxes beyond `send`.
     pub admin: bool,
     from: Vec<Network>,
@@ -121,6 +123,7 @@ impl Default for Rights {
         Rights {
             send: vec![Pattern::One(MailboxName::inbox())],
             read: Vec::new(),
+            status: false,
             admin: false,
             from: Vec::new(),
             expires: None,
@@ -139,6 +142,7 @@ impl Rights {
         Rights {
             send: vec![Pattern::All],
             read: vec![Pattern::All],
+            status: true,
             admin: true,
             from: Vec::new(),
             expires: None,
@@ -153,6 +157,11 @@ impl Rights {
     /// It may read `mailbox`.
     pub fn may_read(&self, mailbox: &MailboxName) -> bool {
         self.admin || self.read.iter().any(|pattern| pattern.covers(mailbox))
+    }
+
+    /// It may see connections, mailboxes, cursors and counters.
+    pub fn may_see_status(&self) -> bool {
+        self.admin || self.status
     }
 
     /// It counts now, and from that address.
@@ -179,13 +188,14 @@ impl FromStr for Rights {
             };
             match (name, value) {
                 ("admin", None) => rights.admin = true,
+                ("status", None) => rights.status = true,
                 ("send", Some(list)) => rights.send = parse_list(list)?,
                 ("read", Some(list)) => rights.read = parse_list(list)?,
                 ("from", Some(list)) => rights.from = parse_list(list)?,
                 ("expires", Some(time)) => rights.expires = Some(parse_time(time)?),
                 _ => {
                     return Err(ParseRightsError(format!(
-                        "`{option}` is none of `send=`, `read=`, `from=`, `expires=`, `admin`"
+                        "`{option}` is none of `send=`, `read=`, `from=`, `expires=`, `status`, `admin`"
                     )));
                 }
             }
@@ -253,6 +263,9 @@ impl fmt::Display for Rights {
         if let Some(end) = self.expires {
             options.push(format!("expires={end}"));
         }
+        if self.status {
+            options.push("status".to_owned());
+        }
         if self.admin {
             options.push("admin".to_owned());
         }
@@ -279,7 +292,7 @@ mod tests {
 
     #[test]
     fn options_are_read_and_written() {
-        let text = "send=\"inbox,logs/*\",read=\"*\",from=\"10.0.0.0/8,fd00::/8\",expires=2027-01-01T00:00:00Z,admin";
+        let text = "send=\"inbox,logs/*\",read=\"*\",from=\"10.0.0.0/8,fd00::/8\",expires=2027-01-01T00:00:00Z,status,admin";
         let rights: Rights = text.parse().unwrap();
         assert_eq!(rights.to_string(), text);
         assert_eq!(

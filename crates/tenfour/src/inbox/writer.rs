@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tenfour_proto::{CursorName, MailboxName, Sender, Settlement, StreamId, TemporaryCode};
 use tenfour_store::{Batch, Outcome, Position, Reader, Store, StoreError};
@@ -59,6 +59,7 @@ pub(super) struct Deposit {
     pub(super) batch: Batch,
     pub(super) epoch: u64,
     pub(super) slip: Arc<Slip>,
+    pub(super) arrived: Instant,
     pub(super) _charge: Charge,
     pub(super) _under_way: Arc<()>,
 }
@@ -266,9 +267,21 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
         }
     };
     shared.announcer.announce(&committed.raised);
+    let now = Instant::now();
     for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(committed.outcomes) {
         match outcome {
-            Outcome::Settled(stored) => deposit.slip.put(Answer::Settled(stored)),
+            Outcome::Settled(stored) => {
+                let runs = &stored.settlement().runs;
+                let messages = runs
+                    .iter()
+                    .filter(|run| !run.duplicate)
+                    .map(|run| run.count)
+                    .sum();
+                shared
+                    .latency
+                    .count(messages, now.saturating_duration_since(deposit.arrived));
+                deposit.slip.put(Answer::Settled(stored));
+            }
             Outcome::NotNow(code) => {
                 deposit.batch = batch;
                 deposit.turn_away(code);

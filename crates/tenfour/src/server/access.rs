@@ -1,18 +1,17 @@
-//! Which key may do what, now.
+//! Who may do what, now.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tenfour_proto::Fingerprint;
+use tenfour_proto::{Fingerprint, TokenName};
 use tokio::sync::{mpsc, watch};
 
-use crate::identity::{AuthorizedKeys, InvitationError, Invitations, Rights};
-use crate::lock::lock;
+use super::watched::Watched;
+use crate::identity::{AuthorizedKeys, InvitationError, Invitations, Rights, Token};
 
-/// How often `authorized_keys` is looked at: a key that was removed is cut off within a second.
+/// How often the files are looked at: a key that was removed is cut off within a second.
 const LOOK: Duration = Duration::from_millis(400);
 
 /// The rules of a server: its own key has every right, `authorized_keys` says the rest, everyone else is denied.
@@ -20,17 +19,10 @@ const LOOK: Duration = Duration::from_millis(400);
 pub struct Access {
     own: Fingerprint,
     open: bool,
-    file: Option<Arc<Watched>>,
+    keys: Watched,
+    tokens: Watched,
+    page: Option<(Fingerprint, TokenName)>,
     invitations: Option<Invitations>,
-    keys: Arc<watch::Sender<AuthorizedKeys>>,
-}
-
-/// A file that is read again when it changes.
-#[derive(Debug)]
-struct Watched {
-    path: PathBuf,
-    /// What it looked like before it was read.
-    seen: Mutex<Option<Stamp>>,
 }
 
 impl Access {
@@ -39,9 +31,10 @@ impl Access {
         Access {
             own,
             open: false,
-            file: None,
+            keys: Watched::default(),
+            tokens: Watched::default(),
+            page: None,
             invitations: None,
-            keys: Arc::new(watch::Sender::new(AuthorizedKeys::default())),
         }
     }
 
@@ -51,15 +44,24 @@ impl Access {
     ///
     /// When the file is there and cannot be read.
     pub fn with_authorized_keys(mut self, file: PathBuf) -> std::io::Result<Self> {
-        let stamp = stamp(&file);
-        let keys = AuthorizedKeys::load(&file)?;
-        warn_of_mistakes(&keys);
-        self.keys.send_replace(keys);
-        self.file = Some(Arc::new(Watched {
-            path: file,
-            seen: Mutex::new(stamp),
-        }));
+        self.keys = Watched::load(file)?;
         Ok(self)
+    }
+
+    /// Also, for HTTP, the tokens whose hashes are in this file, which is read again whenever it changes.
+    ///
+    /// # Errors
+    ///
+    /// When the file is there and cannot be read.
+    pub fn with_tokens(mut self, file: PathBuf) -> std::io::Result<Self> {
+        self.tokens = Watched::load(file)?;
+        Ok(self)
+    }
+
+    /// Also, for HTTP, one token that has every right and is written nowhere.
+    pub fn with_token_of_everything(mut self, name: TokenName, token: &Token) -> Self {
+        self.page = Some((token.hash(), name));
+        self
     }
 
     /// Also whoever shows the secret of an open invitation, from then on.
@@ -79,18 +81,39 @@ impl Access {
         if key == self.own {
             return Some(Rights::everything());
         }
-        let listed = self.keys.borrow().find(key).map(|line| line.rights.clone());
-        match listed {
-            Some(rights) => rights.hold(from, Timestamp::now()).then_some(rights),
+        match self.keys.find(key) {
+            Some(line) => line.rights.hold(from, Timestamp::now()).then_some(line.rights),
             None => self.open.then(Rights::default),
         }
     }
 
+    /// The same, after a look at the file: a key that was let in a moment ago need not wait for the next one.
+    pub(crate) fn rights_after_a_look(&self, key: Fingerprint, from: IpAddr) -> Option<Rights> {
+        self.rights(key, from).or_else(|| {
+            self.keys.look(false);
+            self.rights(key, from)
+        })
+    }
+
+    /// Whose token has this hash, and what it may do from an address at this moment.
+    pub(crate) fn token(&self, hash: Fingerprint, from: IpAddr) -> Option<(TokenName, Rights)> {
+        if let Some((_, name)) = self.page.as_ref().filter(|(page, _)| *page == hash) {
+            return Some((name.clone(), Rights::everything()));
+        }
+        let line = self.tokens.find(hash).or_else(|| {
+            self.tokens.look(false);
+            self.tokens.find(hash)
+        })?;
+        let name = line.comment.parse().ok()?;
+        line.rights
+            .hold(from, Timestamp::now())
+            .then_some((name, line.rights))
+    }
+
     /// Whose key it is, as far as we were told.
     pub(crate) fn name_of(&self, key: Fingerprint) -> String {
-        let listed = self.keys.borrow().find(key).map(|line| line.comment.clone());
-        match listed {
-            Some(comment) => comment,
+        match self.keys.find(key) {
+            Some(line) => line.comment,
             None if key == self.own => "own key".to_owned(),
             None => String::new(),
         }
@@ -105,93 +128,37 @@ impl Access {
     ) -> Result<(), InvitationError> {
         let invitations = self.invitations.as_ref().ok_or(InvitationError::Unknown)?;
         invitations.accept(secret, key, &from.to_string())?;
-        self.look(true);
+        self.keys.look(true);
         Ok(())
     }
 
-    /// Tells that the rules changed.
+    /// Tells that the rules for keys changed.
     pub(crate) fn changes(&self) -> watch::Receiver<AuthorizedKeys> {
-        self.keys.subscribe()
+        self.keys.changes()
     }
 
-    /// The same, after a look at the file: a key that was let in a moment ago need not wait for the next one.
-    pub(crate) fn rights_after_a_look(&self, key: Fingerprint, from: IpAddr) -> Option<Rights> {
-        self.rights(key, from).or_else(|| {
-            self.look(false);
-            self.rights(key, from)
-        })
+    /// Tells that the rules for tokens changed.
+    pub(crate) fn token_changes(&self) -> watch::Receiver<AuthorizedKeys> {
+        self.tokens.changes()
     }
 
-    /// Reads the file again when it changes, until the server stops.
-    pub(crate) fn watch_file(&self, alive: mpsc::Sender<()>, mut stopping: watch::Receiver<bool>) {
-        if self.file.is_none() {
-            return;
-        }
-        let access = self.clone();
-        tokio::spawn(async move {
-            let mut next_expiry = earliest_expiry(&access.keys.borrow());
-            loop {
-                tokio::select! {
-                    _ = stopping.wait_for(|stopping| *stopping) => break,
-                    () = tokio::time::sleep(LOOK) => {}
+    /// Reads the files again when they change, until the server stops.
+    pub(crate) fn watch_files(&self, alive: &mpsc::Sender<()>, stopping: &watch::Receiver<bool>) {
+        for list in [&self.keys, &self.tokens] {
+            let (list, alive, mut stopping) = (list.clone(), alive.clone(), stopping.clone());
+            tokio::spawn(async move {
+                let mut next_expiry = list.earliest_expiry();
+                loop {
+                    tokio::select! {
+                        _ = stopping.wait_for(|stopping| *stopping) => break,
+                        () = tokio::time::sleep(LOOK) => {}
+                    }
+                    if list.look(next_expiry.is_some_and(|end| end <= Timestamp::now())) {
+                        next_expiry = list.earliest_expiry();
+                    }
                 }
-                if access.look(next_expiry.is_some_and(|end| end <= Timestamp::now())) {
-                    next_expiry = earliest_expiry(&access.keys.borrow());
-                }
-            }
-            drop(alive);
-        });
-    }
-
-    /// Reads the file if it has changed, or in any case. True if it was read.
-    fn look(&self, in_any_case: bool) -> bool {
-        let Some(file) = &self.file else {
-            return false;
-        };
-        let now = stamp(&file.path);
-        let mut seen = lock(&file.seen);
-        if now == *seen && !in_any_case {
-            return false;
+                drop(alive);
+            });
         }
-        *seen = now;
-        match AuthorizedKeys::load(&file.path) {
-            Ok(fresh) => {
-                warn_of_mistakes(&fresh);
-                self.keys.send_replace(fresh);
-                tracing::info!("authorized_keys was read again");
-            }
-            Err(error) => {
-                // Nobody knows who is still allowed, so nobody is.
-                tracing::error!(%error, "authorized_keys cannot be read; nobody listed there is let in");
-                self.keys.send_replace(AuthorizedKeys::default());
-            }
-        }
-        true
-    }
-}
-
-fn earliest_expiry(keys: &AuthorizedKeys) -> Option<Timestamp> {
-    let now = Timestamp::now();
-    keys.iter()
-        .filter_map(|key| key.rights.expires())
-        .filter(|end| *end > now)
-        .min()
-}
-
-/// What changes when a file does: its time, its length, and (as we replace files) which file it is.
-type Stamp = (SystemTime, u64, u64);
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(file).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some((metadata.modified().ok()?, metadata.len(), inode))
-}
-
-fn warn_of_mistakes(keys: &AuthorizedKeys) {
-    for (line, reason) in &keys.mistakes {
-        tracing::warn!(line, reason, "a line of authorized_keys allows nothing");
     }
 }

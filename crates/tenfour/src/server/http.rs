@@ -1,9 +1,17 @@
-//! The HTTP listener: a message by `POST`, answered after the flush.
+//! The HTTP listener: a message by `POST`, answered after the flush; messages, events and the status by `GET`.
 
+mod events;
 mod guard;
+mod metrics;
+mod openapi;
+mod page;
+mod place;
 mod post;
 mod problem;
+mod read;
+mod who;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +26,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tenfour_proto::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::gate::Seat;
 use super::roster::Entry;
-use super::{Context, listen};
+use super::{Context, Counter, listen};
 use problem::Problem;
+use who::Who;
 
 /// The head of a request must be whole in this time, and a connection that is kept must begin another one.
 const HEAD: Duration = Duration::from_secs(30);
@@ -34,15 +44,20 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 
+/// A peer that takes nothing for so long is cut; it resumes by offset.
+const SLOW_READER: Duration = Duration::from_secs(10);
+
 /// A stopping server waits so long for requests that are under way.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// Who asks.
 #[derive(Clone)]
-pub(super) struct Visitor {
-    pub(super) context: Arc<Context>,
-    pub(super) peer: SocketAddr,
-    pub(super) entry: Arc<Entry>,
+struct Visitor {
+    context: Arc<Context>,
+    peer: SocketAddr,
+    entry: Arc<Entry>,
+    /// Of the request at hand.
+    who: Who,
     seat: Arc<Seat>,
 }
 
@@ -66,7 +81,15 @@ pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::
 fn router() -> Router {
     Router::new()
         .route("/healthz", get(health))
-        .route("/v1/mailboxes/{*mailbox}", post(post::to_messages))
+        .route("/", get(page::index))
+        .route("/-/page.js", get(page::script))
+        .route("/-/page.css", get(page::style))
+        .route("/-/icon.svg", get(page::icon))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/status", get(metrics::status))
+        .route("/v1/events", get(events::follow))
+        .route("/v1/mailboxes/{*place}", get(read::at).post(post::to_messages))
         .route("/{*mailbox}", post(post::short))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
@@ -95,7 +118,11 @@ fn accepted(
         peer,
         entry: Arc::new(context.roster.enter(peer, Listener::Http, None)),
         seat: Arc::clone(&pass.seat),
+        who: Who::Nobody { is_near: false },
     };
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(SLOW_READER));
+    let counters = context.counters.clone();
     let mut stopping = context.stopping.subscribe();
     let alive = alive.clone();
     tokio::spawn(async move {
@@ -110,7 +137,7 @@ fn accepted(
             .half_close(true)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = std::pin::pin!(connection);
         let leave = async {
             tokio::select! {
@@ -121,6 +148,9 @@ fn accepted(
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
+                    if is_slow_reader(&error) {
+                        counters.count(Counter::SlowReader);
+                    }
                     tracing::debug!(%peer, %error, "an HTTP connection ended");
                 }
             }
@@ -133,15 +163,23 @@ fn accepted(
     });
 }
 
+/// What our own clock said, not the peer's system.
+fn is_slow_reader(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::TimedOut)
+}
+
 async fn answer(
-    visitor: Visitor,
+    mut visitor: Visitor,
     router: Router,
     request: hyper::Request<hyper::body::Incoming>,
 ) -> Response {
     visitor.heard(0);
     let mut request = request.map(axum::body::Body::new);
-    let mut response = match guard::check(&visitor, &request) {
-        Ok(()) => {
+    let checked = guard::check(&visitor, &request).and_then(|()| Who::of(&visitor, &request));
+    let mut response = match checked {
+        Ok(who) => {
+            visitor.who = who;
             request.extensions_mut().insert(visitor);
             match router.oneshot(request).await {
                 Ok(response) => response,
@@ -154,6 +192,12 @@ async fn answer(
     response
 }
 
+/// Whether the store works
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    responses((status = 200, content_type = "text/plain", body = String, example = "ok"), (status = 500)),
+)]
 async fn health(Extension(visitor): Extension<Visitor>) -> Response {
     if *visitor.context.inbox.failed().borrow() {
         return Problem::store_failed().into_response();

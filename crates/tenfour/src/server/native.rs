@@ -413,7 +413,7 @@ impl Connection {
         };
         if let Some(reading) = &mut admitted.reading {
             // Most connections never read: this has no place in their state.
-            let over = Box::pin(reading.feed(&self.context.inbox, &mut self.machine)).await;
+            let over = Box::pin(reading.feed(&mut self.machine)).await;
             if over || !self.machine.is_reading() {
                 admitted.reading = None;
             }

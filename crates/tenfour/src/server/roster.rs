@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tenfour_proto::{Fingerprint, Listener};
+use tenfour_proto::{Fingerprint, Listener, Sender, TokenName};
 
 use crate::clock::wall_clock;
 use crate::lock::lock;
@@ -30,6 +30,8 @@ pub(super) struct Visit {
     pub(super) since: i64,
     received: AtomicU64,
     sent: AtomicU64,
+    /// The token that it showed last.
+    token: Mutex<Option<TokenName>>,
 }
 
 /// On the roster until it is dropped.
@@ -48,6 +50,7 @@ impl Roster {
             since: wall_clock(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            token: Mutex::default(),
         });
         let mut inner = lock(&self.0);
         inner.next += 1;
@@ -78,6 +81,15 @@ impl Visit {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Who it is, as far as it has shown.
+    pub(super) fn sender(&self) -> Sender {
+        match (self.key, lock(&self.token).clone()) {
+            (Some(key), _) => Sender::Key(key),
+            (None, Some(token)) => Sender::Token(token),
+            (None, None) => Sender::Anonymous,
+        }
+    }
+
     /// Messages that went out to a reader.
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
@@ -87,6 +99,15 @@ impl Visit {
 impl Entry {
     pub(super) fn count_received(&self, messages: usize) {
         self.visit.received.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    /// It showed a token.
+    pub(super) fn showed(&self, token: &TokenName) {
+        *lock(&self.visit.token) = Some(token.clone());
+    }
+
+    pub(super) fn count_sent(&self, messages: usize) {
+        self.visit.sent.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
     /// Over the whole connection.

@@ -1,11 +1,11 @@
 //! What the server is doing, in rows: for `tenfour status` and whatever else wants to show it.
 
-use tenfour_proto::native::StatusRow;
-use tenfour_proto::{Sender, Settled, Settlement};
+use tenfour_proto::native::{StatusRow, StatusValue};
+use tenfour_proto::{Settled, Settlement};
 use tenfour_store::{CursorInfo, MailboxInfo, ReadError};
 
 use super::Context;
-use crate::inbox::StoreGone;
+use crate::inbox::{LATENCY_BOUNDS, StoreGone};
 
 /// The whole server.
 pub(super) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGone> {
@@ -26,6 +26,7 @@ pub(super) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGon
             .with("reason", reason)
             .with("count", count)
     }));
+    rows.extend(receipts(context));
     Ok(rows)
 }
 
@@ -42,21 +43,32 @@ fn about(context: &Context) -> StatusRow {
         .with("store", store)
         .with("durability", context.inbox.durability().as_str())
         .with("since", moment(context.since))
+        .with("stored", context.inbox.latency().messages())
         .with("max-connections", context.config.limits.max_connections as u64)
         .with("max-message", u64::from(context.config.limits.max_message))
+}
+
+/// How many of the messages that were stored since the start got their receipts within which time.
+fn receipts(context: &Context) -> impl Iterator<Item = StatusRow> {
+    let bounds = LATENCY_BOUNDS.iter().map(|bound| StatusValue::from(*bound));
+    bounds
+        .chain(["more".into()])
+        .zip(context.inbox.latency().buckets)
+        .map(|(within, count)| {
+            StatusRow::new("receipt")
+                .with("within-us", within)
+                .with("count", count)
+        })
 }
 
 fn connections(context: &Context) -> Vec<StatusRow> {
     let all = context.roster.all();
     let rows = all.iter().map(|visit| {
         let row = StatusRow::new("connection").with("listener", visit.listener.as_str());
-        let row = match visit.key {
-            Some(key) => row
-                .with("sender", key.to_string())
-                .with("name", context.config.access.name_of(key)),
-            None => row.with("sender", Sender::Anonymous.to_string()).with("name", ""),
-        };
-        row.with("address", visit.peer.to_string())
+        let name = visit.key.map(|key| context.config.access.name_of(key));
+        row.with("sender", visit.sender().to_string())
+            .with("name", name.unwrap_or_default())
+            .with("address", visit.peer.to_string())
             .with("since", moment(visit.since))
             .with("in", visit.received())
             .with("out", visit.sent())

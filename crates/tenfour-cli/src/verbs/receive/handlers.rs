@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitStatus;
 
-use tenfour::{Consumer, Exec, ExecError, Fingerprint, FollowError, Handled, Item};
+use tenfour::{Consumer, Exec, ExecError, FollowError, Handled, Item, Sender};
 use tokio::task::JoinSet;
 
 use crate::args::Receive;
@@ -91,7 +91,7 @@ impl Handlers {
         item: Item,
         failed: impl Fn(FollowError) -> Failure,
     ) -> Result<(), Failure> {
-        let is_known = item.sender.parse::<Fingerprint>().is_ok();
+        let is_known = matches!(item.sender.parse(), Ok(Sender::Key(_) | Sender::Token(_)));
         if !is_known && !self.anonymous {
             output::talk(&format!(
                 "tenfour: {} #{} goes to dead/{}: no program runs for the sender `{}` without --exec-anonymous",

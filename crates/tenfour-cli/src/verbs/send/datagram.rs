@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tenfour::{
-    DatagramOutcome, DatagramRequest, DatagramVerdict, Listener, MailboxName, StreamId, deliver_datagram,
-    random_id, send_datagram,
+    DatagramOutcome, DatagramRequest, DatagramVerdict, Listener, MailboxName, Record, StreamId,
+    deliver_datagram, random_id, send_datagram,
 };
 
 use super::{Input, PROMPT, ask, not_in_the_clear, show_receipt};
 use crate::args;
 use crate::exit::{Code, Failure};
-use crate::record::{Record, Route};
+use crate::route::Route;
 use crate::target::Target;
 use crate::{output, signals};
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{message, too_large};
 use crate::args;
 use crate::exit::{Code, Failure, delivery_code};
-use crate::record::Route;
+use crate::route::Route;
 use crate::target::Target;
 use crate::{output, setup, signals};
 

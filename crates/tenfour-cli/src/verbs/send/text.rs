@@ -2,12 +2,12 @@
 
 use std::io;
 
-use tenfour::{Listener, TextAnswer, TextDelivery, TextOutcome};
+use tenfour::{Listener, Record, TextAnswer, TextDelivery, TextOutcome};
 
 use super::{CONNECTED_PROMPT, Input, ask, not_in_the_clear};
 use crate::args;
 use crate::exit::{Code, Failure};
-use crate::record::{Record, Route};
+use crate::route::Route;
 use crate::target::Target;
 use crate::{output, signals};
 

@@ -71,19 +71,22 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
 
 /// Off unless asked for, and on the loopback unless somebody said aloud what that means.
 fn http_addresses(arguments: &args::Serve) -> Result<Vec<(SocketAddr, bool)>, Failure> {
-    if arguments.http.is_empty() {
+    let open = arguments.open.contains(&Listener::Http);
+    if arguments.http.is_empty() && !open {
         return Ok(Vec::new());
     }
     let mut found = addresses(
         &arguments.http,
-        &everywhere_or_loopback(false),
+        &everywhere_or_loopback(open),
         HTTP_PORT,
         "--http",
     )?;
-    // As for datagrams: unless an address is named, one is enough.
-    found.retain(|(_, may_lack)| !may_lack);
+    if !open {
+        // As for datagrams: unless an address is named, one is enough.
+        found.retain(|(_, may_lack)| !may_lack);
+    }
     match found.iter().find(|(address, _)| !address.ip().to_canonical().is_loopback()) {
-        Some((address, _)) if !arguments.http_plain => Err(Failure::usage(format!(
+        Some((address, _)) if !arguments.http_plain && !open => Err(Failure::usage(format!(
             "HTTP on {address} would be in the clear on the network"
         ))
         .hint("between machines use the native listener; or put something that adds TLS before it, and say --http-plain")),

@@ -10,17 +10,17 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use serde::Serialize;
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{
-    ContentType, Listener, MailboxName, Message, MessageName, RefusalCode, Sender, Source, StreamId,
-};
+use tenfour_proto::{ContentType, Listener, MailboxName, Message, MessageName, Source, StreamId};
 use tenfour_store::{Batch, Stored};
 
 use super::Visitor;
 use super::guard::one;
-use super::problem::Problem;
-use crate::inbox::{Answer, Class, Slip};
+use super::place::{self, Place};
+use super::problem::{Body as ProblemBody, Problem};
+use super::who::Who;
+use crate::inbox::{Answer, Slip};
+use crate::record::Record;
 
 /// A key that nobody can guess: without a token its namespace is everybody's.
 const SHORTEST_KEY: usize = 22;
@@ -37,26 +37,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What curl says of `-d` when nothing is said of the type: it is no word about the message.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The receipt. Its fields are those of `--json`.
-#[derive(Serialize)]
-struct Receipt {
-    outcome: &'static str,
-    mailbox: String,
-    offset: u64,
-    durability: &'static str,
-    duplicate: bool,
-    bytes: u64,
-}
-
-/// `POST /v1/mailboxes/{mailbox}/messages`
+/// Sends a message
+///
+/// The answer comes after the flush: 201 means that the message is stored, as durably as the receipt says. There is no
+/// 202. `POST /{mailbox}` is the same. Without a token: to `inbox` only, from the server's own machine only.
+#[utoipa::path(
+    post,
+    path = "/v1/mailboxes/{mailbox}/messages",
+    params(
+        ("mailbox" = String, Path, description = "A slash in it may stand as it is, or as %2F."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Requests with one key are stored once. Without a token at least 22 characters."),
+        ("Content-Disposition" = Option<String>, Header, description = "`filename` is the message's name."),
+    ),
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "The message."),
+    responses(
+        (status = 201, description = "Stored: the receipt.", body = Record),
+        (status = "4XX", description = "Not stored.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 500, description = "Whether it is stored is not known.", content_type = "application/problem+json", body = ProblemBody),
+        (status = 503, description = "Not stored now: try again.", content_type = "application/problem+json", body = ProblemBody),
+    ),
+    security((), ("token" = [])),
+)]
 pub(super) async fn to_messages(
     Extension(visitor): Extension<Visitor>,
     Path(path): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    match path.strip_suffix("/messages") {
-        Some(mailbox) => deposit(&visitor, mailbox, request).await,
-        None => Err(Problem::not_found(request.uri().path())),
+    match Place::parse(&path)? {
+        Place::Messages(mailbox) => deposit(&visitor, mailbox, request).await,
+        Place::Message(..) => Err(Problem::method(request.method())),
     }
 }
 
@@ -66,22 +75,13 @@ pub(super) async fn short(
     Path(mailbox): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    deposit(&visitor, &mailbox, request).await
+    deposit(&visitor, place::mailbox(&mailbox)?, request).await
 }
 
-async fn deposit(visitor: &Visitor, mailbox: &str, request: Request) -> Result<Response, Problem> {
-    let mailbox: MailboxName = mailbox
-        .parse()
-        .map_err(|error| Problem::bad("bad-mailbox", format!("mailbox `{mailbox}`: {error}")))?;
-    if mailbox.as_str() != MailboxName::INBOX {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            RefusalCode::NotAllowed.as_str(),
-            "without a key messages go to `inbox` only",
-        ));
-    }
+async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> Result<Response, Problem> {
+    visitor.who.may_send(&mailbox)?;
     let (head, body) = request.into_parts();
-    let key = idempotency_key(&head.headers)?;
+    let key = idempotency_key(&visitor.who, &head.headers)?;
     let content_type = content_type(&head.headers)?;
     let name = name(&head.headers)?;
     let body = read(visitor, &head.headers, body).await?;
@@ -93,15 +93,17 @@ async fn deposit(visitor: &Visitor, mailbox: &str, request: Request) -> Result<R
     let settlement = stored.into_settlement();
     match (settlement.runs.first(), settlement.refused.first()) {
         (Some(run), _) => {
-            let receipt = Receipt {
+            let receipt = Record {
                 outcome: "stored",
-                mailbox: run.mailbox.to_string(),
-                offset: run.offset,
-                durability: visitor.context.inbox.durability().as_str(),
-                duplicate: run.duplicate,
-                bytes,
+                mailbox: Some(run.mailbox.to_string()),
+                offset: Some(run.offset),
+                durability: Some(visitor.context.inbox.durability().as_str()),
+                duplicate: Some(run.duplicate),
+                bytes: Some(bytes),
+                ..Record::default()
             };
-            Ok((StatusCode::CREATED, Json(receipt)).into_response())
+            let place = format!("/v1/mailboxes/{}/messages/{}", run.mailbox, run.offset);
+            Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(receipt)).into_response())
         }
         (None, Some(refused)) => Err(Problem::refused(refused.code)),
         (None, None) => Err(Problem::store_failed()),
@@ -113,9 +115,9 @@ async fn store(visitor: &Visitor, key: Option<StreamId>, message: Message) -> Re
     let inbox = &visitor.context.inbox;
     let charge = inbox
         .budget()
-        .charge(Class::Stranger, message.body.len() + size_of::<Message>());
+        .charge(visitor.who.class(), message.body.len() + size_of::<Message>());
     let batch = Batch {
-        sender: Sender::Anonymous,
+        sender: visitor.who.sender(),
         stream: key.map(|key| (key, StreamKind::OneShot)),
         source: Source {
             listener: Listener::Http,
@@ -153,7 +155,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
     let mut charge = None;
     loop {
         // No more is read than there is memory for.
-        tokio::time::timeout(PATIENCE, budget.room(Class::Stranger))
+        tokio::time::timeout(PATIENCE, budget.room(visitor.who.class()))
             .await
             .map_err(|_| Problem::busy())?;
         let Some(frame) = tokio::time::timeout_at(end, body.frame()).await.map_err(slow)? else {
@@ -167,13 +169,13 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
             }
             parts.extend_from_slice(&data);
             visitor.heard(parts.len());
-            charge = Some(budget.charge(Class::Stranger, parts.len()));
+            charge = Some(budget.charge(visitor.who.class(), parts.len()));
         }
     }
 }
 
 /// What makes a repeat of a request a repeat.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<StreamId>, Problem> {
+fn idempotency_key(who: &Who, headers: &HeaderMap) -> Result<Option<StreamId>, Problem> {
     let Some(key) = one(headers, &HeaderName::from_static("idempotency-key"))? else {
         return Ok(None);
     };
@@ -182,12 +184,17 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<StreamId>, Problem> {
         .strip_prefix('"')
         .and_then(|key| key.strip_suffix('"'))
         .unwrap_or(key);
-    if !(SHORTEST_KEY..=LONGEST_KEY).contains(&key.len()) {
+    let (shortest, why) = match who {
+        Who::Holder { .. } => (1, ""),
+        Who::Nobody { .. } => (
+            SHORTEST_KEY,
+            ", which nobody can guess, unless a token says whose it is",
+        ),
+    };
+    if !(shortest..=LONGEST_KEY).contains(&key.len()) {
         return Err(Problem::bad(
             "bad-idempotency-key",
-            format!(
-                "an Idempotency-Key has {SHORTEST_KEY} to {LONGEST_KEY} characters, which nobody can guess"
-            ),
+            format!("an Idempotency-Key has {shortest} to {LONGEST_KEY} characters{why}"),
         ));
     }
     Ok(Some(StreamId::of_key(&format!("http {key}"))))

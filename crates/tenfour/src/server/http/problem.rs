@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tenfour_proto::{RefusalCode, TemporaryCode};
 
+use crate::server::trail::Broken;
+
 /// When to try again, in seconds.
 const RETRY: &str = "1";
 
@@ -17,11 +19,17 @@ pub(super) struct Problem {
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// Why a request was not done (RFC 9457).
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
+    /// Of the status.
     title: &'a str,
+    /// The status again.
     status: u16,
+    /// The reason, for programs.
     code: &'a str,
+    /// The reason, for people.
     detail: &'a str,
 }
 
@@ -40,8 +48,8 @@ impl Problem {
         }
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
         self
     }
 
@@ -54,14 +62,15 @@ impl Problem {
     }
 
     pub(super) fn method(method: &Method) -> Self {
-        let text = format!("{method} is not for this address; messages come by POST");
+        let text = format!("{method} is not for this address; see /v1/openapi.json");
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", text)
     }
 
     /// Longer than a message may be.
     pub(super) fn too_large(limit: u32) -> Self {
         let text = format!("a message has at most {limit} bytes here");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", text).with(header::CONNECTION, "close")
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", text)
+            .with(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
     pub(super) fn busy() -> Self {
@@ -70,7 +79,12 @@ impl Problem {
 
     pub(super) fn not_now(code: TemporaryCode) -> Self {
         let text = format!("{}; try again", code.reason());
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code.as_str(), text).with(header::RETRY_AFTER, RETRY)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code.as_str(), text)
+            .with(header::RETRY_AFTER, HeaderValue::from_static(RETRY))
+    }
+
+    pub(super) fn store_unreadable() -> Self {
+        Broken::Failed.into()
     }
 
     /// Nobody knows whether it is stored.

@@ -9,9 +9,10 @@ use tenfour_proto::{Item, MailboxName, Progress};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
-use super::reading::{BYTES, ITEMS, end_read, start};
+use super::reading::end_read;
 use crate::clock::sleep_until;
 use crate::inbox::{Cursor, Inbox};
+use crate::server::trail::{BYTES, ITEMS, start, unbroken};
 
 pub(super) struct Consuming {
     inbox: Inbox,
@@ -43,7 +44,9 @@ impl Consuming {
         by: &CursorUse,
     ) -> Result<Self, EndReason> {
         let newest = inbox.follow(&request.mailbox);
-        let (first, last) = start(inbox, request).await?;
+        let (first, last) = start(inbox, &request.mailbox, request.from)
+            .await
+            .map_err(|_| EndReason::Failed)?;
         let known = inbox.cursor(&request.mailbox, &by.name).await;
         let cursor = match known.map_err(|_| EndReason::Failed)? {
             Some(cursor) => cursor,
@@ -104,7 +107,7 @@ impl Consuming {
             return;
         };
         self.wants_more = true;
-        let most = usize::try_from(items.min(ITEMS)).unwrap_or(1);
+        let most = usize::try_from(items).map_or(ITEMS, |items| items.min(ITEMS));
         let offered = self.cursor.offer(self.reader, last, most, Instant::now());
         if offered.is_empty() {
             return;
@@ -115,13 +118,12 @@ impl Consuming {
             .inbox
             .read(move |reader| fetch(reader, &mailbox, &wanted, bytes.min(BYTES)))
             .await;
-        let found = match found {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
+        let found = match unbroken(found) {
+            Ok(found) => found,
+            Err(broken) => {
                 self.cursor.take_back(&offered);
-                return end_read(machine, &error, 0);
+                return end_read(machine, broken, 0);
             }
-            Err(_) => return machine.end_read(0, EndReason::Failed),
         };
         if let Some(first) = found.gone_below {
             self.cursor.gone_below(first);

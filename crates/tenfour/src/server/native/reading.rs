@@ -1,23 +1,15 @@
 //! One read under way: from the store to the client, as far as the client's credit goes.
 
 use tenfour_proto::MailboxName;
-use tenfour_proto::native::{EndReason, ReadFrom, ReadRequest, Server as Machine};
-use tenfour_store::ReadError;
-use tokio::sync::watch;
+use tenfour_proto::native::{EndReason, ReadRequest, Server as Machine};
 
 use crate::inbox::Inbox;
-
-/// Of one look into the store.
-pub(super) const ITEMS: u64 = 1_000;
-pub(super) const BYTES: u64 = 256 * 1024;
+use crate::server::trail::{Broken, Trail};
 
 pub(super) struct Reading {
-    mailbox: MailboxName,
-    next: u64,
+    trail: Trail,
     /// A read that does not follow ends here: what comes later is not its business.
     until: Option<u64>,
-    newest: watch::Receiver<u64>,
-    caught_up: bool,
     /// The client's credit is used up; its next frame wakes the connection anyway.
     out_of_credit: bool,
 }
@@ -25,60 +17,41 @@ pub(super) struct Reading {
 impl Reading {
     /// Finds where to begin.
     pub(super) async fn begin(inbox: &Inbox, request: &ReadRequest) -> Result<Self, EndReason> {
-        let newest = inbox.follow(&request.mailbox);
-        let (next, last) = start(inbox, request).await?;
+        let mut trail = Trail::begin(inbox, &request.mailbox, request.from)
+            .await
+            .map_err(|_| EndReason::Failed)?;
         Ok(Reading {
-            mailbox: request.mailbox.clone(),
-            next,
-            until: (!request.follow).then_some(last),
-            newest,
-            caught_up: false,
+            until: (!request.follow).then(|| trail.last()),
+            trail,
             out_of_credit: false,
         })
     }
 
     pub(super) fn mailbox(&self) -> &MailboxName {
-        &self.mailbox
+        self.trail.mailbox()
     }
 
     /// Sends what there is, as far as credit goes. True when the read is over.
-    pub(super) async fn feed(&mut self, inbox: &Inbox, machine: &mut Machine) -> bool {
+    pub(super) async fn feed(&mut self, machine: &mut Machine) -> bool {
         let room = machine.read_room();
         self.out_of_credit = room.is_none();
-        if self.until.is_some_and(|until| self.next > until) {
-            machine.end_read(self.next, EndReason::CaughtUp);
+        let next = self.trail.next;
+        if self.until.is_some_and(|until| next > until) {
+            machine.end_read(next, EndReason::CaughtUp);
             return true;
         }
-        let Some((items, bytes)) = room.filter(|_| !self.caught_up) else {
+        let Some((items, bytes)) = room else {
             return false;
         };
-        // Whatever is committed from here on raises the watched offset again.
-        self.newest.borrow_and_update();
-        let (mailbox, next) = (self.mailbox.clone(), self.next);
         let left = self.until.map_or(u64::MAX, |until| until - next + 1);
-        let most = usize::try_from(items.min(ITEMS).min(left)).unwrap_or(1);
-        let found = inbox
-            .read(move |reader| reader.read(&mailbox, next, most, bytes.min(BYTES)))
-            .await;
-        match found {
-            Ok(Ok(found)) => {
-                match found.last() {
-                    Some(last) => self.next = last.offset + 1,
-                    None if self.until.is_some() => {
-                        machine.end_read(self.next, EndReason::CaughtUp);
-                        return true;
-                    }
-                    None => self.caught_up = true,
-                }
+        let most = usize::try_from(items.min(left)).unwrap_or(usize::MAX);
+        match self.trail.read(most, bytes).await {
+            Ok(found) => {
                 machine.send_items(&found);
                 false
             }
-            Ok(Err(error)) => {
-                end_read(machine, &error, self.next);
-                true
-            }
-            Err(_) => {
-                machine.end_read(self.next, EndReason::Failed);
+            Err(broken) => {
+                end_read(machine, broken, next);
                 true
             }
         }
@@ -88,46 +61,16 @@ impl Reading {
     pub(super) async fn more(&mut self) {
         if self.out_of_credit {
             std::future::pending::<()>().await;
-        } else if self.caught_up {
-            if self.newest.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            self.caught_up = false;
+        } else if self.until.is_none() {
+            self.trail.more().await;
         }
-    }
-}
-
-/// Where a read begins, and the last offset of now.
-pub(super) async fn start(inbox: &Inbox, request: &ReadRequest) -> Result<(u64, u64), EndReason> {
-    let (mailbox, from) = (request.mailbox.clone(), request.from);
-    let found = inbox
-        .read(move |reader| {
-            let last = reader.last_offset(&mailbox)?;
-            let first = match from {
-                ReadFrom::Oldest => 1,
-                ReadFrom::Offset(offset) => offset.max(1),
-                ReadFrom::Last(count) => last.saturating_sub(count) + 1,
-                ReadFrom::Since(time) => reader.first_since(&mailbox, time)?,
-            };
-            Ok((first, last))
-        })
-        .await;
-    match found {
-        Ok(Ok(found)) => Ok(found),
-        _ => Err(EndReason::Failed),
     }
 }
 
 /// Ends a read because the store cannot be read; it would go on at `next`.
-pub(super) fn end_read(machine: &mut Machine, error: &ReadError, next: u64) {
-    match error {
-        ReadError::Damaged { mailbox, offset } => {
-            tracing::error!(%mailbox, offset, "a message is damaged");
-            machine.end_read(*offset, EndReason::Damaged);
-        }
-        error => {
-            tracing::error!(%error, "the store cannot be read");
-            machine.end_read(next, EndReason::Failed);
-        }
+pub(super) fn end_read(machine: &mut Machine, broken: Broken, next: u64) {
+    match broken {
+        Broken::Damaged(offset) => machine.end_read(offset, EndReason::Damaged),
+        Broken::Failed => machine.end_read(next, EndReason::Failed),
     }
 }

@@ -35,7 +35,7 @@ impl Connection {
                     }
                 }
             }
-            None if !admitted.rights.admin => StatusEnd::NotAllowed,
+            None if !admitted.rights.may_see_status() => StatusEnd::NotAllowed,
             None => match status::server(&context).await {
                 Ok(rows) => {
                     for row in rows {

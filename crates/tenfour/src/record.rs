@@ -1,119 +1,78 @@
-//! One message in `--json`. The fields are an interface.
+//! A message in JSON. The fields are an interface: of `--json`, and of HTTP.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use tenfour::{Client, DeliveryError, Fingerprint, Item, Listener, Receipt};
-
-use crate::exit::delivery_code;
-use crate::target::Target;
+use serde_json::{Map, Value};
+use tenfour_proto::Item;
+use tenfour_proto::native::{StatusRow, StatusValue};
 
 /// All fields there are; those that do not apply are left out.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = Message)]
 pub struct Record {
     /// `stored`, `refused`, `unknown` (perhaps stored) or `unsent`.
     pub outcome: &'static str,
+    /// Why it was not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<String>,
+    /// Its place in the mailbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// The id under which it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Whose it is: a fingerprint, `token:NAME`, `anonymous` or `datagram`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
+    /// The stream in which its sender numbered it, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
+    /// Its number in the stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// The server's time of the commit, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// How it came: `text`, `datagram`, `native`, `http` or `modbus`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<&'static str>,
+    /// The sender's address and port; of a message that is sent, the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Length of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Kind of the bytes, as its sender said.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Name of the file that it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What the receipt means: `disk`, `os` or `memory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<&'static str>,
+    /// The receipt is of an earlier delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<bool>,
+    /// Of a dead letter: the mailbox and offset from which it was taken, `inbox #7`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// The how manieth attempt this is, beginning with 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// The file to which it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The body, where it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The body, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
-}
-
-/// What all messages of one `send` have in common: whose they are, and where they go.
-#[derive(Clone, Debug, Default)]
-pub struct Route {
-    pub id: Option<String>,
-    pub sender: Option<String>,
-    pub stream: Option<String>,
-    pub listener: Option<Listener>,
-    pub address: Option<String>,
-}
-
-impl Route {
-    /// Of the messages on the stream of `client`, which is connected to `target`.
-    pub fn native(client: &Client, sender: Fingerprint, target: &Target) -> Self {
-        Route {
-            id: Some(client.id().to_owned()),
-            sender: Some(sender.to_string()),
-            stream: Some(client.stream().to_string()),
-            listener: Some(Listener::Native),
-            address: Some(target.address.to_string()),
-        }
-    }
-
-    /// A message on this route, of which nothing is known yet.
-    pub fn record(&self, outcome: &'static str, bytes: u64) -> Record {
-        Record {
-            outcome,
-            id: self.id.clone(),
-            sender: self.sender.clone(),
-            stream: self.stream.clone(),
-            listener: self.listener.map(Listener::as_str),
-            address: self.address.clone(),
-            bytes: Some(bytes),
-            ..Record::default()
-        }
-    }
-
-    /// A receipt.
-    pub fn receipt(&self, receipt: &Receipt, bytes: u64) -> Record {
-        Record {
-            mailbox: Some(receipt.mailbox.to_string()),
-            offset: Some(receipt.offset),
-            sequence: Some(receipt.sequence),
-            durability: Some(receipt.durability.as_str()),
-            duplicate: Some(receipt.duplicate),
-            ..self.record("stored", bytes)
-        }
-    }
-
-    /// A message without a receipt.
-    pub fn failure(&self, error: &DeliveryError, sequence: u64, bytes: u64) -> Record {
-        Record {
-            reason: Some(match error {
-                DeliveryError::Refused(code) => code.as_str().to_owned(),
-                other => other.to_string(),
-            }),
-            sequence: Some(sequence),
-            ..self.record(delivery_code(error).outcome(), bytes)
-        }
-    }
 }
 
 impl Record {
@@ -163,4 +122,20 @@ impl Record {
         // Strings and numbers always serialise.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// A row of a status as one JSON object: its kind, then its values in their order.
+pub fn status_json(row: &StatusRow) -> String {
+    let mut object = Map::new();
+    object.insert("kind".to_owned(), row.kind.clone().into());
+    for (name, value) in &row.values {
+        object.insert(
+            name.clone(),
+            match value {
+                StatusValue::Text(text) => text.clone().into(),
+                StatusValue::Number(number) => (*number).into(),
+            },
+        );
+    }
+    Value::Object(object).to_string()
 }

@@ -1,0 +1,67 @@
+//! What the messages of one `send` have in common in `--json`.
+
+use tenfour::{Client, DeliveryError, Fingerprint, Listener, Receipt, Record};
+
+use crate::exit::delivery_code;
+use crate::target::Target;
+
+/// What all messages of one `send` have in common: whose they are, and where they go.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    pub id: Option<String>,
+    pub sender: Option<String>,
+    pub stream: Option<String>,
+    pub listener: Option<Listener>,
+    pub address: Option<String>,
+}
+
+impl Route {
+    /// Of the messages on the stream of `client`, which is connected to `target`.
+    pub fn native(client: &Client, sender: Fingerprint, target: &Target) -> Self {
+        Route {
+            id: Some(client.id().to_owned()),
+            sender: Some(sender.to_string()),
+            stream: Some(client.stream().to_string()),
+            listener: Some(Listener::Native),
+            address: Some(target.address.to_string()),
+        }
+    }
+
+    /// A message on this route, of which nothing is known yet.
+    pub fn record(&self, outcome: &'static str, bytes: u64) -> Record {
+        Record {
+            outcome,
+            id: self.id.clone(),
+            sender: self.sender.clone(),
+            stream: self.stream.clone(),
+            listener: self.listener.map(Listener::as_str),
+            address: self.address.clone(),
+            bytes: Some(bytes),
+            ..Record::default()
+        }
+    }
+
+    /// A receipt.
+    pub fn receipt(&self, receipt: &Receipt, bytes: u64) -> Record {
+        Record {
+            mailbox: Some(receipt.mailbox.to_string()),
+            offset: Some(receipt.offset),
+            sequence: Some(receipt.sequence),
+            durability: Some(receipt.durability.as_str()),
+            duplicate: Some(receipt.duplicate),
+            ..self.record("stored", bytes)
+        }
+    }
+
+    /// A message without a receipt.
+    pub fn failure(&self, error: &DeliveryError, sequence: u64, bytes: u64) -> Record {
+        Record {
+            reason: Some(match error {
+                DeliveryError::Refused(code) => code.as_str().to_owned(),
+                other => other.to_string(),
+            }),
+            sequence: Some(sequence),
+            ..self.record(delivery_code(error).outcome(), bytes)
+        }
+    }
+}

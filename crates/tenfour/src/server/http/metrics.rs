@@ -1,0 +1,171 @@
+//! `/v1/status` as lines of JSON, `/metrics` in the text format of Prometheus (version 0.0.4).
+
+use std::fmt::Write;
+
+use axum::extract::Extension;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use tenfour_proto::native::{StatusRow, StatusValue};
+
+use super::Visitor;
+use super::problem::Problem;
+use super::read::LINES;
+use crate::inbox::LATENCY_BOUNDS;
+use crate::record::status_json;
+use crate::server::status;
+
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// What the server is doing
+///
+/// The rows of `tenfour status --json`, one a line: each has a `kind`, and other columns by its kind. Takes the right
+/// `status`.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    responses((status = 200, content_type = "application/jsonl", body = String)),
+    security(("token" = [])),
+)]
+pub(super) async fn status(Extension(visitor): Extension<Visitor>) -> Result<Response, Problem> {
+    let rows = rows(&visitor).await?;
+    let text: String = rows.iter().map(|row| status_json(row) + "\n").collect();
+    Ok(([(header::CONTENT_TYPE, LINES)], text).into_response())
+}
+
+/// What the server is doing, for Prometheus
+///
+/// Takes the right `status`.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, content_type = "text/plain; version=0.0.4", body = String)),
+    security(("token" = [])),
+)]
+pub(super) async fn metrics(Extension(visitor): Extension<Visitor>) -> Result<Response, Problem> {
+    let rows = rows(&visitor).await?;
+    let mut text = Text::default();
+    text.family("tenfour_connections", "gauge", "Connections now.");
+    let listeners = rows.iter().filter(|row| row.kind == "connection");
+    let mut connections = std::collections::BTreeMap::<&str, u64>::new();
+    for row in listeners {
+        *connections.entry(word(row, "listener")).or_default() += 1;
+    }
+    for (listener, count) in connections {
+        text.sample("tenfour_connections", &[("listener", listener)], count);
+    }
+    text.rows(
+        &rows,
+        "mailbox",
+        "tenfour_mailbox_messages",
+        "gauge",
+        "Messages kept.",
+        "messages",
+        &["mailbox"],
+    );
+    text.rows(
+        &rows,
+        "mailbox",
+        "tenfour_mailbox_stored_total",
+        "counter",
+        "Messages ever stored in the mailbox.",
+        "last",
+        &["mailbox"],
+    );
+    text.rows(
+        &rows,
+        "cursor",
+        "tenfour_cursor_lag",
+        "gauge",
+        "Messages that no reader of the cursor has done.",
+        "lag",
+        &["mailbox", "cursor"],
+    );
+    text.rows(
+        &rows,
+        "counter",
+        "tenfour_refused_total",
+        "counter",
+        "What was refused or dropped since the start, by reason.",
+        "count",
+        &["reason"],
+    );
+    text.latency(&visitor);
+    Ok(([(header::CONTENT_TYPE, METRICS)], text.0).into_response())
+}
+
+async fn rows(visitor: &Visitor) -> Result<Vec<StatusRow>, Problem> {
+    visitor.who.may_see_status()?;
+    status::server(&visitor.context)
+        .await
+        .map_err(|_| Problem::store_unreadable())
+}
+
+fn word<'a>(row: &'a StatusRow, name: &str) -> &'a str {
+    match row.get(name) {
+        Some(StatusValue::Text(text)) => text,
+        _ => "",
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// The names of labels are ours, and so is what their values are made of: mailboxes, cursors, reasons.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{value}\""))
+            .collect();
+        let _ = match labels.as_slice() {
+            [] => writeln!(self.0, "{name} {value}"),
+            labels => writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")),
+        };
+    }
+
+    /// A family with a sample for each row of that kind.
+    #[allow(clippy::too_many_arguments, reason = "one line of a table each")]
+    fn rows(
+        &mut self,
+        rows: &[StatusRow],
+        kind: &str,
+        name: &str,
+        metric: &str,
+        help: &str,
+        column: &str,
+        labels: &[&str],
+    ) {
+        self.family(name, metric, help);
+        for row in rows.iter().filter(|row| row.kind == kind) {
+            if let Some(StatusValue::Number(value)) = row.get(column) {
+                let labels: Vec<_> = labels.iter().map(|label| (*label, word(row, label))).collect();
+                self.sample(name, &labels, value);
+            }
+        }
+    }
+
+    /// A histogram of seconds.
+    fn latency(&mut self, visitor: &Visitor) {
+        const NAME: &str = "tenfour_receipt_seconds";
+        let counted = visitor.context.inbox.latency();
+        self.family(
+            NAME,
+            "histogram",
+            "From a message's arrival to its receipt, of messages stored since the start.",
+        );
+        let mut sum = 0;
+        let bounds = LATENCY_BOUNDS
+            .iter()
+            .map(|bound| (*bound as f64 / 1e6).to_string());
+        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counted.buckets) {
+            sum += count;
+            self.sample(&format!("{NAME}_bucket"), &[("le", &bound)], sum);
+        }
+        self.sample(&format!("{NAME}_sum"), &[], counted.total as f64 / 1e6);
+        self.sample(&format!("{NAME}_count"), &[], sum);
+    }
+}
