@@ -42,6 +42,7 @@ BARS = {
     "recipe": Bar(least=2.0),
     "datagrams": Bar(least=0.3),
     "http-post": Bar(rate=25_000),
+    "events": Bar(most=1.2),
     "idle-text": Bar(bytes=2 * 1024),
     "idle-native": Bar(bytes=14 * 1024),
 }

@@ -34,9 +34,17 @@ class Server:
     def bench(self, *, clients, window, size, seconds, mailboxes=1):
         """Messages a second, each one receipted."""
         numbers = {"clients": clients, "window": window, "size": size, "seconds": seconds, "mailboxes": mailboxes}
+        return self.load("bench", **numbers)["messages_per_second"]
+
+    def load(self, mailbox, **numbers):
+        """All that `tenfour bench` says, with these options."""
         options = [word for name, number in numbers.items() for word in (f"--{name}", number)]
-        command = [binary(), "bench", f"127.0.0.1:{self.native}/bench", *options, "--json"]
-        return last_json(output(command, seconds + 60, self.env))["messages_per_second"]
+        command = [binary(), "bench", f"127.0.0.1:{self.native}/{mailbox}", *options, "--json"]
+        return last_json(output(command, numbers["seconds"] + 60, self.env))
+
+    def token(self, *rights):
+        """A new token for HTTP."""
+        return output([binary(), "keys", "token", "bench", *rights], 10, self.env).strip()
 
     def newest_offset(self, mailbox):
         """The offset of the newest message. Offsets have no gaps, so it is the number of messages stored."""

@@ -185,6 +185,40 @@ def milliseconds(text):
     raise Unmeasured(f"wrk says {text}")
 
 
+# Event streams: what they cost those who wait for receipts.
+
+RATE = 50_000  # messages a second that arrive
+MOST_EVENTS = 2_000  # a second, for each follower
+QUIET, BUSY = 95, 5  # followers of a mailbox without messages, and of the one with all of them
+
+
+def receipts_at_a_rate(server, setting):
+    result = server.load("bench", clients=2, window=5000, size=128, seconds=setting.seconds, rate=RATE)
+    if result["messages_per_second"] < 0.98 * RATE:
+        raise Lost(f"only {result['messages_per_second']:.0f} messages a second arrived")
+    return result["latency_us"]["p50"] / 1000
+
+
+def with_followers(setting):
+    with tenfour.serving(setting.folder, store="store.db") as server:
+        token = server.token("read=*")
+        command = [setting.helpers / "event_streams", server.http, token, "quiet", QUIET, "bench", BUSY]
+        with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            if (line := read_line(process, timeout=10)) != "ready":
+                raise Unmeasured(f"event_streams said {line[:100]}")
+            figure = receipts_at_a_rate(server, setting)
+            process.stdin.close()
+            _, events = last_json(read_line(process, 10))["events"]
+        if not 0.5 < events / (BUSY * MOST_EVENTS * setting.seconds) < 1.3:
+            raise Lost(f"{BUSY} followers of the busy mailbox had {events} events in {setting.seconds} s")
+        return figure
+
+
+def without_followers(setting):
+    with tenfour.serving(setting.folder, store="store.db") as server:
+        return receipts_at_a_rate(server, setting)
+
+
 # Memory of connections that say nothing.
 
 
@@ -327,6 +361,12 @@ WORKS = {
     ),
     "http-post": Work(
         "HTTP: POST of 128 B, durable, 64 connections that are kept, p99 under 20 ms", "msg/s", http_post
+    ),
+    "events": Work(
+        "a receipt while 50,000 messages/s arrive and 100 event streams follow, 5 of them the busy mailbox; without them",
+        "ms",
+        with_followers,
+        without_followers,
     ),
     "idle-text": Work(
         "10,000 idle text connections, memory of each; a C++ thread for each connection",

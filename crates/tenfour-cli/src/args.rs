@@ -530,6 +530,9 @@ pub struct Bench {
     /// Messages without a receipt at a time, for each client
     #[arg(long, value_name = "COUNT", default_value = "1000", env = "TENFOUR_WINDOW")]
     pub window: usize,
+    /// Messages a second, of all clients together, instead of as many as there can be
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), env = "TENFOUR_RATE")]
+    pub rate: Option<u64>,
     /// Bytes of a message
     #[arg(long, value_name = "SIZE", default_value = "128", value_parser = parse_size, env = "TENFOUR_SIZE")]
     pub size: u64,

@@ -66,6 +66,9 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
             body: Bytes::from(noise(arguments.size)),
             window: arguments.window.max(1),
             until: started + arguments.seconds,
+            pace: arguments
+                .rate
+                .map(|rate| Pace::new(started, rate as f64 / count as f64)),
             answered: Arc::clone(&answered),
         };
         running.push(tokio::spawn(load.run()));
@@ -106,40 +109,94 @@ fn noise(size: u64) -> Vec<u8> {
         .collect()
 }
 
-/// One client under full load.
+/// When messages are due, at a given rate.
+struct Pace {
+    started: Instant,
+    each: Duration,
+    sent: u32,
+}
+
+impl Pace {
+    fn new(started: Instant, rate: f64) -> Self {
+        Pace {
+            started,
+            each: Duration::from_secs_f64(1.0 / rate),
+            sent: 0,
+        }
+    }
+
+    fn due(&self) -> Instant {
+        self.started + self.each * self.sent
+    }
+}
+
+/// One client under load.
 struct Load {
     client: Client,
     mailbox: MailboxName,
     body: Bytes,
     window: usize,
     until: Instant,
+    pace: Option<Pace>,
     answered: Arc<AtomicU64>,
 }
 
 impl Load {
-    async fn run(self) -> Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)> {
+    async fn run(mut self) -> Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)> {
         let mut latencies = histogram();
         let mut durability = Durability::Disk;
         let mut pending = VecDeque::with_capacity(self.window);
         loop {
             let now = Instant::now();
             let sending = now < self.until;
-            while sending && pending.len() < self.window {
+            while sending && pending.len() < self.window && self.is_due(now) {
                 let message = Message::new(self.mailbox.clone(), self.body.clone());
                 pending.push_back((now, self.client.send(message)));
             }
-            let Some((sent, answer)) = pending.pop_front() else {
+            let due = self.pace.as_ref().map(|pace| pace.due().min(self.until));
+            let has_room = pending.len() < self.window;
+            let Some((_, answer)) = pending.front_mut() else {
+                match due.filter(|_| sending) {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => break,
+                }
+                continue;
+            };
+            let may_send = due.filter(|_| sending && has_room);
+            let receipt = tokio::select! {
+                receipt = answer => receipt,
+                () = sleep_until(may_send) => continue,
+            };
+            let receipt = receipt.map_err(|error| (error, self.client.id().to_owned()))?;
+            let Some((sent, _)) = pending.pop_front() else {
                 break;
             };
-            let receipt = answer
-                .await
-                .map_err(|error| (error, self.client.id().to_owned()))?;
             durability = receipt.durability;
             latencies.saturating_record(micros(sent.elapsed()));
             self.answered.fetch_add(1, Ordering::Relaxed);
         }
         self.client.close().await;
         Ok((latencies, durability))
+    }
+}
+
+impl Load {
+    fn is_due(&mut self, now: Instant) -> bool {
+        match &mut self.pace {
+            None => true,
+            Some(pace) if pace.due() > now => false,
+            Some(pace) => {
+                pace.sent += 1;
+                true
+            }
+        }
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
