@@ -43,6 +43,7 @@ BARS = {
     "datagrams": Bar(least=0.3),
     "http-post": Bar(rate=25_000),
     "events": Bar(most=1.2),
+    "ask": Bar(most=1.0),
     "idle-text": Bar(bytes=2 * 1024),
     "idle-native": Bar(bytes=14 * 1024),
 }

@@ -8,6 +8,17 @@ from processes import Unmeasured, output
 SOURCES = Path(__file__).resolve().parent / "helpers"
 
 
+ASK = SOURCES.parent / "ask"
+
+
+def build_ask():
+    """The programs of the work `ask`: in Rust, with a library of its peer. Gives their folder."""
+    target = SOURCES.parent.parent / "target" / "bench-ask"
+    command = ["cargo", "build", "--release", "--locked", "--quiet"]
+    output([*command, "--manifest-path", ASK / "Cargo.toml", "--target-dir", target], timeout=900)
+    return target / "release"
+
+
 def build(folder):
     if not shutil.which("g++"):
         raise Unmeasured("g++ was not found")

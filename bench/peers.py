@@ -54,6 +54,15 @@ def mosquitto(folder):
 
 
 @contextlib.contextmanager
+def nats(folder):
+    """A NATS server that keeps nothing. Yields the port."""
+    port, errors = free_port(), folder / "nats.log"
+    with running([program("nats-server"), "-a", "127.0.0.1", "-p", port], errors=errors) as process:
+        wait_until(listening(port), "nats-server", process, errors)
+        yield port
+
+
+@contextlib.contextmanager
 def recipe_threads(helpers):
     """The recipe's server with one thread for each connection. Yields the port and the process."""
     with running([helpers / "recipe_threads"], stdout=subprocess.PIPE) as process:

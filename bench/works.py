@@ -1,6 +1,7 @@
 """The works. Each has a tenfour half and a peer half; a half is one measured run, and returns one figure."""
 
 import contextlib
+import os
 import resource
 import select
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import helpers
 import peers
 import tenfour
 from processes import Lost, Unmeasured, descriptors, last_json, output, read_line, resident, running
@@ -219,6 +221,33 @@ def without_followers(setting):
         return receipts_at_a_rate(server, setting)
 
 
+# A question and its reply, one at a time.
+
+
+def asked(command, setting, env=None):
+    return last_json(output([*command, setting.seconds], setting.seconds + 60, env))["p50_us"]
+
+
+def ask(setting):
+    program = helpers.build_ask() / "tenfour_ask"
+    env = os.environ | {"TENFOUR_HOME": str(setting.folder)}
+    with running([program, "serve"], subprocess.PIPE, subprocess.PIPE, env=env) as process:
+        figure = asked([program, "ask", read_line(process, 10)], setting, env)
+        process.stdin.close()
+    return figure
+
+
+def ask_nats(setting):
+    program = helpers.build_ask() / "nats_ask"
+    with peers.nats(setting.folder) as port:
+        with running([program, "answer", port], subprocess.PIPE, subprocess.PIPE) as process:
+            if (line := read_line(process, 10)) != "ready":
+                raise Unmeasured(f"nats_ask said {line[:100]}")
+            figure = asked([program, "ask", port], setting)
+            process.stdin.close()
+    return figure
+
+
 # Memory of connections that say nothing.
 
 
@@ -367,6 +396,12 @@ WORKS = {
         "ms",
         with_followers,
         without_followers,
+    ),
+    "ask": Work(
+        "a question and its reply by a library handler, in memory; NATS request and reply with async-nats",
+        "us",
+        ask,
+        ask_nats,
     ),
     "idle-text": Work(
         "10,000 idle text connections, memory of each; a C++ thread for each connection",

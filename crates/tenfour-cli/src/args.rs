@@ -60,6 +60,7 @@ macro_rules! verbs {
                 };
                 match &mut verb {
                     Verb::Send(send) => send.choose(matches)?,
+                    Verb::Ask(ask) => ask.choose(matches)?,
                     Verb::Tail(tail) => tail.choose(matches)?,
                     Verb::Receive(receive) => receive.choose(matches)?,
                     _ => {}
@@ -78,6 +79,7 @@ macro_rules! verbs {
 verbs! {
     Serve "serve" "Receive messages and keep them"
     Send "send" "Deliver messages and wait for the receipts"
+    Ask "ask" "Send a message, print the reply, and end as its handler did"
     Tail "tail" "Look at a mailbox; moves nothing"
     Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"
     Status "status" "Show what a server is doing, or what became of a message"
@@ -150,6 +152,20 @@ pub struct Serve {
     /// Memory for connections, messages on their way and caches
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size, env = "TENFOUR_MEMORY_LIMIT")]
     pub memory_limit: u64,
+    /// Run a program for each message of a mailbox, the body on its stdin; its output is the reply. All that follows is its
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true, env = "TENFOUR_EXEC")]
+    pub exec: Vec<std::ffi::OsString>,
+    /// Of which mailbox
+    #[arg(
+        long,
+        value_name = "MAILBOX",
+        default_value = "inbox",
+        env = "TENFOUR_EXEC_MAILBOX"
+    )]
+    pub exec_mailbox: tenfour::MailboxName,
+    /// How it is run
+    #[command(flatten)]
+    pub handling: Handling,
     /// Do not print connections and messages
     #[arg(long, short, env = "TENFOUR_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
@@ -174,12 +190,9 @@ pub enum Listener {
     Http,
 }
 
-/// `tenfour send`
+/// What a message is made of.
 #[derive(Debug, Args)]
-#[command(after_help = "Nothing given: asks on a terminal; else all of stdin is one message.")]
-pub struct Send {
-    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] or udp://HOST[:PORT] for the recipe's wire
-    pub target: Option<Target>,
+pub struct Content {
     /// The message; several words are joined by a space
     pub words: Vec<String>,
     /// The message
@@ -194,6 +207,23 @@ pub struct Send {
     /// Send a file under its name
     #[arg(long, short, value_name = "FILE", env = "TENFOUR_FILE")]
     pub file: Option<PathBuf>,
+    /// The kind of the bytes, such as text/plain
+    #[arg(long = "type", value_name = "TYPE", env = "TENFOUR_TYPE")]
+    pub content_type: Option<tenfour::ContentType>,
+    /// What the message is called
+    #[arg(long, value_name = "NAME", env = "TENFOUR_NAME")]
+    pub name: Option<tenfour::MessageName>,
+}
+
+/// `tenfour send`
+#[derive(Debug, Args)]
+#[command(after_help = "Nothing given: asks on a terminal; else all of stdin is one message.")]
+pub struct Send {
+    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] or udp://HOST[:PORT] for the recipe's wire
+    pub target: Option<Target>,
+    /// What is sent
+    #[command(flatten)]
+    pub content: Content,
     /// Each line of stdin is a message
     #[arg(long, short, env = "TENFOUR_LINES", value_parser = clap::builder::BoolishValueParser::new())]
     pub lines: bool,
@@ -214,12 +244,6 @@ pub struct Send {
         env = "TENFOUR_DURABILITY"
     )]
     pub durability: Durability,
-    /// The kind of the bytes, such as text/plain
-    #[arg(long = "type", value_name = "TYPE", env = "TENFOUR_TYPE")]
-    pub content_type: Option<tenfour::ContentType>,
-    /// What the message is called
-    #[arg(long, value_name = "NAME", env = "TENFOUR_NAME")]
-    pub name: Option<tenfour::MessageName>,
     /// One JSON object for each message on stdout
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
@@ -242,14 +266,65 @@ impl Send {
     fn choose(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         let chosen = one_of(matches, &["words", "message", "file", "lines", "zero"])?;
         let not = |way| chosen.is_some_and(|chosen| chosen != way);
+        self.content.keep(chosen);
+        self.lines &= !not("lines");
+        self.zero &= !not("zero");
+        Ok(())
+    }
+}
+
+impl Content {
+    /// Forgets what was not chosen.
+    fn keep(&mut self, chosen: Option<&str>) {
+        let not = |way| chosen.is_some_and(|chosen| chosen != way);
         if not("message") {
             self.message = None;
         }
         if not("file") {
             self.file = None;
         }
-        self.lines &= !not("lines");
-        self.zero &= !not("zero");
+    }
+}
+
+/// `tenfour ask`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints the reply, and ends as the handler did: 0 to 63. Its own failures are 64 for wrong usage,
+70 for local errors, and 65 to 77 as `send` has them; 75: stored perhaps, or stored and not answered."
+)]
+pub struct Ask {
+    /// HOST[:PORT][/MAILBOX]
+    pub target: Option<Target>,
+    /// What is asked
+    #[command(flatten)]
+    pub content: Content,
+    /// The same question under the same id is answered once; who asks again gets the same reply
+    #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
+    pub id: Option<String>,
+    /// From asking to the reply (`ms`, `s`, `m`, `h`, `d`)
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The least that counts as stored
+    #[arg(
+        long,
+        value_name = "disk|os|memory",
+        default_value = "disk",
+        env = "TENFOUR_DURABILITY"
+    )]
+    pub durability: Durability,
+    /// One JSON object on stdout
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
+    pub json: bool,
+    /// The sender's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+impl Ask {
+    /// The message comes from one place only.
+    fn choose(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let chosen = one_of(matches, &["words", "message", "file"])?;
+        self.content.keep(chosen);
         Ok(())
     }
 }
@@ -314,6 +389,20 @@ impl Tail {
     }
 }
 
+/// How programs are run for messages.
+#[derive(Clone, Debug, Args)]
+pub struct Handling {
+    /// Run the program also for messages of senders without a key
+    #[arg(long, env = "TENFOUR_EXEC_ANONYMOUS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub exec_anonymous: bool,
+    /// Programs at once
+    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256), env = "TENFOUR_JOBS")]
+    pub jobs: u32,
+    /// A program that runs longer is ended
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_HANDLER_TIMEOUT")]
+    pub handler_timeout: Duration,
+}
+
 /// `tenfour receive`
 #[derive(Debug, Args)]
 #[command(
@@ -353,15 +442,9 @@ pub struct Receive {
     /// The same with a line for `sh`
     #[arg(long, value_name = "LINE", env = "TENFOUR_SH")]
     pub sh: Option<std::ffi::OsString>,
-    /// Run the program also for messages of senders without a key
-    #[arg(long, env = "TENFOUR_EXEC_ANONYMOUS", value_parser = clap::builder::BoolishValueParser::new())]
-    pub exec_anonymous: bool,
-    /// Programs at once
-    #[arg(long, value_name = "COUNT", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256), env = "TENFOUR_JOBS")]
-    pub jobs: u32,
-    /// A program that runs longer is ended
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_HANDLER_TIMEOUT")]
-    pub handler_timeout: Duration,
+    /// How programs are run
+    #[command(flatten)]
+    pub handling: Handling,
     /// How often a message is tried again before it is dead: a number, or `forever`
     #[arg(long, value_name = "COUNT", default_value = "5", env = "TENFOUR_RETRIES")]
     pub retries: Retries,

@@ -24,12 +24,28 @@ use exit::Failure;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return output::usage(&error),
+        Err(error) => {
+            let asks = std::env::args_os().nth(1).is_some_and(|verb| verb == "ask");
+            return match output::usage(&error) {
+                wrong if asks && wrong != ExitCode::SUCCESS => verbs::ask::USAGE.into(),
+                code => code,
+            };
+        }
     };
     start_log(&arguments);
     let result = match arguments.verb {
         Verb::Serve(serve) => beside_the_writer(verbs::serve::run(serve)),
         Verb::Send(send) => on_this_thread(verbs::send::run(send)),
+        Verb::Ask(ask) => {
+            return match on_this_thread(verbs::ask::run(ask)) {
+                Ok(code) => code.into(),
+                Err(failure) => {
+                    let code = verbs::ask::exit_code(failure.code);
+                    output::failure(&failure);
+                    code.into()
+                }
+            };
+        }
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
         Verb::Receive(receive) => on_this_thread(verbs::receive::run(receive)),
         Verb::Status(status) => on_this_thread(verbs::status::run(status)),
@@ -47,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 /// One message needs no threads, and their start would cost more than it.
-fn on_this_thread(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn on_this_thread<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     finish(runtime, verb)
 }
@@ -68,10 +84,10 @@ fn on_all_cores(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), F
     )
 }
 
-fn finish(
+fn finish<T>(
     runtime: std::io::Result<tokio::runtime::Runtime>,
-    verb: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
+    verb: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let runtime = runtime.map_err(|error| Failure::local(format!("cannot start: {error}")))?;
     let result = runtime.block_on(verb);
     // A thread may still wait for a line of the terminal; nobody waits for that thread. And the process

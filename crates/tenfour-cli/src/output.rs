@@ -22,6 +22,17 @@ pub fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// The same, of a program whose exit code says more than whether somebody reads.
+pub fn last_data(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::local(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a line of data.
 pub fn line(text: &str) -> Result<(), Failure> {
     data(format!("{text}\n").as_bytes())

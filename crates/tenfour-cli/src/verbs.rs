@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub mod ask;
 pub mod bench;
 pub mod invite;
 pub mod join;

@@ -2,10 +2,9 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use support::{Home, Lines, Ran, Served, mailbox, needs, run, wait_for};
+use support::{Home, Ran, Receiving, Served, mailbox, needs, run, wait_for, wait_for_the_end_of};
 
 fn send_lines(home: &Home, served: &Served, count: usize) {
     let lines: String = (1..=count).map(|n| format!("{n}\n")).collect();
@@ -15,42 +14,6 @@ fn send_lines(home: &Home, served: &Served, count: usize) {
 
 fn receive(home: &Home, served: &Served, arguments: &[&str]) -> Ran {
     home.run(&[&["receive", &served.native][..], arguments].concat())
-}
-
-/// One that goes on until it is ended.
-struct Receiving {
-    child: Child,
-    out: Lines,
-}
-
-impl Receiving {
-    fn start(home: &Home, served: &Served, arguments: &[&str]) -> Self {
-        let mut child = home
-            .command(&[&["receive", &served.native][..], arguments].concat())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Receiving {
-            out: Lines::of(child.stdout.take().unwrap()),
-            child,
-        }
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Of the process whose number is in the file. One that nobody waits for any more is a zombie at most.
-fn wait_for_the_end_of(pid: &Path) {
-    let pid = std::fs::read_to_string(pid).unwrap();
-    let stat = Path::new("/proc").join(pid.trim()).join("stat");
-    wait_for("the process to end", || {
-        std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
-    });
 }
 
 #[test]
@@ -262,7 +225,7 @@ fn programs_that_misbehave() {
             .is_empty()
     );
     handle("hang", "sleep 600").failed(0, "it was ended after 2 s");
-    handle("flood", "yes").failed(0, "more than 65536 bytes");
+    handle("flood", "yes").failed(0, "more than 65472 bytes");
     for name in ["crash", "hang", "flood"] {
         assert_eq!(dead(name), 1, "{name}");
     }

@@ -17,6 +17,8 @@ pub struct Message {
     pub content_type: Option<ContentType>,
     /// What the body is called, if the sender says so. Never a path.
     pub name: Option<MessageName>,
+    /// Its sender wants a reply.
+    pub asks: bool,
     /// Any bytes, also none.
     pub body: Bytes,
 }
@@ -28,8 +30,16 @@ impl Message {
             mailbox,
             content_type: None,
             name: None,
+            asks: false,
             body: body.into(),
         }
+    }
+
+    /// The same message, to which a reply is wanted.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        self.asks = true;
+        self
     }
 
     /// The same message under a name.

@@ -1,7 +1,7 @@
 //! What goes into a commit, and what comes out.
 
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{MailboxName, Message, Sender, Settlement, Source, StreamId, TemporaryCode};
+use tenfour_proto::{MailboxName, Message, Reply, Sender, Settlement, Source, StreamId, TemporaryCode};
 
 use crate::cursor::CursorOutcome;
 
@@ -46,8 +46,23 @@ pub struct Committed {
     pub outcomes: Vec<Outcome>,
     /// One for each cursor.
     pub cursors: Vec<CursorOutcome>,
+    /// Replies that were written down for the first time.
+    pub answered: Vec<Answered>,
     /// The mailboxes that have new messages, with their last offsets.
     pub raised: Vec<(MailboxName, u64)>,
+}
+
+/// A reply, and the message to which it is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Who asked.
+    pub sender: Sender,
+    /// In which stream.
+    pub stream: StreamId,
+    /// By which message.
+    pub sequence: u64,
+    /// What comes back.
+    pub reply: Reply,
 }
 
 /// What became of a batch.

@@ -37,7 +37,10 @@ impl Prefix {
             offset,
             sequence,
             time as u64,
-            (source.len() as u64) << 48 | (origin.len() as u64) << 40 | lengths(mailbox, content_type, name),
+            u64::from(message.asks) << 63
+                | (source.len() as u64) << 48
+                | (origin.len() as u64) << 40
+                | lengths(mailbox, content_type, name),
         ];
         for (slot, field) in head.chunks_exact_mut(8).zip(fields) {
             slot.copy_from_slice(&field.to_le_bytes());
@@ -73,6 +76,7 @@ mod tests {
         let sum = prefix.of(1, 2, 3, from, None, &message);
         let named = message.clone().with_name("n".parse().unwrap());
         let typed = message.clone().with_content_type("n".parse().unwrap());
+        let asking = message.clone().asking();
         let elsewhere = Message::new("outbox".parse().unwrap(), "body");
         for other in [
             prefix.of(2, 2, 3, from, None, &message),
@@ -84,6 +88,7 @@ mod tests {
             prefix.of(1, 2, 3, from, Some(&"inbox 7".parse().unwrap()), &message),
             prefix.of(1, 2, 3, from, None, &named),
             prefix.of(1, 2, 3, from, None, &typed),
+            prefix.of(1, 2, 3, from, None, &asking),
             prefix.of(1, 2, 3, from, None, &elsewhere),
             Prefix::new("somebody", stream).of(1, 2, 3, from, None, &message),
             Prefix::new("anonymous", StreamId::from_bytes([2; 16])).of(1, 2, 3, from, None, &message),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenfour_proto::{CursorName, MailboxName};
+use tenfour_proto::{CursorName, MailboxName, Reply};
 
 /// Most cursors of one store: each may hold messages back from being deleted, and anyone who may read can make one.
 pub const MAX_CURSORS: usize = 1_024;
@@ -41,6 +41,8 @@ pub struct CursorChange {
     pub above: Vec<(u64, Given)>,
     /// These messages are copied to the dead letters of the cursor, in the same transaction.
     pub bury: Vec<u64>,
+    /// These messages are done, and to those of them that asked this is the reply, in the same transaction.
+    pub answers: Vec<(u64, Reply)>,
 }
 
 /// What became of a [`CursorChange`].

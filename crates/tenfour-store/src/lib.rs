@@ -30,18 +30,20 @@ mod mailboxes;
 mod memory;
 mod place;
 mod policy;
+mod replies;
 mod sqlite;
 
-pub use batch::{Batch, Committed, Outcome, Stored};
+pub use batch::{Answered, Batch, Committed, Outcome, Stored};
 pub use cursor::{CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, Given, MAX_CURSORS, Position};
 pub use error::{OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{
     DATAGRAM_HOURS, MAX_DATAGRAM_STREAMS, MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS,
+    REPLY_HOURS,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 
-use tenfour_proto::{CursorName, Durability, Item, MailboxName, Sender, Settlement, StreamId};
+use tenfour_proto::{CursorName, Durability, Item, MailboxName, Reply, Sender, Settlement, StreamId};
 
 /// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
 pub const MAX_MAILBOXES: usize = 10_000;
@@ -79,6 +81,14 @@ pub trait Store: Send {
 
     /// Where a cursor is; `None` if there is none of that name.
     fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError>;
+
+    /// The reply to a message that asked, if there is one and it is not older than [`REPLY_HOURS`].
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, StoreError>;
 
     /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;

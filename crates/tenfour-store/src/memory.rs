@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{
-    CursorName, Durability, Item, MailboxName, Message, Origin, Sender, Settlement, Source, StreamId,
+    CursorName, Durability, Item, MailboxName, Message, Origin, Reply, Sender, Settlement, Source, StreamId,
     TemporaryCode,
 };
 
-use crate::batch::{Batch, Committed, Outcome, Stored};
+use crate::batch::{Answered, Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, is_bench};
 use crate::cursor::{CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
 use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
+use crate::replies::{self, Replies};
 use crate::{MailboxInfo, ReadError, Reader, Store, StoreError};
 
 /// Memory for messages unless said otherwise, in bytes; then it refuses, like a full disk.
@@ -37,6 +38,7 @@ pub struct MemoryStore {
     streams: HashMap<(Sender, StreamId), (StreamState, Policy, i64)>,
     counts: HashMap<(Sender, i64), u64>,
     opened: Instant,
+    replies: Replies,
     /// Number of the stream -> its earlier runs, in order.
     runs: Vec<Vec<PlacedRun>>,
     shared: Arc<RwLock<Shared>>,
@@ -100,6 +102,7 @@ impl MemoryStore {
             streams: HashMap::new(),
             counts: HashMap::new(),
             opened: Instant::now(),
+            replies: Replies::default(),
             runs: Vec::new(),
             shared: Arc::default(),
         }
@@ -186,6 +189,42 @@ impl MemoryStore {
         position.above.extend(change.above.iter().copied());
         position.above = position.above.split_off(&(change.floor + 1));
         CursorOutcome::Moved
+    }
+
+    /// Writes down the replies of a change. Whoever asked and is buried is told so.
+    fn put_replies(&mut self, shared: &mut Shared, change: &CursorChange, answered: &mut Vec<Answered>) {
+        let hours = self.hours();
+        shared.used -= self.replies.sweep(hours);
+        let dead = change.bury.iter().map(|offset| (*offset, Reply::dead()));
+        for (offset, reply) in change.answers.iter().cloned().chain(dead) {
+            let Some(kept) = shared
+                .mailbox(&change.mailbox)
+                .and_then(|mailbox| mailbox.get(offset))
+            else {
+                continue;
+            };
+            let (stream, sequence) = (kept.stream, kept.sequence);
+            if !kept.message.asks || sequence == 0 {
+                continue;
+            }
+            let Some((name, id)) = shared.senders.get(stream as usize) else {
+                continue;
+            };
+            let Ok(sender) = name.parse::<Sender>() else {
+                continue;
+            };
+            let asked = (sender, *id, sequence);
+            if let Some(size) = self.replies.put(&asked, &reply, hours) {
+                shared.used += size;
+                let (sender, stream, sequence) = asked;
+                answered.push(Answered {
+                    sender,
+                    stream,
+                    sequence,
+                    reply,
+                });
+            }
+        }
     }
 
     /// Old streams are looked for only when somebody has too many.
@@ -336,14 +375,26 @@ impl Store for MemoryStore {
             }
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
+        let mut answered = Vec::new();
         let cursors = cursors
             .iter()
-            .map(|change| self.change_cursor(&mut shared, change, time))
+            .map(|change| {
+                let size: u64 = change.answers.iter().map(|(_, reply)| replies::size(reply)).sum();
+                if size > 0 && shared.used + size > self.limit {
+                    return CursorOutcome::NotNow;
+                }
+                let outcome = self.change_cursor(&mut shared, change, time);
+                if outcome == CursorOutcome::Moved {
+                    self.put_replies(&mut shared, change, &mut answered);
+                }
+                outcome
+            })
             .collect();
         let raised = self.mailboxes.take_raised().into_iter();
         Ok(Committed {
             outcomes,
             cursors,
+            answered,
             raised: raised.map(|mailbox| (mailbox.name, mailbox.last)).collect(),
         })
     }
@@ -351,6 +402,15 @@ impl Store for MemoryStore {
     fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
         let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
         Ok(shared.cursors.get(&(mailbox.clone(), name.clone())).cloned())
+    }
+
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, StoreError> {
+        Ok(self.replies.find(&(sender.clone(), stream, sequence)))
     }
 
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {

@@ -19,6 +19,9 @@ pub const ONE_SHOT_HOURS: i64 = 30 * 24;
 /// The same for streams of datagrams.
 pub const DATAGRAM_HOURS: i64 = 24;
 
+/// A reply is kept for so many of these hours, of which the first may have been under way: at least one hour.
+pub const REPLY_HOURS: i64 = 2;
+
 /// The rules for one kind of stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{
-    Listener, MailboxName, Message, RefusalCode, Refused, Run, Sender, Settlement, Source, StreamId,
+    Listener, MailboxName, Message, RefusalCode, Refused, Reply, Run, Sender, Settlement, Source, StreamId,
     TemporaryCode,
 };
 use tenfour_store::{
@@ -450,6 +450,7 @@ fn of_datagrams_only_the_next_is_stored() {
 
 fn cursor(floor: u64, above: &[(u64, Given)], bury: &[u64]) -> CursorChange {
     CursorChange {
+        answers: Vec::new(),
         mailbox: mailbox("inbox"),
         name: "worker".parse().unwrap(),
         floor,
@@ -557,5 +558,62 @@ fn cursors_have_a_ceiling_and_the_others_go_on() {
             .unwrap();
         assert_eq!(committed.cursors, [CursorOutcome::TooMany, CursorOutcome::Moved]);
         assert!(matches!(committed.outcomes[..], [Outcome::Settled(_)]));
+    });
+}
+
+#[test]
+fn the_first_reply_to_a_question_is_the_only_one() {
+    each(|store| {
+        let mut asked = batch(
+            "s",
+            &[(1, "inbox", "one?"), (2, "inbox", "two"), (3, "inbox", "three?")],
+        );
+        for (_, message) in asked.messages.iter_mut().filter(|(sequence, _)| *sequence != 2) {
+            message.asks = true;
+        }
+        settle(store, asked.clone());
+        let reply =
+            |store: &mut dyn Store, sequence| store.reply(&Sender::Anonymous, stream("s"), sequence).unwrap();
+        assert_eq!(reply(store, 1), None);
+        let answer = |offset, reply| CursorChange {
+            answers: vec![(offset, reply)],
+            ..cursor(offset, &[], &[])
+        };
+        let committed = store
+            .commit(&[], &[answer(1, Reply::new("yes").with_code(3))], 1)
+            .unwrap();
+        let [answered] = &committed.answered[..] else {
+            panic!("{committed:?}")
+        };
+        assert_eq!(
+            (&answered.sender, answered.stream, answered.sequence),
+            (&Sender::Anonymous, stream("s"), 1)
+        );
+        assert_eq!(answered.reply, Reply::new("yes").with_code(3));
+        // Another one comes too late, one to what did not ask is none, and what is not there has none.
+        let late = [
+            answer(1, Reply::new("no")),
+            answer(2, Reply::new("?")),
+            answer(9, Reply::new("?")),
+        ];
+        assert_eq!(store.commit(&[], &late, 1).unwrap().answered, []);
+        assert_eq!(reply(store, 1), Some(Reply::new("yes").with_code(3)));
+        assert_eq!(reply(store, 2), None);
+        assert_eq!(store.reply(&Sender::Datagram, stream("s"), 1).unwrap(), None);
+        assert_eq!(store.reply(&Sender::Anonymous, stream("t"), 1).unwrap(), None);
+        // Who asked what is buried is told so.
+        let committed = store.commit(&[], &[cursor(3, &[], &[3])], 1).unwrap();
+        assert_eq!(committed.answered[0].reply, Reply::dead());
+        assert_eq!(reply(store, 3), Some(Reply::dead()));
+        // To ask is part of the content.
+        assert_eq!(settle(store, asked.clone()).runs, [run(1, 3, "inbox", 1, true)]);
+        asked.messages[1].1.asks = true;
+        assert_eq!(
+            settle(store, asked).refused,
+            [Refused::one(2, RefusalCode::Conflict)]
+        );
+        let items = store.reader().unwrap().read(&mailbox("inbox"), 1, 9, 99).unwrap();
+        let asks: Vec<bool> = items.iter().map(|item| item.message.asks).collect();
+        assert_eq!(asks, [true, false, true]);
     });
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use bytes::Bytes;
 use rusqlite::Connection;
 use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, Listener, MailboxName, Message, Sender, Source, StreamId};
-use tenfour_store::{Batch, OpenError, Outcome, ReadError, SqliteOptions, SqliteStore, Store};
+use tenfour_proto::{Durability, Listener, MailboxName, Message, Reply, Sender, Source, StreamId};
+use tenfour_store::{Batch, CursorChange, OpenError, Outcome, ReadError, SqliteOptions, SqliteStore, Store};
 
 const SOURCE: Source = Source {
     listener: Listener::Native,
@@ -287,6 +287,65 @@ fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_l
     let sequences: Vec<_> = items.iter().map(|item| (item.offset, item.sequence)).collect();
     assert_eq!(sequences, [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2), (6, 3)]);
     assert!(items.iter().all(|item| item.stream == stream));
+}
+
+/// A store with a question of the stream `q`, and this reply to it.
+fn answered(path: &Path, reply: &'static str) {
+    let mut store = open(path).unwrap();
+    let question = Batch {
+        sender: Sender::Anonymous,
+        stream: Some((StreamId::of_key("q"), StreamKind::OneShot)),
+        source: SOURCE,
+        messages: vec![(1, Message::new(MailboxName::inbox(), "?").asking())],
+    };
+    store.deposit(&[question], 1).unwrap();
+    let answer = CursorChange {
+        mailbox: MailboxName::inbox(),
+        name: "worker".parse().unwrap(),
+        floor: 1,
+        above: Vec::new(),
+        bury: Vec::new(),
+        answers: vec![(1, Reply::new(reply))],
+    };
+    store.commit(&[], &[answer], 1).unwrap();
+}
+
+#[test]
+fn a_reply_is_kept_for_an_hour_of_the_stores_own_time_and_then_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    answered(&path, "!");
+    let reply = |store: &mut SqliteStore| store.reply(&Sender::Anonymous, StreamId::of_key("q"), 1).unwrap();
+    pass_hours(&path, 1);
+    let mut store = open(&path).unwrap();
+    tidy(&mut store);
+    assert_eq!(reply(&mut store), Some(Reply::new("!")));
+    drop(store);
+    pass_hours(&path, 1);
+    let mut store = open(&path).unwrap();
+    assert_eq!(reply(&mut store), None);
+    tidy(&mut store);
+    drop(store);
+    let count = "SELECT count(*) FROM reply";
+    let left: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row(count, (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_damaged_reply_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    answered(&path, "yes");
+    Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE reply SET body = x'6e6f'", ())
+        .unwrap();
+    let mut store = open(&path).unwrap();
+    let found = store.reply(&Sender::Anonymous, StreamId::of_key("q"), 1);
+    assert_eq!(found.unwrap(), None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The client: messages out, receipts back, over whatever the network does in between.
 
+mod asking;
 mod consumer;
 mod datagram;
 mod dial;
@@ -23,6 +24,7 @@ use tenfour_proto::{Durability, MailboxName, Message, StreamId};
 use crate::Address;
 use crate::clock::Clock;
 use crate::identity::{Identity, KnownHosts};
+pub use asking::AskError;
 pub use consumer::{Consumer, ConsumerOptions};
 pub use datagram::{deliver_datagram, send_datagram};
 pub use error::{ConnectError, DeliveryError, Failure, Stored};

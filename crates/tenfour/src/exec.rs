@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tenfour_proto::Item;
+use tenfour_proto::{Item, Reply, limits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
@@ -55,6 +55,12 @@ pub enum ExecError {
     /// It wrote more than it may.
     #[error("it was ended: it wrote more than {0} bytes")]
     TooMuch(usize),
+    /// It ended with a code that is not 0, and nobody has asked for a reply.
+    #[error("exit code {0}")]
+    Code(i32),
+    /// A signal has ended it.
+    #[error("signal {0}")]
+    Signal(i32),
     /// It cannot be waited for.
     #[error("it cannot be waited for")]
     Lost(#[source] std::io::Error),
@@ -66,7 +72,7 @@ impl Exec {
         Exec {
             argv,
             timeout: Duration::from_secs(30),
-            output: 64 * 1024,
+            output: limits::MAX_REPLY,
         }
     }
 
@@ -151,6 +157,28 @@ impl Exec {
     }
 }
 
+impl Handled {
+    /// The reply of a program: its output and its exit code, if `asks`; else only success counts.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError::Signal`], and [`ExecError::Code`] where nobody has asked.
+    pub fn reply(self, asks: bool) -> Result<Reply, ExecError> {
+        use std::os::unix::process::ExitStatusExt;
+        let code = match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => code,
+            (None, signal) => return Err(ExecError::Signal(signal.unwrap_or_default())),
+        };
+        if code != 0 && !asks {
+            return Err(ExecError::Code(code));
+        }
+        Ok(Reply {
+            code: Some(u8::try_from(code).unwrap_or(u8::MAX)),
+            body: self.output.into(),
+        })
+    }
+}
+
 /// False at the end; without a stream it waits for ever.
 async fn read_some(from: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> bool {
     match from {
@@ -174,6 +202,7 @@ fn metadata(item: &Item, cursor: &str) -> Vec<(&'static str, String)> {
         ("TENFOUR_BYTES", message.body.len().to_string()),
         ("TENFOUR_CURSOR", cursor.to_owned()),
         ("TENFOUR_ATTEMPT", (item.attempts + 1).to_string()),
+        ("TENFOUR_ASKS", u8::from(message.asks).to_string()),
     ];
     let mut tell = |name, value: Option<String>| told.extend(value.map(|value| (name, value)));
     tell("TENFOUR_NAME", message.name.as_ref().map(ToString::to_string));

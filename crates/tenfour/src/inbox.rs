@@ -7,6 +7,7 @@ mod announcer;
 mod budget;
 mod cursor;
 mod latency;
+mod replies;
 mod slip;
 mod writer;
 
@@ -16,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tenfour_proto::{CursorName, Durability, MailboxName, Sender, Settlement, StreamId};
+use tenfour_proto::{CursorName, Durability, MailboxName, Reply, Sender, Settlement, StreamId};
 use tenfour_store::{Batch, ReadError, Reader, Store, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
@@ -27,6 +28,8 @@ use announcer::Announcer;
 pub(crate) use budget::{Budget, Charge, Class};
 pub(crate) use cursor::Cursor;
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
+use replies::Replies;
+pub(crate) use replies::{Overflow, Pigeonhole};
 pub(crate) use slip::{Answer, Slip};
 use writer::Job;
 
@@ -48,6 +51,7 @@ struct Shared {
     budget: Budget,
     announcer: Announcer,
     latency: Latency,
+    replies: Replies,
     failed: watch::Sender<bool>,
     store: [u8; 16],
     durability: Durability,
@@ -81,6 +85,7 @@ impl Inbox {
             budget: Budget::new(budget_bytes),
             announcer: Announcer::default(),
             latency: Latency::default(),
+            replies: Replies::default(),
             failed: watch::Sender::new(false),
             store: store.id(),
             durability,
@@ -142,6 +147,28 @@ impl Inbox {
             stream,
             after,
             reply,
+        });
+        answer.await.map_err(|_| StoreGone)?
+    }
+
+    /// From here on all replies to the stream come there, until it is dropped, or expected again.
+    pub(crate) fn expect_replies(&self, sender: Sender, stream: StreamId) -> Arc<Pigeonhole> {
+        self.0.replies.expect(sender, stream)
+    }
+
+    /// The reply to a message, if it has one by now.
+    pub(crate) async fn reply(
+        &self,
+        sender: Sender,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, StoreGone> {
+        let (tell, answer) = oneshot::channel();
+        self.push(Job::Reply {
+            sender,
+            stream,
+            sequence,
+            tell,
         });
         answer.await.map_err(|_| StoreGone)?
     }
@@ -209,16 +236,19 @@ impl Inbox {
             }
         };
         let shared = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
+        let work = move || {
             let result = work(reader.as_mut());
             let mut idle = lock(&shared.readers);
             if idle.len() < IDLE_READERS {
                 idle.push(reader);
             }
             result
-        })
-        .await
-        .map_err(|_| StoreGone)
+        };
+        if self.0.durability == Durability::Memory {
+            // There is nothing to wait for here either.
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| StoreGone)
     }
 
     /// Tells the last offset of a mailbox whenever it rises.
@@ -250,7 +280,7 @@ impl Inbox {
     fn push(&self, job: Job) {
         let shared = &self.0;
         let alone = job.is_alone(shared);
-        let question = matches!(job, Job::Resume { .. } | Job::Reader(_) | Job::Position { .. });
+        let question = job.is_question();
         let mut queue = lock(&shared.queue);
         if queue.closed {
             // Dropping the job tells whoever waits.

@@ -1,7 +1,8 @@
 //! Send a message to a process on another machine, and know that it arrived.
 //!
 //! - [`serve`] (or [`Server`]) receives: sockets, a store and a shutdown are handed in.
-//! - [`Client`] sends: [`Client::send`] gives a value whose `await` is the receipt.
+//! - [`Client`] sends: [`Client::send`] gives a value whose `await` is the receipt; [`Client::ask`] waits for a reply.
+//! - [`Server::handle`] answers: a function from message to reply.
 //! - [`Follower`] reads a mailbox; [`Consumer`] consumes one, with a durable cursor on the server.
 //! - [`Watch`] asks a server what it is doing, and what became of a message.
 //! - [`identity`] holds the keys, pins and rights of both sides.
@@ -39,16 +40,16 @@ mod tls;
 
 pub use address::{Address, HTTP_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
-    Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure, FollowError,
-    Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, deliver_datagram, deliver_text,
-    random_id, send_datagram,
+    AskError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure,
+    FollowError, Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, deliver_datagram,
+    deliver_text, random_id, send_datagram,
 };
 #[cfg(unix)]
 pub use exec::{Exec, ExecError, Handled};
 pub use record::{Record, status_json};
 pub use server::{
-    Access, Counter, Counters, Event, Listeners, Mailboxes, OnEvent, ServeError, Server, ServerConfig,
-    ServerLimits, serve,
+    Access, Counter, Counters, Event, HandlerError, HandlerOptions, Listeners, Mailboxes, OnEvent,
+    ServeError, Server, ServerConfig, ServerLimits, serve,
 };
 pub use tenfour_proto::datagram::{
     MAX_DATAGRAM, Outcome as DatagramOutcome, Request as DatagramRequest, Verdict as DatagramVerdict,
@@ -57,8 +58,8 @@ pub use tenfour_proto::native::{ReadFrom, StatusRow, StatusValue};
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
 pub use tenfour_proto::{
     ContentType, CursorName, CursorNameError, Durability, Fingerprint, Item, Listener, MailboxName,
-    MailboxNameError, Message, MessageName, Origin, RefusalCode, Sender, Source, StreamId, TemporaryCode,
-    TokenName, TokenNameError, WordError, limits,
+    MailboxNameError, Message, MessageName, Origin, RefusalCode, Reply, Sender, Source, StreamId,
+    TemporaryCode, TokenName, TokenNameError, WordError, limits,
 };
 pub use tenfour_store::{MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store};
 pub use time::parse_time;

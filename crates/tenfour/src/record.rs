@@ -11,7 +11,8 @@ use tenfour_proto::native::{StatusRow, StatusValue};
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 #[schema(as = Message)]
 pub struct Record {
-    /// `stored`, `refused`, `unknown` (perhaps stored) or `unsent`.
+    /// `stored`, `refused`, `unknown` (perhaps stored) or `unsent`; of a question `answered`, or `dead` when no handler
+    /// could do it.
     pub outcome: &'static str,
     /// Why it was not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +65,12 @@ pub struct Record {
     /// The how manieth attempt this is, beginning with 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// How the handler of a question ended; `text` or `base64` is its reply then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u8>,
+    /// Its sender wants a reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<bool>,
     /// The file to which it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -79,10 +86,6 @@ impl Record {
     /// A message that was read.
     pub fn of_item(item: &Item) -> Self {
         let message = &item.message;
-        let (text, base64) = match std::str::from_utf8(&message.body) {
-            Ok(text) => (Some(text.to_owned()), None),
-            Err(_) => (None, Some(STANDARD.encode(&message.body))),
-        };
         let numbered = item.sequence > 0;
         Record {
             outcome: "stored",
@@ -103,10 +106,20 @@ impl Record {
             content_type: message.content_type.as_ref().map(ToString::to_string),
             name: message.name.as_ref().map(ToString::to_string),
             origin: item.origin.as_ref().map(ToString::to_string),
-            text,
-            base64,
+            asks: message.asks.then_some(true),
             ..Record::default()
         }
+        .with_body(&message.body)
+    }
+
+    /// The same with these bytes as its body.
+    #[must_use]
+    pub fn with_body(mut self, body: &[u8]) -> Self {
+        (self.text, self.base64) = match std::str::from_utf8(body) {
+            Ok(text) => (Some(text.to_owned()), None),
+            Err(_) => (None, Some(STANDARD.encode(body))),
+        };
+        self
     }
 
     /// The same, of a message that a cursor gave out.

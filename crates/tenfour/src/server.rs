@@ -3,7 +3,9 @@
 mod access;
 mod counters;
 mod datagram;
+mod draw;
 mod gate;
+mod handling;
 mod http;
 mod lease;
 mod listen;
@@ -18,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenfour_proto::{Item, MailboxName, limits};
+use tenfour_proto::{Item, MailboxName, Reply, limits};
 use tenfour_store::{ReadError, Store};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
@@ -26,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 pub use access::Access;
 pub use counters::{Counter, Counters};
 use gate::Gate;
+pub use handling::{HandlerError, HandlerOptions};
 use lease::Leases;
 use roster::Roster;
 
@@ -137,6 +140,7 @@ pub enum ServeError {
 pub struct Server {
     context: Arc<Context>,
     writer: Option<std::thread::JoinHandle<()>>,
+    handlers: Vec<handling::Start>,
 }
 
 /// What every connection shares.
@@ -175,7 +179,34 @@ impl Server {
         Ok(Server {
             context: Arc::new(context),
             writer,
+            handlers: Vec::new(),
         })
+    }
+
+    /// Handles messages of a mailbox in this process, from [`run`](Self::run) on. The service gets each message, and what
+    /// it gives back is the reply, for those who asked. When it fails, the message comes again.
+    ///
+    /// Each message is handled at least once: one that came before has `attempts` in its [`Item`].
+    ///
+    /// ```no_run
+    /// use tenfour::{HandlerError, HandlerOptions, Item, MailboxName, MemoryStore, Reply, Server, ServerConfig};
+    ///
+    /// # fn example(config: ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut server = Server::new(Box::new(MemoryStore::default()), config)?;
+    /// let options = HandlerOptions::new(MailboxName::inbox(), "upper".parse()?);
+    /// server.handle(options, tower::service_fn(|item: Item| async move {
+    ///     Ok::<_, HandlerError>(Reply::new(item.message.body.to_ascii_uppercase()))
+    /// }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn handle<S>(&mut self, options: HandlerOptions, service: S)
+    where
+        S: tower::Service<Item, Response = Reply> + Send + 'static,
+        S::Error: Into<HandlerError>,
+        S::Future: Send + 'static,
+    {
+        self.handlers.push(handling::start(options, service));
     }
 
     /// A view of the mailboxes, for a console.
@@ -201,7 +232,11 @@ impl Server {
         listeners: Listeners,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let Server { context, writer } = self;
+        let Server {
+            context,
+            writer,
+            handlers,
+        } = self;
         // Every task holds a sender; when all are gone, so are the tasks.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         context
@@ -231,6 +266,9 @@ impl Server {
         }
         for listener in listeners.http {
             http::listen(listener, Arc::clone(&context), alive.clone());
+        }
+        for start in handlers {
+            start(Arc::clone(&context), alive.clone());
         }
         drop(alive);
         let mut failed = context.inbox.failed();

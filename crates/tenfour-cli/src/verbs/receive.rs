@@ -38,7 +38,7 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
     readable(&target, "receive")?;
     let handlers = Handlers::of(&arguments)?;
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
-    let window = handlers.as_ref().map_or(WINDOW, |_| arguments.jobs * 2);
+    let window = handlers.as_ref().map_or(WINDOW, |_| arguments.handling.jobs * 2);
     let options = ConsumerOptions {
         cursor: arguments.name.clone(),
         from: arguments.from,

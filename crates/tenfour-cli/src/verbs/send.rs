@@ -41,7 +41,7 @@ pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
     if arguments.lines || arguments.zero {
         return lines::run(arguments, target, mailbox).await;
     }
-    let input = Input::choose(&arguments)?;
+    let input = Input::choose(&arguments.content)?;
     let config = setup::client(
         &arguments.identity,
         arguments.timeout,
@@ -89,7 +89,7 @@ async fn deliver(
     };
     let started = Instant::now();
     let bytes = body.len() as u64;
-    let message = message(arguments, mailbox, body, message_name);
+    let message = message(&arguments.content, mailbox, body, message_name);
     let sending = client.send(message);
     *sent = Some(client.id().to_owned());
     let result = sending.await;
@@ -152,42 +152,39 @@ fn not_in_the_clear(arguments: &args::Send, target: &Target) -> Result<(), Failu
     Err(Failure::new(Code::WrongServer, text).hint(format!("tenfour send {host} ..., or add --clear")))
 }
 
-pub(super) fn message(
-    arguments: &args::Send,
+pub fn message(
+    content: &args::Content,
     mailbox: &MailboxName,
     body: Bytes,
     name: Option<MessageName>,
 ) -> Message {
     let mut message = Message::new(mailbox.clone(), body);
-    message.content_type = arguments.content_type.clone();
-    message.name = arguments.name.clone().or(name);
+    message.content_type = content.content_type.clone();
+    message.name = content.name.clone().or(name);
     message
 }
 
 /// Where the one message comes from.
-pub(super) enum Input {
+pub enum Input {
     Ready(Bytes, Option<MessageName>),
     Ask,
 }
 
 impl Input {
     /// An argument if there is one, and then stdin is never touched.
-    pub(super) fn choose(arguments: &args::Send) -> Result<Self, Failure> {
-        if let Some(file) = &arguments.file {
+    pub fn choose(content: &args::Content) -> Result<Self, Failure> {
+        if let Some(file) = &content.file {
             let name = file
                 .file_name()
                 .and_then(|name| name.to_str())
                 .and_then(|name| name.parse().ok());
             return Ok(Input::Ready(read_file(file)?, name));
         }
-        if let Some(message) = &arguments.message {
+        if let Some(message) = &content.message {
             return Ok(Input::Ready(checked(message.clone().into_bytes())?, None));
         }
-        if !arguments.words.is_empty() {
-            return Ok(Input::Ready(
-                checked(arguments.words.join(" ").into_bytes())?,
-                None,
-            ));
+        if !content.words.is_empty() {
+            return Ok(Input::Ready(checked(content.words.join(" ").into_bytes())?, None));
         }
         if output::is_terminal(&io::stdin()) {
             return Ok(Input::Ask);

@@ -1,6 +1,7 @@
 //! `tenfour serve`: the server with its listeners.
 
 mod console;
+mod handler;
 pub mod page;
 mod port_owner;
 mod sockets;
@@ -43,7 +44,8 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let page = page::address(&sockets.addresses, &mut config)?;
     let console = (!arguments.quiet).then(Console::new);
     config.on_event = console.as_ref().map(Console::on_event);
-    let server = Server::new(store, config).map_err(|error| failure(&error))?;
+    let mut server = Server::new(store, config).map_err(|error| failure(&error))?;
+    handler::add(&arguments, &mut server)?;
     if let Some(console) = console {
         console.start(server.mailboxes());
     }

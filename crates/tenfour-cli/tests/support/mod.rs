@@ -301,6 +301,33 @@ impl Lines {
     }
 }
 
+/// A `receive` that goes on until it is ended.
+pub struct Receiving {
+    pub child: Child,
+    pub out: Lines,
+}
+
+impl Receiving {
+    pub fn start(home: &Home, served: &Served, arguments: &[&str]) -> Self {
+        let mut child = home
+            .command(&[&["receive", &served.native][..], arguments].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Receiving {
+            out: Lines::of(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Looks again and again until it is so; a test that hangs is a failure that says what it waited for.
 #[track_caller]
 pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
@@ -309,6 +336,15 @@ pub fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
         assert!(started.elapsed() < LONG, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Of the process whose number is in the file. One that nobody waits for any more is a zombie at most.
+pub fn wait_for_the_end_of(pid: &Path) {
+    let pid = std::fs::read_to_string(pid).unwrap();
+    let stat = Path::new("/proc").join(pid.trim()).join("stat");
+    wait_for("the process to end", || {
+        std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
+    });
 }
 
 /// A program that a test needs. Where it lacks, the test says that it is skipped; in CI that is a failure.

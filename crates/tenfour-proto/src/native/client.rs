@@ -1,18 +1,20 @@
 //! The client's side: a stream of messages, and the connection of now.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
 use super::outgoing::{Fate, Outgoing};
 use super::parcel::Parcel;
 use super::reading::{self, ItemFrame, ProgressFrame, ReadCredit, ReadEnd, ReadRequest};
+use super::replying::AnswerFrame;
 use super::splitter::Splitter;
 use super::status::{StatusEnd, StatusRequest, StatusRow};
 use super::transfer::{Credit, Pause};
 use super::{ErrorCode, Fault, VERSION};
 use crate::{
-    Durability, Item, MailboxName, Message, Moment, Progress, Settlement, StreamId, TemporaryCode, limits,
+    Durability, Item, MailboxName, Message, Moment, Progress, Reply, Settlement, StreamId, TemporaryCode,
+    limits,
 };
 
 /// What a client is and wants.
@@ -63,6 +65,8 @@ pub enum ClientEvent {
     ReadEnd(ReadEnd),
     /// So many of the [`progress`](Client::progress) frames of this read are saved.
     Progressed(u64),
+    /// The reply to the message of this sequence, which had asked.
+    Reply(u64, Reply),
     /// A row of the answer to [`status`](Client::status).
     Status(StatusRow),
     /// Its end.
@@ -108,6 +112,8 @@ pub struct Client {
     heartbeat: std::time::Duration,
     read: Option<(u32, MailboxName)>,
     parcel: Option<Box<Parcel<ItemFrame>>>,
+    /// Messages that asked, over all connections.
+    awaited: BTreeSet<u64>,
     close_wanted: bool,
     last_heard: Moment,
     next_ping: Moment,
@@ -133,6 +139,7 @@ impl Client {
             heartbeat: limits::HEARTBEAT,
             read: None,
             parcel: None,
+            awaited: BTreeSet::new(),
             close_wanted: false,
             last_heard: Moment::default(),
             next_ping: Moment::default(),
@@ -141,7 +148,17 @@ impl Client {
 
     /// Numbers a message and takes it for sending, now or once there is a connection.
     pub fn send(&mut self, message: Message) -> u64 {
-        self.outgoing.push(message)
+        let asks = message.asks;
+        let sequence = self.outgoing.push(message);
+        if asks {
+            self.awaited.insert(sequence);
+        }
+        sequence
+    }
+
+    /// Nobody waits for the reply to this message any more.
+    pub fn forget_reply(&mut self, sequence: u64) {
+        self.awaited.remove(&sequence);
     }
 
     /// A connection is there: HELLO is ready to be sent.
@@ -286,6 +303,13 @@ impl Client {
                 }
                 Ok(())
             }
+            Frame::Reply(frame) => {
+                if self.awaited.remove(&frame.sequence) {
+                    self.events
+                        .push_back(ClientEvent::Reply(frame.sequence, frame.reply));
+                }
+                Ok(())
+            }
             Frame::Progressed(saved) => {
                 self.events.push_back(ClientEvent::Progressed(saved.count));
                 Ok(())
@@ -302,6 +326,8 @@ impl Client {
             Frame::Hello(_)
             | Frame::Message(_)
             | Frame::Resume(_)
+            | Frame::Await(_)
+            | Frame::Answer(_)
             | Frame::Read(_)
             | Frame::Progress(_)
             | Frame::Status(_)
@@ -347,6 +373,10 @@ impl Client {
         self.max_message = welcome.max_message;
         self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
         self.phase = Phase::Open;
+        // Replies may have come while there was no connection.
+        for sequence in &self.awaited {
+            Frame::Await(*sequence).encode(&mut self.transmit);
+        }
         self.events.push_back(ClientEvent::Welcomed(Box::new(welcome)));
         Ok(())
     }
@@ -425,6 +455,17 @@ impl Client {
             .encode(&mut self.transmit);
         }
         frames
+    }
+
+    /// Reports that a message of the read is done, with the reply to it: one frame, counted with those of
+    /// [`progress`](Self::progress).
+    pub fn answer(&mut self, request: u32, offset: u64, reply: Reply) {
+        Frame::Answer(AnswerFrame {
+            request,
+            offset,
+            reply,
+        })
+        .encode(&mut self.transmit);
     }
 
     /// Says goodbye once every message has gone; the server answers with the last receipts and closes.

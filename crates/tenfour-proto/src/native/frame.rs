@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::handshake::{ErrorFrame, Hello, Welcome};
 use super::reading::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
+use super::replying::{AnswerFrame, ReplyFrame};
 use super::splitter::RawFrame;
 use super::status::{EndFrame, RowFrame, StatusRequest};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
@@ -33,12 +34,15 @@ pub enum Frame {
     Credit(Credit),
     Pause(Pause),
     Resume(u64),
+    Await(u64),
+    Reply(ReplyFrame),
     Read(ReadRequest),
     Item(ItemFrame),
     ReadCredit(ReadCredit),
     ReadEnd(ReadEnd),
     Progress(ProgressFrame),
     Progressed(Progressed),
+    Answer(AnswerFrame),
     Status(StatusRequest),
     StatusRow(RowFrame),
     StatusEnd(EndFrame),
@@ -59,12 +63,15 @@ mod kind {
     pub(super) const CREDIT: u8 = 0x13;
     pub(super) const PAUSE: u8 = 0x14;
     pub(super) const RESUME: u8 = 0x15;
+    pub(super) const AWAIT: u8 = 0x16;
+    pub(super) const REPLY: u8 = 0x17;
     pub(super) const READ: u8 = 0x20;
     pub(super) const ITEM: u8 = 0x21;
     pub(super) const READ_CREDIT: u8 = 0x22;
     pub(super) const READ_END: u8 = 0x23;
     pub(super) const PROGRESS: u8 = 0x24;
     pub(super) const PROGRESSED: u8 = 0x25;
+    pub(super) const ANSWER: u8 = 0x26;
     pub(super) const STATUS: u8 = 0x30;
     pub(super) const STATUS_ROW: u8 = 0x31;
     pub(super) const STATUS_END: u8 = 0x32;
@@ -92,12 +99,15 @@ impl Frame {
             kind::CREDIT => Frame::Credit(Credit::decode(body)?),
             kind::PAUSE => Frame::Pause(Pause::decode(body)?),
             kind::RESUME => Frame::Resume(fields::number(&mut body)?),
+            kind::AWAIT => Frame::Await(fields::number(&mut body)?),
+            kind::REPLY => Frame::Reply(ReplyFrame::decode(body)?),
             kind::READ => Frame::Read(ReadRequest::decode(body)?),
             kind::ITEM => Frame::Item(ItemFrame::decode(body)?),
             kind::READ_CREDIT => Frame::ReadCredit(ReadCredit::decode(body)?),
             kind::READ_END => Frame::ReadEnd(ReadEnd::decode(body)?),
             kind::PROGRESS => Frame::Progress(ProgressFrame::decode(body)?),
             kind::PROGRESSED => Frame::Progressed(Progressed::decode(body)?),
+            kind::ANSWER => Frame::Answer(AnswerFrame::decode(body)?),
             kind::STATUS => Frame::Status(StatusRequest::decode(body)?),
             kind::STATUS_ROW => Frame::StatusRow(RowFrame::decode(body)?),
             kind::STATUS_END => Frame::StatusEnd(EndFrame::decode(body)?),
@@ -128,12 +138,17 @@ impl Frame {
             Frame::Resume(next) => put(out, kind::RESUME, 0, |body| {
                 body.extend_from_slice(&next.to_be_bytes());
             }),
+            Frame::Await(sequence) => put(out, kind::AWAIT, 0, |body| {
+                body.extend_from_slice(&sequence.to_be_bytes());
+            }),
+            Frame::Reply(reply) => put(out, kind::REPLY, 0, |body| reply.encode(body)),
             Frame::Read(read) => put(out, kind::READ, 0, |body| read.encode(body)),
             Frame::Item(item) => put(out, kind::ITEM, 0, |body| item.encode(body)),
             Frame::ReadCredit(credit) => put(out, kind::READ_CREDIT, 0, |body| credit.encode(body)),
             Frame::ReadEnd(end) => put(out, kind::READ_END, 0, |body| end.encode(body)),
             Frame::Progress(progress) => put(out, kind::PROGRESS, 0, |body| progress.encode(body)),
             Frame::Progressed(saved) => put(out, kind::PROGRESSED, 0, |body| saved.encode(body)),
+            Frame::Answer(answer) => put(out, kind::ANSWER, 0, |body| answer.encode(body)),
             Frame::Status(request) => put(out, kind::STATUS, 0, |body| request.encode(body)),
             Frame::StatusRow(row) => put(out, kind::STATUS_ROW, 0, |body| row.encode(body)),
             Frame::StatusEnd(end) => put(out, kind::STATUS_END, 0, |body| end.encode(body)),

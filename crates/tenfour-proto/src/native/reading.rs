@@ -92,6 +92,7 @@ pub struct ItemFrame {
     pub(super) address: Option<Bytes>,
     pub(super) origin: Option<Bytes>,
     pub(super) attempts: u32,
+    pub(super) asks: bool,
     pub(super) body: Bytes,
 }
 
@@ -288,8 +289,9 @@ impl Progressed {
     }
 }
 
-/// The field that counts attempts.
+/// The field that counts attempts, and the one that says that a reply is wanted.
 const ATTEMPTS: usize = 3 + 4;
+const ASKS: usize = 3;
 
 impl ItemFrame {
     /// The first frame of `item`.
@@ -307,7 +309,8 @@ impl ItemFrame {
             .flatten()
             .map(|w| 3 + w.len())
             .sum::<usize>()
-            + ATTEMPTS;
+            + ATTEMPTS
+            + ASKS;
         let room = MAX_FRAME_BODY.saturating_sub(FIXED + item.sender.len() + words);
         ItemFrame {
             request,
@@ -323,6 +326,7 @@ impl ItemFrame {
             address,
             origin,
             attempts: item.attempts,
+            asks: message.asks,
             body: message.body.slice(..message.body.len().min(room)),
         }
     }
@@ -344,6 +348,9 @@ impl ItemFrame {
         if self.attempts > 0 {
             fields::put(&mut words, 0x06, &self.attempts.to_be_bytes());
         }
+        if self.asks {
+            fields::put(&mut words, 0x07, &[]);
+        }
         out.extend_from_slice(&u16::try_from(words.len()).unwrap_or(u16::MAX).to_be_bytes());
         out.extend_from_slice(&self.sender);
         out.extend_from_slice(&words);
@@ -363,7 +370,7 @@ impl ItemFrame {
         let sender = fields::take(&mut body, sender_length.into())?;
         let mut words = fields::take(&mut body, words_length.into())?;
         let [mut content_type, mut name, mut listener, mut address, mut origin] = [const { None }; 5];
-        let mut attempts = 0;
+        let (mut attempts, mut asks) = (0, false);
         while let Some((tag, mut value)) = fields::next(&mut words)? {
             match tag {
                 0x01 => content_type = Some(value),
@@ -372,6 +379,7 @@ impl ItemFrame {
                 0x04 => address = Some(value),
                 0x05 => origin = Some(value),
                 0x06 => attempts = fields::number(&mut value)?,
+                0x07 => asks = true,
                 other => fields::unknown(other)?,
             }
         }
@@ -392,6 +400,7 @@ impl ItemFrame {
             address,
             origin,
             attempts,
+            asks,
             body,
         })
     }
@@ -422,6 +431,7 @@ impl ItemFrame {
                     .name
                     .map(|w| fields::text(&w)?.parse::<MessageName>().map_err(bad))
                     .transpose()?,
+                asks: self.asks,
                 body,
             },
         })

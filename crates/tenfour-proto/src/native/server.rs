@@ -9,6 +9,7 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
 use super::reading::{ItemFrame, Progressed, ReadEnd, ReadRequest};
+use super::replying::{AnswerFrame, ReplyFrame};
 use super::splitter::Splitter;
 use super::status::{EndFrame, RowFrame, StatusEnd, StatusRequest, StatusRow};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
@@ -16,7 +17,7 @@ use super::{ErrorCode, Fault, VERSION, fields};
 use crate::ledger::Ledger;
 use crate::limits;
 use crate::{
-    ContentType, Durability, Item, MailboxName, Message, MessageName, Moment, Progress, RefusalCode,
+    ContentType, Durability, Item, MailboxName, Message, MessageName, Moment, Progress, RefusalCode, Reply,
     Settlement, TemporaryCode,
 };
 
@@ -58,6 +59,10 @@ pub enum ServerEvent {
     ReadCredit,
     /// A reader says what it has done with what it was given. Answer with [`Server::progressed`].
     Progress(Vec<Progress>),
+    /// A reader has handled a message, and this is the reply. Counts as a `Progress`.
+    Answer(AnswerFrame),
+    /// Somebody waits for the reply to this message of its stream. Answer with [`Server::send_reply`], once there is one.
+    Await(u64),
     /// Somebody wants to know. Answer with [`Server::send_status`] and [`Server::end_status`].
     Status(StatusRequest),
 }
@@ -269,6 +274,20 @@ impl Server {
                 }
                 Ok(())
             }
+            Frame::Answer(answer) => {
+                if answer.request == self.progress.request {
+                    self.progress.came += 1;
+                    self.events.push_back(ServerEvent::Answer(answer));
+                }
+                Ok(())
+            }
+            Frame::Await(sequence) => {
+                if self.next == 0 {
+                    return Err(Fault::protocol("AWAIT, but HELLO named no stream"));
+                }
+                self.events.push_back(ServerEvent::Await(sequence));
+                Ok(())
+            }
             Frame::Status(request) => {
                 self.events.push_back(ServerEvent::Status(request));
                 Ok(())
@@ -282,6 +301,7 @@ impl Server {
             | Frame::Receipt(_)
             | Frame::Credit(_)
             | Frame::Pause(_)
+            | Frame::Reply(_)
             | Frame::GoAway(_)
             | Frame::Item(_)
             | Frame::ReadEnd(_)
@@ -362,6 +382,7 @@ impl Server {
         };
         self.last_mailbox = Some(mailbox.clone());
         let mut message = Message::new(mailbox, body);
+        message.asks = frame.asks;
         if let Some(word) = &frame.content_type {
             message.content_type = Some(word_of::<ContentType>(word)?);
         }
@@ -602,6 +623,13 @@ impl Server {
         })
         .encode(&mut self.transmit);
         self.finish_draining();
+    }
+
+    /// The reply to a message of this stream that asked.
+    pub fn send_reply(&mut self, sequence: u64, reply: Reply) {
+        if self.is_open() {
+            Frame::Reply(ReplyFrame { sequence, reply }).encode(&mut self.transmit);
+        }
     }
 
     /// Answers a [`Status`](ServerEvent::Status) event with a row.

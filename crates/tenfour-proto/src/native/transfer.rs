@@ -12,6 +12,9 @@ use crate::{
 /// Set on a message whose body stays behind because it is longer than the server takes.
 const WITHHELD: u8 = 0x01;
 
+/// Set on a message whose sender wants a reply.
+const ASKS: u8 = 0x02;
+
 /// Fixed part of a MESSAGE frame: sequence, total, length of the mailbox, zero, length of the fields.
 const FIXED: usize = 8 + 4 + 1 + 1 + 2;
 
@@ -24,6 +27,8 @@ pub struct MessageFrame {
     pub total: u32,
     /// The body is not sent, and the server refuses the message as too large.
     pub withheld: bool,
+    /// Its sender wants a reply.
+    pub asks: bool,
     /// The mailbox's name as it came; checked by whoever takes the message.
     pub mailbox: Bytes,
     /// The content type as it came.
@@ -42,6 +47,7 @@ impl MessageFrame {
             sequence,
             total: u32::try_from(message.body.len()).unwrap_or(u32::MAX),
             withheld,
+            asks: message.asks,
             mailbox: word(message.mailbox.as_str()),
             content_type: message.content_type.as_ref().map(ContentType::as_str).map(word),
             name: message.name.as_ref().map(MessageName::as_str).map(word),
@@ -60,7 +66,7 @@ impl MessageFrame {
     }
 
     pub(super) fn flags(&self) -> u8 {
-        if self.withheld { WITHHELD } else { 0 }
+        (if self.withheld { WITHHELD } else { 0 }) | if self.asks { ASKS } else { 0 }
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -91,6 +97,7 @@ impl MessageFrame {
             sequence,
             total,
             withheld,
+            asks: flags & ASKS != 0,
             mailbox,
             content_type,
             name,

@@ -68,7 +68,9 @@ pub(super) fn change(
             connection.last_insert_rowid()
         }
     };
-    if !change.bury.is_empty() && (full || mailboxes.open(change.name.dead_letters()).is_none()) {
+    let buries = !change.bury.is_empty();
+    let adds = buries || !change.answers.is_empty();
+    if full && adds || buries && mailboxes.open(change.name.dead_letters()).is_none() {
         return Ok(CursorOutcome::NotNow);
     }
     for offset in &change.bury {
@@ -143,8 +145,8 @@ fn bury(
     );
     connection
         .prepare_cached(
-            "INSERT INTO message(id, stream, sequence, time, checksum, body, source, type, name, origin)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO message(id, stream, sequence, time, checksum, body, source, type, name, origin, asks)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute((
             key,
@@ -157,6 +159,7 @@ fn bury(
             item.message.content_type.as_ref().map(|word| word.as_str()),
             item.message.name.as_ref().map(|word| word.as_str()),
             origin.to_string(),
+            item.message.asks.then_some(1),
         ))?;
     Ok(())
 }

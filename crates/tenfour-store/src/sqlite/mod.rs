@@ -4,6 +4,7 @@ mod checkpoint;
 mod cursors;
 mod open;
 mod reader;
+mod replies;
 mod schema;
 mod streams;
 mod writer;

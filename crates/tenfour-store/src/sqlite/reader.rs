@@ -170,7 +170,7 @@ impl Reader for SqliteReader {
 
 /// Messages with keys from ?1 to ?2, at most ?3; `item` knows the columns.
 const MESSAGES: &str =
-    "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin FROM message
+    "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin, asks FROM message
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
 
 /// The message of that key with the number of its stream, which is in `streams` then; `None` if it is gone.
@@ -222,6 +222,7 @@ fn item(
     let mut message = Message::new(mailbox.clone(), Bytes::copy_from_slice(body));
     message.content_type = word(7)?.map(str::parse).transpose().map_err(|_| damaged())?;
     message.name = word(8)?.map(str::parse).transpose().map_err(|_| damaged())?;
+    message.asks = row.get::<_, Option<bool>>(10).map_err(|_| damaged())? == Some(true);
     let origin = word(9)?.map(str::parse).transpose().map_err(|()| damaged())?;
     let sum = known
         .prefix

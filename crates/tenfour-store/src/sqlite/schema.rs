@@ -59,6 +59,7 @@ CREATE TABLE message(
     source   TEXT,                     -- the listener, and the peer's address: 'text [::1]:36702'; null: native
     type     TEXT,
     name     TEXT,
+    asks     INTEGER,                  -- 1: its sender wants a reply
     origin   TEXT                      -- of a dead letter, where it was first: 'inbox 41'
 ) STRICT;
 CREATE TABLE cursor(
@@ -76,6 +77,16 @@ CREATE TABLE given(                    -- messages above the floor that readers 
     done     INTEGER NOT NULL,         -- 1: nobody gets it again
     PRIMARY KEY(cursor, offset)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE reply(                    -- to messages that asked; kept for an hour or two
+    id       INTEGER PRIMARY KEY,
+    stream   INTEGER NOT NULL REFERENCES stream(id),
+    sequence INTEGER NOT NULL,
+    hours    INTEGER NOT NULL,         -- the store's hours when it came
+    code     INTEGER,                  -- null: no handler could do it
+    checksum INTEGER NOT NULL,
+    body     BLOB NOT NULL,
+    UNIQUE(stream, sequence)
+) STRICT;
 CREATE VIEW messages AS
     SELECT mailbox.name AS mailbox,
            message.id & 0xffffffffffff AS offset,

@@ -8,14 +8,14 @@ use std::time::Instant;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{
-    CursorName, Durability, MailboxName, Message, Sender, Settlement, StreamId, TemporaryCode,
+    CursorName, Durability, MailboxName, Message, Reply, Sender, Settlement, StreamId, TemporaryCode,
 };
 
 use super::checkpoint::Checkpointer;
 use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
 use super::streams::{self, Streams};
-use super::{LAST_OFFSET, cursors, message_key, source_word};
+use super::{LAST_OFFSET, cursors, message_key, replies, source_word};
 use crate::batch::{Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::checksum::Prefix;
@@ -172,10 +172,17 @@ impl SqliteStore {
         }
         work.write_rows()?;
         let connection = &self.connection;
+        let mut answered = Vec::new();
         let cursors = changes
             .iter()
-            .map(|change| cursors::change(connection, &mut self.mailboxes, change, full, hours, time))
-            .collect::<Result<_, _>>()?;
+            .map(|change| {
+                let outcome = cursors::change(connection, &mut self.mailboxes, change, full, hours, time)?;
+                if outcome == CursorOutcome::Moved {
+                    replies::put_all(connection, &self.mailboxes, change, hours, &mut answered)?;
+                }
+                Ok(outcome)
+            })
+            .collect::<Result<_, StoreError>>()?;
         let raised = self.mailboxes.take_raised();
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
@@ -200,6 +207,7 @@ impl SqliteStore {
         Ok(Committed {
             outcomes,
             cursors,
+            answered,
             raised: raised
                 .into_iter()
                 .map(|mailbox| (mailbox.name, mailbox.last))
@@ -209,7 +217,9 @@ impl SqliteStore {
 
     fn tidy_up(&mut self) -> rusqlite::Result<bool> {
         let hours = self.hours.now();
-        Ok(self.streams.sweep(&self.connection, hours)? | self.delete_expendable()?)
+        Ok(self.streams.sweep(&self.connection, hours)?
+            | replies::sweep(&self.connection, hours)?
+            | self.delete_expendable()?)
     }
 
     /// Deletes a piece of what `tenfour bench` left; true when there is more.
@@ -260,7 +270,7 @@ impl SqliteStore {
             return Ok(Committed {
                 outcomes: vec![Outcome::NotNow(TemporaryCode::Full); batches],
                 cursors: vec![CursorOutcome::NotNow; cursors],
-                raised: Vec::new(),
+                ..Committed::default()
             });
         }
         self.poisoned = true;
@@ -307,6 +317,17 @@ impl Store for SqliteStore {
     fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
         self.check_poison()?;
         Ok(cursors::position(&self.connection, mailbox, name)?)
+    }
+
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, StoreError> {
+        self.check_poison()?;
+        let hours = self.hours.now();
+        Ok(replies::find(&self.connection, sender, stream, sequence, hours)?)
     }
 
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
@@ -410,13 +431,14 @@ impl<'a> Backend<'a> for Work<'a> {
         self.write_rows()?;
         let same = self
             .connection
-            .prepare_cached("SELECT type IS ?2 AND name IS ?3 AND body IS ?4 FROM message WHERE id = ?1")?
+            .prepare_cached("SELECT type IS ?2 AND name IS ?3 AND body IS ?4 AND ifnull(asks, 0) = ?5 FROM message WHERE id = ?1")?
             .query_row(
                 (
                     message_key(mailbox, offset),
                     message.content_type.as_ref().map(|t| t.as_str()),
                     message.name.as_ref().map(|n| n.as_str()),
                     &message.body[..],
+                    message.asks,
                 ),
                 |row| row.get::<_, bool>(0),
             )
@@ -467,7 +489,7 @@ fn insert_sql(rows: usize, words: bool) -> &'static str {
     };
     slot.get_or_init(|| {
         let (more, columns) = if words {
-            (", source, type, name", 9)
+            (", source, type, name, asks", 10)
         } else {
             ("", 6)
         };
@@ -481,7 +503,8 @@ fn insert_sql(rows: usize, words: bool) -> &'static str {
 
 impl Row<'_> {
     fn has_words(&self) -> bool {
-        self.source.is_some() || self.message.content_type.is_some() || self.message.name.is_some()
+        let message = self.message;
+        self.source.is_some() || message.content_type.is_some() || message.name.is_some() || message.asks
     }
 }
 
@@ -507,6 +530,7 @@ fn insert(
             bind(&row.source.as_deref())?;
             bind(&row.message.content_type.as_ref().map(|t| t.as_str()))?;
             bind(&row.message.name.as_ref().map(|n| n.as_str()))?;
+            bind(&row.message.asks.then_some(1))?;
         }
     }
     statement.raw_execute()?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tenfour_proto::native::{ClientEvent, Credit, CursorUse, EndReason, ErrorCode, ReadFrom, ReadRequest};
-use tenfour_proto::{CursorName, Item, MailboxName, Progress, Step};
+use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply, Step, limits};
 
 use super::ClientConfig;
 use super::follower::{FIRST_PAUSE, FollowError, LONGEST_PAUSE};
@@ -41,9 +41,9 @@ pub struct Consumer {
     options: ConsumerOptions,
     session: Option<Session>,
     /// Said, and not on its way yet.
-    pending: Vec<Progress>,
+    pending: Vec<Said>,
     /// On its way: the number of the frame, and what it said.
-    unsaved: VecDeque<(u64, Vec<Progress>)>,
+    unsaved: VecDeque<(u64, Vec<Said>)>,
     frames: u64,
     /// Came while something else was waited for.
     early: VecDeque<Item>,
@@ -55,6 +55,14 @@ pub struct Consumer {
     ended: bool,
     /// Why it ended, until somebody has been told. What came before it is handled first.
     failure: Option<FollowError>,
+}
+
+/// What is reported.
+#[derive(Clone, Debug)]
+enum Said {
+    Step(Progress),
+    /// This message is done, with this reply.
+    Answer(u64, Reply),
 }
 
 impl Consumer {
@@ -109,12 +117,15 @@ impl Consumer {
         };
         self.frames = 0;
         // What was done is done, whoever has the message now. All else is void with the connection.
-        let said: Vec<Progress> = self
+        let said: Vec<Said> = self
             .unsaved
             .drain(..)
-            .flat_map(|(_, steps)| steps)
+            .flat_map(|(_, said)| said)
             .chain(std::mem::take(&mut self.pending))
-            .filter(|progress| progress.step == Step::Done)
+            .filter(|said| match said {
+                Said::Step(progress) => progress.step == Step::Done,
+                Said::Answer(..) => true,
+            })
             .collect();
         self.pending = said;
         self.session = Some(session);
@@ -207,9 +218,20 @@ impl Consumer {
     fn queue(&mut self) {
         let Some(session) = &mut self.session else { return };
         if !self.pending.is_empty() {
-            let steps = std::mem::take(&mut self.pending);
+            let said = std::mem::take(&mut self.pending);
+            let mut steps = Vec::new();
+            for one in &said {
+                match one {
+                    Said::Step(progress) => steps.push(*progress),
+                    Said::Answer(offset, reply) => {
+                        self.frames += session.machine.progress(REQUEST, &std::mem::take(&mut steps));
+                        session.machine.answer(REQUEST, *offset, reply.clone());
+                        self.frames += 1;
+                    }
+                }
+            }
             self.frames += session.machine.progress(REQUEST, &steps);
-            self.unsaved.push_back((self.frames, steps));
+            self.unsaved.push_back((self.frames, said));
         }
         if self.used.messages > 0 {
             session.machine.grant(self.used.messages, self.used.bytes);
@@ -243,6 +265,20 @@ impl Consumer {
         self.settle(item, Step::Done);
     }
 
+    /// It was handled, and whoever asked gets this reply; at most [`MAX_REPLY`](crate::limits::MAX_REPLY) bytes, the rest
+    /// is cut off. Of a message that did not ask it is the same as [`done`](Self::done).
+    pub fn answered(&mut self, item: &Item, mut reply: Reply) {
+        reply.body.truncate(limits::MAX_REPLY);
+        reply.code = reply.code.or(Some(0));
+        if !item.message.asks {
+            return self.done(item);
+        }
+        if self.open.remove(&item.offset) {
+            self.pending.push(Said::Answer(item.offset, reply));
+            self.free(item);
+        }
+    }
+
     /// It was not handled: it comes again later, or goes to the dead letters.
     pub fn failed(&mut self, item: &Item) {
         self.settle(item, Step::Failed);
@@ -260,37 +296,42 @@ impl Consumer {
 
     /// Passes over a message that was not given to us, such as one that is damaged, for every reader of the cursor.
     pub fn skip(&mut self, offset: u64) {
-        self.pending.push(Progress {
+        self.pending.push(Said::Step(Progress {
             first: offset,
             count: 1,
             step: Step::Done,
-        });
+        }));
     }
 
     fn settle(&mut self, item: &Item, step: Step) {
         if self.open.remove(&item.offset) {
             self.say(item, step);
-            self.used.messages += 1;
-            let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
-            self.used.bytes = self.used.bytes.saturating_add(length);
+            self.free(item);
         }
+    }
+
+    /// There is room for another one.
+    fn free(&mut self, item: &Item) {
+        self.used.messages += 1;
+        let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
+        self.used.bytes = self.used.bytes.saturating_add(length);
     }
 
     fn say(&mut self, item: &Item, step: Step) {
         // Neighbours are said together.
         match self.pending.last_mut() {
-            Some(last)
+            Some(Said::Step(last))
                 if last.step == step
                     && last.first + u64::from(last.count) == item.offset
-                    && (last.count as usize) < tenfour_proto::limits::MAX_ABOVE =>
+                    && (last.count as usize) < limits::MAX_ABOVE =>
             {
                 last.count += 1;
             }
-            _ => self.pending.push(Progress {
+            _ => self.pending.push(Said::Step(Progress {
                 first: item.offset,
                 count: 1,
                 step,
-            }),
+            })),
         }
     }
 

@@ -390,6 +390,7 @@ impl Driver {
                         ))),
                     });
                 }
+                ClientEvent::Reply(sequence, reply) => self.shared.reply(sequence, reply),
                 ClientEvent::Welcomed(_)
                 | ClientEvent::Item(_)
                 | ClientEvent::ReadEnd(_)

@@ -1,13 +1,13 @@
 //! What the driver's task and the callers share: the machine, and who waits for which answer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tenfour_proto::native::{Client as Machine, ClientOptions};
-use tenfour_proto::{Durability, Message, Settled, Settlement};
-use tokio::sync::{Notify, watch};
+use tenfour_proto::{Durability, Message, Reply, Settled, Settlement};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::{DeliveryError, Failure, Receipt};
@@ -31,6 +31,8 @@ pub(super) struct State {
     /// The sequence of the first slot.
     base: u64,
     failure: Option<Arc<Failure>>,
+    /// Who waits for the reply to which message.
+    asked: HashMap<u64, oneshot::Sender<Reply>>,
     /// No more messages will come.
     pub(super) finishing: bool,
 }
@@ -52,6 +54,7 @@ impl Shared {
                 slots: VecDeque::new(),
                 base: 1,
                 failure: None,
+                asked: HashMap::new(),
                 finishing: false,
             }),
             clock,
@@ -62,14 +65,38 @@ impl Shared {
         }
     }
 
+    /// From a message to its receipt, and to its reply.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Why the stream has ended, if it has.
+    pub(super) fn failure(&self) -> Option<Arc<Failure>> {
+        self.with(|state| state.failure.clone())
+    }
+
     /// Works on the state. Nothing in it waits.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut lock(&self.state))
     }
 
     pub(super) fn send(&self, message: Message) -> u64 {
+        self.put(message, None)
+    }
+
+    /// The same for a message that asks.
+    pub(super) fn ask(&self, message: Message) -> (u64, oneshot::Receiver<Reply>) {
+        let (tell, reply) = oneshot::channel();
+        (self.put(message, Some(tell)), reply)
+    }
+
+    fn put(&self, message: Message, tell: Option<oneshot::Sender<Reply>>) -> u64 {
         let sequence = self.with(|state| {
             let sequence = state.machine.send(message);
+            // Before anybody can answer.
+            if let Some(tell) = tell.filter(|_| state.failure.is_none()) {
+                state.asked.insert(sequence, tell);
+            }
             let answer = state.failure.as_ref().map(|failure| {
                 Err(DeliveryError::Failed {
                     stored: super::Stored::No,
@@ -86,6 +113,21 @@ impl Shared {
         });
         self.wake.notify_one();
         sequence
+    }
+
+    /// Nobody waits for that reply any more.
+    pub(super) fn forget_reply(&self, sequence: u64) {
+        self.with(|state| {
+            state.asked.remove(&sequence);
+            state.machine.forget_reply(sequence);
+        });
+    }
+
+    pub(super) fn reply(&self, sequence: u64, reply: Reply) {
+        if let Some(asked) = self.with(|state| state.asked.remove(&sequence)) {
+            // Whoever waited may be gone.
+            let _ = asked.send(reply);
+        }
     }
 
     pub(super) async fn ready(&self, window: usize) {
@@ -197,6 +239,7 @@ impl Shared {
                 state.answer(sequence, Err(failed), &mut wakers);
             }
             state.failure = Some(failure);
+            state.asked.clear();
             wakers
         });
         wakers.into_iter().for_each(Waker::wake);

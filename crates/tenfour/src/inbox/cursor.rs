@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tenfour_proto::limits::MAX_ABOVE;
-use tenfour_proto::{CursorName, MailboxName, Progress, Step};
+use tenfour_proto::{CursorName, MailboxName, Progress, Reply, Step};
 use tenfour_store::{CursorChange, CursorOutcome, Given, Position};
 use tokio::sync::watch;
 
@@ -41,6 +41,7 @@ struct State {
     /// Offsets above the floor with news, since the last change was taken.
     touched: BTreeSet<u64>,
     bury: Vec<u64>,
+    answers: Vec<(u64, Reply)>,
     readers: u64,
     /// Counts changes.
     version: u64,
@@ -75,6 +76,7 @@ impl Cursor {
                 waiting: BTreeMap::new(),
                 touched: BTreeSet::new(),
                 bury: Vec::new(),
+                answers: Vec::new(),
                 readers: 0,
                 version: 0,
                 saved: 0,
@@ -239,6 +241,20 @@ impl Cursor {
         version
     }
 
+    /// Takes a reader's word that a message is done, with the reply to it. Gives the version that holds it.
+    pub(crate) fn answer(&self, offset: u64, reply: Reply, last: u64) -> u64 {
+        let mut state = lock(&self.state);
+        let is_known = offset <= state.position.floor;
+        if offset <= last && !is_known && state.done(offset) {
+            state.answers.push((offset, reply));
+        }
+        state.version += 1;
+        let version = state.version;
+        drop(state);
+        self.changed.send_replace(());
+        version
+    }
+
     /// A reader has gone: what it had begun with has failed, the rest is as if it had never been given out.
     pub(crate) fn leave(&self, reader: u64, retries: Option<u32>, now: Instant) {
         let mut state = lock(&self.state);
@@ -324,6 +340,7 @@ impl Cursor {
             floor: state.position.floor,
             above,
             bury: std::mem::take(&mut state.bury),
+            answers: std::mem::take(&mut state.answers),
         };
         for offset in &change.bury {
             tracing::warn!(mailbox = %self.mailbox, offset, cursor = %self.name, "no reader could handle this message: it goes to the dead letters");
@@ -345,6 +362,7 @@ impl Cursor {
                 let offsets = change.above.into_iter().map(|(offset, _)| offset);
                 state.touched.extend(offsets.filter(|offset| *offset > floor));
                 state.bury.splice(0..0, change.bury);
+                state.answers.splice(0..0, change.answers);
                 state.retry = Some(Instant::now() + NO_ROOM);
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tenfour_proto::{CursorName, MailboxName, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{CursorName, MailboxName, Reply, Sender, Settlement, StreamId, TemporaryCode};
 use tenfour_store::{Batch, Outcome, Position, Reader, Store, StoreError};
 use tokio::sync::oneshot;
 
@@ -40,6 +40,13 @@ pub(super) enum Job {
     Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
     /// What has changed of a cursor until the commit.
     Cursor(Arc<Cursor>),
+    /// The reply to a message.
+    Reply {
+        sender: Sender,
+        stream: StreamId,
+        sequence: u64,
+        tell: oneshot::Sender<Result<Option<Reply>, StoreGone>>,
+    },
     /// Where a cursor is.
     Position {
         mailbox: MailboxName,
@@ -86,6 +93,14 @@ impl Job {
             _ => (0, true),
         };
         small && Arc::strong_count(&shared.under_way) == own + 1
+    }
+
+    /// Somebody waits for the answer, who is the one that asks.
+    pub(super) fn is_question(&self) -> bool {
+        match self {
+            Job::Deposit(_) | Job::Cursor(_) => false,
+            Job::Resume { .. } | Job::Reader(_) | Job::Position { .. } | Job::Reply { .. } => true,
+        }
     }
 
     /// The inbox is closed: nobody will do this. It says nothing of what was deposited before and is
@@ -154,6 +169,19 @@ fn work(
             }
             Job::Reader(reply) => {
                 let _ = reply.send(store.reader());
+            }
+            Job::Reply {
+                sender,
+                stream,
+                sequence,
+                tell,
+            } => {
+                // What is on its way to the store is told when it is there.
+                let found = store.reply(&sender, stream, sequence).map_err(|error| {
+                    tracing::error!(%error, "a reply cannot be read");
+                    StoreGone
+                });
+                let _ = tell.send(found);
             }
             Job::Cursor(cursor) => gathered.cursors.push(cursor),
             // It may have been made a moment ago.
@@ -267,6 +295,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
         }
     };
     shared.announcer.announce(&committed.raised);
+    shared.replies.deliver(committed.answered);
     let now = Instant::now();
     for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(committed.outcomes) {
         match outcome {

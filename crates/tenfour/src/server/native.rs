@@ -1,5 +1,6 @@
 //! The native listener: TLS, then one machine a connection.
 
+mod asking;
 mod consuming;
 mod hello;
 mod reading;
@@ -14,7 +15,9 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use tenfour_proto::native::{ErrorCode, Server as Machine, ServerEvent, ServerOptions};
-use tenfour_proto::{Fingerprint, Listener, RefusalCode, Sender, Source, StreamId, TemporaryCode, limits};
+use tenfour_proto::{
+    Fingerprint, Listener, RefusalCode, Reply, Sender, Source, StreamId, TemporaryCode, limits,
+};
 use tenfour_store::Batch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +30,8 @@ use super::roster::Entry;
 use super::{Context, Counter};
 use crate::clock::sleep_until;
 use crate::identity::{AuthorizedKeys, Rights};
-use crate::inbox::{Answer, Charge, Class, Slip};
+use crate::inbox::{Answer, Charge, Class, Overflow, Pigeonhole, Slip};
+use asking::Asked;
 use consuming::Consuming;
 use reading::Reading;
 
@@ -126,6 +130,7 @@ struct StreamHeld {
     /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
     mark: u64,
     id: (StreamId, tenfour_proto::native::StreamKind),
+    asked: Asked,
 }
 
 impl Connection {
@@ -165,6 +170,9 @@ impl Connection {
                 self.deposit();
             }
             self.feed_reader().await;
+            while let Some(sequence) = self.reply_to_look_for() {
+                Box::pin(self.look_for_reply(sequence)).await;
+            }
             if !self.write().await || self.machine.has_ended() {
                 break;
             }
@@ -241,10 +249,10 @@ impl Connection {
             Class::Stranger
         };
         self.charge = (unfinished > 0).then(|| inbox.budget().charge(class, unfinished));
-        let Some(admitted) = self.admitted.as_deref() else {
+        let Some(admitted) = self.admitted.as_deref_mut() else {
             return;
         };
-        let (Some(stream), Some(key)) = (&admitted.stream, self.key) else {
+        let (Some(stream), Some(key)) = (&mut admitted.stream, self.key) else {
             return;
         };
         if messages.is_empty() {
@@ -266,6 +274,10 @@ impl Connection {
             };
             if may {
                 bytes += message.body.len() + size_of_val(&message);
+                if message.asks {
+                    // Before the deposit: nobody may answer before we listen.
+                    stream.asked.add(sequence, inbox, key, stream.id.0);
+                }
                 allowed.push((sequence, message));
             } else {
                 refused.push(sequence);
@@ -338,24 +350,42 @@ impl Connection {
             ServerEvent::ReadCredit => {}
             ServerEvent::Status(request) => Box::pin(self.tell_status(request)).await,
             ServerEvent::Progress(steps) => {
-                let consuming = self.admitted.as_deref_mut().and_then(|a| a.consuming.as_mut());
-                match consuming {
-                    Some(consuming) => consuming.report(&steps),
-                    None => self.machine.fail(
-                        ErrorCode::Protocol,
-                        "PROGRESS without a cursor",
-                        String::new(),
-                        None,
-                    ),
+                if let Some(consuming) = self.consuming() {
+                    consuming.report(&steps);
                 }
             }
+            ServerEvent::Answer(answer) => {
+                if let Some(consuming) = self.consuming() {
+                    consuming.answer(answer);
+                }
+            }
+            ServerEvent::Await(sequence) => Box::pin(self.look_for_reply(sequence)).await,
         }
+    }
+
+    /// What a reader without a cursor says has no meaning.
+    fn consuming(&mut self) -> Option<&mut Consuming> {
+        let consuming = self
+            .admitted
+            .as_deref_mut()
+            .and_then(|a| a.consuming.as_deref_mut());
+        if consuming.is_none() {
+            let text = "PROGRESS without a cursor";
+            self.machine.fail(ErrorCode::Protocol, text, String::new(), None);
+        }
+        consuming
     }
 
     fn take_answers(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             match answer {
-                Answer::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
+                Answer::Settled(stored) => {
+                    let settlement = stored.into_settlement();
+                    if let Some(stream) = self.admitted.as_deref_mut().and_then(|a| a.stream.as_mut()) {
+                        stream.asked.settled(&settlement);
+                    }
+                    self.machine.handle_settlement(settlement);
+                }
                 Answer::NotNow { epoch, code, .. } => self.machine.handle_not_now(epoch, code, PAUSE),
                 Answer::Gone => self.machine.fail(
                     ErrorCode::Internal,
@@ -402,6 +432,7 @@ impl Connection {
                 }
             }
             Happening::TakenOver => self.taken_over(),
+            Happening::Replies(replies) => self.take_replies(replies),
             Happening::MoreToRead => {}
         }
     }
@@ -450,6 +481,7 @@ impl Connection {
 enum Happening {
     RulesChanged,
     TakenOver,
+    Replies(Result<Vec<(u64, Reply)>, Overflow>),
     MoreToRead,
 }
 
@@ -461,10 +493,19 @@ async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
         .stream
         .as_ref()
         .map(|stream| Arc::clone(stream.held.lease()));
+    let hole = admitted.stream.as_ref().and_then(|stream| stream.asked.hole());
     tokio::select! {
         Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
+        replies = replies(hole) => Happening::Replies(replies),
         () = taken(lease.as_deref()) => Happening::TakenOver,
         () = more(admitted.reading.as_mut(), admitted.consuming.as_deref_mut()) => Happening::MoreToRead,
+    }
+}
+
+async fn replies(hole: Option<Arc<Pigeonhole>>) -> Result<Vec<(u64, Reply)>, Overflow> {
+    match hole {
+        Some(hole) => hole.replies().await,
+        None => std::future::pending().await,
     }
 }
 

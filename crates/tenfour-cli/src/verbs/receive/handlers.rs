@@ -1,7 +1,6 @@
 //! A program for each message.
 
 use std::ffi::OsString;
-use std::process::ExitStatus;
 
 use tenfour::{Consumer, Exec, ExecError, FollowError, Handled, Item, Sender};
 use tokio::task::JoinSet;
@@ -27,7 +26,7 @@ impl Handlers {
             None => arguments.exec.clone(),
         };
         if argv.is_empty() {
-            if arguments.exec_anonymous {
+            if arguments.handling.exec_anonymous {
                 return Err(Failure::usage("--exec-anonymous wants a program")
                     .hint("add --exec PROGRAM ... at the end, or --sh LINE"));
             }
@@ -38,12 +37,12 @@ impl Handlers {
                 .hint("what a program is told: TENFOUR_MAILBOX, TENFOUR_OFFSET ... in its environment"));
         }
         let mut exec = Exec::new(argv);
-        exec.timeout = arguments.handler_timeout;
+        exec.timeout = arguments.handling.handler_timeout;
         Ok(Some(Handlers {
             exec,
             cursor: arguments.name.to_string(),
-            at_once: arguments.jobs as usize,
-            anonymous: arguments.exec_anonymous,
+            at_once: arguments.handling.jobs as usize,
+            anonymous: arguments.handling.exec_anonymous,
             running: JoinSet::new(),
         }))
     }
@@ -117,40 +116,34 @@ impl Handlers {
     }
 }
 
-/// True if the message is done.
+/// True if the message is done. Whoever asked gets what the program wrote; else it is for our own stdout.
 fn settle(consumer: &mut Consumer, item: &Item, result: Result<Handled, ExecError>) -> Result<bool, Failure> {
-    let reason = match result {
-        Ok(handled) => {
-            output::data(&handled.output)?;
-            if handled.status.success() {
-                consumer.done(item);
-                return Ok(true);
-            }
-            words(handled.status)
+    let asks = item.message.asks;
+    if let Ok(handled) = &result
+        && !asks
+    {
+        output::data(&handled.output)?;
+    }
+    match result.and_then(|handled| handled.reply(asks)) {
+        Ok(reply) => {
+            consumer.answered(item, reply);
+            Ok(true)
         }
         // The next message would find no program either.
         Err(error @ ExecError::Start { .. }) => {
             consumer.returned(item);
-            return Err(Failure::local(error.to_string())
-                .hint("check the name after --exec; it is no line for a shell (--sh)"));
+            Err(Failure::local(error.to_string())
+                .hint("check the name after --exec; it is no line for a shell (--sh)"))
         }
-        Err(error) => error.to_string(),
-    };
-    output::talk(&format!(
-        "tenfour: {} #{}, attempt {}: the program failed: {reason}",
-        item.message.mailbox,
-        item.offset,
-        item.attempts + 1
-    ));
-    consumer.failed(item);
-    Ok(false)
-}
-
-fn words(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => status.to_string(),
+        Err(error) => {
+            output::talk(&format!(
+                "tenfour: {} #{}, attempt {}: the program failed: {error}",
+                item.message.mailbox,
+                item.offset,
+                item.attempts + 1
+            ));
+            consumer.failed(item);
+            Ok(false)
+        }
     }
 }

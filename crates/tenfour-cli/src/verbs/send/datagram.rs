@@ -22,7 +22,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
             "-l and -0 are not for udp://: it carries one message",
         ));
     }
-    if arguments.name.is_some() || arguments.content_type.is_some() {
+    if arguments.content.name.is_some() || arguments.content.content_type.is_some() {
         return Err(Failure::usage("udp:// carries neither a name nor a type"));
     }
     if arguments.no_receipt && arguments.id.is_some() {
@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         ));
     }
     not_in_the_clear(&arguments, &target)?;
-    let body = match Input::choose(&arguments)? {
+    let body = match Input::choose(&arguments.content)? {
         Input::Ready(body, _) => body,
         Input::Ask => ask(PROMPT).await?,
     };

@@ -168,7 +168,7 @@ impl Job {
         self.read += 1;
         self.pending_bytes += body.len();
         let bytes = body.len() as u64;
-        let message = message(&self.arguments, &self.mailbox, body, None);
+        let message = message(&self.arguments.content, &self.mailbox, body, None);
         self.pending.push_back((self.client.send(message), bytes));
     }
 

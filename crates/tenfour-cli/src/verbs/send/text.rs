@@ -26,10 +26,10 @@ pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Fai
             "-l and -0 are not for tcp://: it carries one message a connection",
         ));
     }
-    if arguments.name.is_some() || arguments.content_type.is_some() {
+    if arguments.content.name.is_some() || arguments.content.content_type.is_some() {
         return Err(Failure::usage("tcp:// carries neither a name nor a type"));
     }
-    let input = Input::choose(&arguments)?;
+    let input = Input::choose(&arguments.content)?;
     not_in_the_clear(&arguments, &target)?;
     if let Input::Ready(body, _) = &input {
         check(body)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tenfour_proto::native::{ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
 use tenfour_proto::{Fingerprint, Listener, Sender, Settlement, StreamId};
 
+use super::asking::Asked;
 use super::{Admitted, Connection, StreamHeld};
 use crate::server::Counter;
 
@@ -67,6 +68,7 @@ impl Connection {
                 held,
                 mark: mark.unwrap_or(0),
                 id: (wish.id, wish.kind),
+                asked: Asked::default(),
             });
         }
         let terms = WelcomeTerms {
