@@ -135,7 +135,19 @@ pub struct Serve {
     /// Allow HTTP, which is in the clear, beyond the loopback: for what stands behind something that adds TLS
     #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub http_plain: bool,
-    /// Open `text`, `datagram`, `native` or `http` to everybody, on every address
+    /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_MODBUS", value_delimiter = ',')]
+    pub modbus: Vec<String>,
+    /// Mailboxes of which Modbus' input registers tell, in this order
+    #[arg(
+        long,
+        value_name = "MAILBOXES",
+        default_value = "inbox",
+        env = "TENFOUR_MODBUS_WATCH",
+        value_delimiter = ','
+    )]
+    pub modbus_watch: Vec<tenfour::MailboxName>,
+    /// Open `text`, `datagram`, `native`, `http` or `modbus` to everybody, on every address
     #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
     pub open: Vec<Listener>,
     /// Longest message, in bytes or with K, M; at most 16M
@@ -188,6 +200,8 @@ pub enum Listener {
     Native,
     /// In the clear
     Http,
+    /// In the clear
+    Modbus,
 }
 
 /// What a message is made of.

@@ -162,7 +162,8 @@ fn flushes() {
         owner.trim().strip_prefix("process ").unwrap().parse().unwrap(),
         "TERM",
     );
-    drop(served);
+    // A strace that is killed may take the signal with it, and leave the server behind.
+    served.wait();
 }
 
 /// Three network namespaces as three machines: four commands from nothing to exit 0.

@@ -1,7 +1,7 @@
 //! What tenfour can say.
 //!
 //! This crate holds the words (mailboxes, messages, identities, receipts) and the
-//! dialects (text, datagram, native) as pure state machines: bytes and the time go in with
+//! dialects (text, datagram, native, Modbus) as pure state machines: bytes and the time go in with
 //! `handle_*`, bytes and events come out with `poll_*`.
 //!
 //! What is not here: no sockets, no files, no clock, no randomness, no async. Whoever
@@ -29,6 +29,7 @@ mod ledger;
 pub mod limits;
 mod mailbox;
 mod message;
+pub mod modbus;
 mod moment;
 pub mod native;
 mod receipt;

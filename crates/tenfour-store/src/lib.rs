@@ -125,6 +125,13 @@ pub struct MailboxInfo {
     pub last: u64,
 }
 
+impl MailboxInfo {
+    /// Messages that are kept.
+    pub fn kept(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+}
+
 /// Reads committed messages. Sees none before it is as durable as its receipt says.
 pub trait Reader: Send {
     /// The messages of `mailbox` from offset `from` on, in order: at most `items`, and no more once

@@ -4,6 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+/// Where the Modbus listener is, when asked for.
+pub const MODBUS_PORT: u16 = 5020;
+
 /// Port of the text listener, and of the recipe.
 pub const TEXT_PORT: u16 = 50544;
 

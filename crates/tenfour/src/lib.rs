@@ -38,7 +38,7 @@ mod server;
 mod time;
 mod tls;
 
-pub use address::{Address, HTTP_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
+pub use address::{Address, HTTP_PORT, MODBUS_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
     AskError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure,
     FollowError, Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, deliver_datagram,

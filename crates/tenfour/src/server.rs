@@ -9,8 +9,10 @@ mod handling;
 mod http;
 mod lease;
 mod listen;
+mod modbus;
 mod native;
 mod roster;
+mod single;
 mod status;
 mod text;
 mod trail;
@@ -45,6 +47,8 @@ pub struct Listeners {
     pub datagram: Vec<UdpSocket>,
     /// Native clients, over TLS.
     pub native: Vec<TcpListener>,
+    /// Modbus/TCP, in the clear: a write to registers is a message.
+    pub modbus: Vec<TcpListener>,
     /// HTTP, in the clear: for the loopback, or behind something that adds TLS.
     pub http: Vec<TcpListener>,
 }
@@ -82,7 +86,7 @@ pub enum Event {
     Connected {
         /// From where.
         peer: SocketAddr,
-        /// `text`, `native` or `http`.
+        /// `text`, `native`, `http` or `modbus`.
         listener: &'static str,
     },
 }
@@ -103,6 +107,8 @@ pub struct ServerConfig {
     pub http_names: Vec<String>,
     /// By HTTP everybody may send to `inbox` without a token, not only programs on this machine.
     pub http_open: bool,
+    /// The mailboxes of which Modbus' input registers tell, in their order.
+    pub modbus_watch: Vec<MailboxName>,
     /// Who is told what happens.
     pub on_event: Option<OnEvent>,
 }
@@ -116,6 +122,7 @@ impl ServerConfig {
             limits: ServerLimits::default(),
             http_names: Vec::new(),
             http_open: false,
+            modbus_watch: vec![MailboxName::inbox()],
             on_event: None,
         }
     }
@@ -153,6 +160,7 @@ struct Context {
     leases: Leases,
     counters: Counters,
     roster: Roster,
+    units: modbus::Units,
     /// Microseconds since 1970-01-01 UTC.
     since: i64,
     stopping: watch::Sender<bool>,
@@ -172,6 +180,7 @@ impl Server {
             leases: Leases::default(),
             counters,
             roster: Roster::default(),
+            units: modbus::Units::default(),
             since: wall_clock(),
             stopping: watch::Sender::new(false),
             config,
@@ -266,6 +275,9 @@ impl Server {
         }
         for listener in listeners.http {
             http::listen(listener, Arc::clone(&context), alive.clone());
+        }
+        for listener in listeners.modbus {
+            modbus::listen(listener, Arc::clone(&context), alive.clone());
         }
         for start in handlers {
             start(Arc::clone(&context), alive.clone());

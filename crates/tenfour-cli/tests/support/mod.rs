@@ -141,6 +141,7 @@ pub struct Served {
     pub native: String,
     pub datagram: String,
     pub http: String,
+    pub modbus: String,
     pub console: Lines,
     pub log: Lines,
 }
@@ -190,6 +191,7 @@ impl Served {
             native: find("native"),
             datagram: find("datagram"),
             http: find("http"),
+            modbus: find("modbus"),
             child,
             console,
             log,
@@ -233,8 +235,13 @@ impl Served {
     }
 
     /// SIGTERM, and the exit code.
-    pub fn stop(mut self) -> Option<i32> {
+    pub fn stop(self) -> Option<i32> {
         signal(self.child.id(), "TERM");
+        self.wait()
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

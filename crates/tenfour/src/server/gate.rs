@@ -124,7 +124,7 @@ impl Gate {
         }
     }
 
-    /// A place for a connection without keys (text, HTTP). Under pressure the longest silent one leaves for it.
+    /// A place for a connection without keys (text, HTTP, Modbus). Under pressure the longest silent one leaves for it.
     pub(super) fn admit_plain(&self, now: Moment) -> Option<PlainPass> {
         let mut inside = lock(&self.0.inside);
         if inside.closed {

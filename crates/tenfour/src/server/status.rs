@@ -79,20 +79,24 @@ fn connections(context: &Context) -> Vec<StatusRow> {
 fn mailbox(info: &MailboxInfo) -> StatusRow {
     StatusRow::new("mailbox")
         .with("mailbox", info.name.as_str())
-        .with("messages", (info.last + 1).saturating_sub(info.first))
+        .with("messages", info.kept())
         .with("first", info.first)
         .with("last", info.last)
 }
 
-/// Its lag is the number of messages that nobody has done yet.
+/// The number of messages that nobody has done by this cursor yet.
+pub(super) fn lag(cursor: &CursorInfo, mailbox: Option<&MailboxInfo>) -> u64 {
+    let (first, last) = mailbox.map_or((1, 0), |mailbox| (mailbox.first, mailbox.last));
+    let floor = cursor.floor.max(first - 1);
+    last.saturating_sub(floor).saturating_sub(cursor.done)
+}
+
 fn cursor(info: &CursorInfo, mailboxes: &[MailboxInfo]) -> StatusRow {
     let mailbox = mailboxes.iter().find(|mailbox| mailbox.name == info.mailbox);
-    let (first, last) = mailbox.map_or((1, 0), |mailbox| (mailbox.first, mailbox.last));
-    let floor = info.floor.max(first - 1);
     StatusRow::new("cursor")
         .with("mailbox", info.mailbox.as_str())
         .with("cursor", info.name.as_str())
-        .with("lag", last.saturating_sub(floor).saturating_sub(info.done))
+        .with("lag", lag(info, mailbox))
         .with("floor", info.floor)
         .with("done-above", info.done)
         .with("holds-back", if info.expired { "no" } else { "yes" })

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tenfour::{HTTP_PORT, Listeners, NATIVE_PORT, TEXT_PORT};
+use tenfour::{HTTP_PORT, Listeners, MODBUS_PORT, NATIVE_PORT, TEXT_PORT};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::port_owner::owner_of;
@@ -62,6 +62,11 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
             sockets.listeners.http.push(listener);
         }
     }
+    for (address, may_lack) in optional(&arguments.modbus, open(Listener::Modbus), MODBUS_PORT, "--modbus")? {
+        if let Some(listener) = listen("modbus", address, may_lack, &mut sockets.addresses)? {
+            sockets.listeners.modbus.push(listener);
+        }
+    }
     if sockets.addresses.is_empty() {
         return Err(Failure::usage("every listener is off")
             .hint("leave out one of --text off, --datagram off, --native off"));
@@ -72,19 +77,7 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
 /// Off unless asked for, and on the loopback unless somebody said aloud what that means.
 fn http_addresses(arguments: &args::Serve) -> Result<Vec<(SocketAddr, bool)>, Failure> {
     let open = arguments.open.contains(&Listener::Http);
-    if arguments.http.is_empty() && !open {
-        return Ok(Vec::new());
-    }
-    let mut found = addresses(
-        &arguments.http,
-        &everywhere_or_loopback(open),
-        HTTP_PORT,
-        "--http",
-    )?;
-    if !open {
-        // As for datagrams: unless an address is named, one is enough.
-        found.retain(|(_, may_lack)| !may_lack);
-    }
+    let found = optional(&arguments.http, open, HTTP_PORT, "--http")?;
     match found.iter().find(|(address, _)| !address.ip().to_canonical().is_loopback()) {
         Some((address, _)) if !arguments.http_plain && !open => Err(Failure::usage(format!(
             "HTTP on {address} would be in the clear on the network"
@@ -92,6 +85,19 @@ fn http_addresses(arguments: &args::Serve) -> Result<Vec<(SocketAddr, bool)>, Fa
         .hint("between machines use the native listener; or put something that adds TLS before it, and say --http-plain")),
         _ => Ok(found),
     }
+}
+
+/// The addresses of a listener that is off unless it is asked for or opened.
+fn optional(asked: &[String], open: bool, port: u16, flag: &str) -> Result<Vec<(SocketAddr, bool)>, Failure> {
+    if asked.is_empty() && !open {
+        return Ok(Vec::new());
+    }
+    let mut found = addresses(asked, &everywhere_or_loopback(open), port, flag)?;
+    if !open {
+        // As for datagrams: unless an address is named, one is enough.
+        found.retain(|(_, may_lack)| !may_lack);
+    }
+    Ok(found)
 }
 
 fn everywhere_or_loopback(everywhere: bool) -> [std::net::IpAddr; 2] {
@@ -203,8 +209,8 @@ fn bind_failure(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// Sockets from systemd: UDP sockets are for datagrams; the others by their `FileDescriptorName`, `text`, `native` or
-/// `http`, else by their port.
+/// Sockets from systemd: UDP sockets are for datagrams; the others by their `FileDescriptorName`, `text`, `native`,
+/// `http` or `modbus`, else by their port.
 fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();
@@ -231,7 +237,9 @@ fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
             (Some("text"), _) => ("text", &mut sockets.listeners.text),
             (Some("native"), _) => ("native", &mut sockets.listeners.native),
             (Some("http"), _) => ("http", &mut sockets.listeners.http),
+            (Some("modbus"), _) => ("modbus", &mut sockets.listeners.modbus),
             (_, TEXT_PORT) => ("text", &mut sockets.listeners.text),
+            (_, MODBUS_PORT) => ("modbus", &mut sockets.listeners.modbus),
             (_, HTTP_PORT) => ("http", &mut sockets.listeners.http),
             _ => ("native", &mut sockets.listeners.native),
         };

@@ -1,6 +1,5 @@
 //! `POST`: one message, one receipt.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,17 +9,15 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tenfour_proto::native::StreamKind;
 use tenfour_proto::{ContentType, Listener, MailboxName, Message, MessageName, Source, StreamId};
-use tenfour_store::{Batch, Stored};
 
 use super::Visitor;
 use super::guard::one;
 use super::place::{self, Place};
 use super::problem::{Body as ProblemBody, Problem};
 use super::who::Who;
-use crate::inbox::{Answer, Slip};
 use crate::record::Record;
+use crate::server::single::{self, Unstored};
 
 /// A key that nobody can guess: without a token its namespace is everybody's.
 const SHORTEST_KEY: usize = 22;
@@ -89,49 +86,33 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
     let mut message = Message::new(mailbox, body);
     message.content_type = content_type;
     message.name = name;
-    let stored = store(visitor, key, message).await?;
-    let settlement = stored.into_settlement();
-    match (settlement.runs.first(), settlement.refused.first()) {
-        (Some(run), _) => {
-            let receipt = Record {
-                outcome: "stored",
-                mailbox: Some(run.mailbox.to_string()),
-                offset: Some(run.offset),
-                durability: Some(visitor.context.inbox.durability().as_str()),
-                duplicate: Some(run.duplicate),
-                bytes: Some(bytes),
-                ..Record::default()
-            };
-            let place = format!("/v1/mailboxes/{}/messages/{}", run.mailbox, run.offset);
-            Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(receipt)).into_response())
-        }
-        (None, Some(refused)) => Err(Problem::refused(refused.code)),
-        (None, None) => Err(Problem::store_failed()),
-    }
+    visitor.entry.count_received(1);
+    let source = Source {
+        listener: Listener::Http,
+        address: Some(visitor.peer),
+    };
+    let (class, sender) = (visitor.who.class(), visitor.who.sender());
+    let run = single::store(&visitor.context, class, sender, key, source, message).await?;
+    let receipt = Record {
+        outcome: "stored",
+        mailbox: Some(run.mailbox.to_string()),
+        offset: Some(run.offset),
+        durability: Some(visitor.context.inbox.durability().as_str()),
+        duplicate: Some(run.duplicate),
+        bytes: Some(bytes),
+        ..Record::default()
+    };
+    let place = format!("/v1/mailboxes/{}/messages/{}", run.mailbox, run.offset);
+    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(receipt)).into_response())
 }
 
-/// Waits for the flush. A client that hangs up does not take back what it has sent.
-async fn store(visitor: &Visitor, key: Option<StreamId>, message: Message) -> Result<Stored, Problem> {
-    let inbox = &visitor.context.inbox;
-    let charge = inbox
-        .budget()
-        .charge(visitor.who.class(), message.body.len() + size_of::<Message>());
-    let batch = Batch {
-        sender: visitor.who.sender(),
-        stream: key.map(|key| (key, StreamKind::OneShot)),
-        source: Source {
-            listener: Listener::Http,
-            address: Some(visitor.peer),
-        },
-        messages: vec![(1, message)],
-    };
-    let slip = Arc::new(Slip::default());
-    visitor.entry.count_received(1);
-    inbox.deposit(batch, 1, charge, &slip);
-    match slip.answers().await.pop() {
-        Some(Answer::Settled(stored)) => Ok(stored),
-        Some(Answer::NotNow { code, .. }) => Err(Problem::not_now(code)),
-        Some(Answer::Gone) | None => Err(Problem::store_failed()),
+impl From<Unstored> for Problem {
+    fn from(unstored: Unstored) -> Self {
+        match unstored {
+            Unstored::Refused(code) => Problem::refused(code),
+            Unstored::NotNow(code) => Problem::not_now(code),
+            Unstored::Failed => Problem::store_failed(),
+        }
     }
 }
 

@@ -1,0 +1,221 @@
+//! The Modbus listener: a write is a message, answered after the flush; what was written last can be read.
+
+mod inputs;
+mod registers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenfour_proto::modbus::{Adu, Exception, Request, Response, Splitter, Write};
+use tenfour_proto::{ContentType, Listener, Message, Sender, Source};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::gate::PlainPass;
+use super::roster::Entry;
+use super::single::{self, Unstored};
+use super::trail::Broken;
+use super::{Context, Counter, listen};
+use crate::inbox::Class;
+pub(super) use registers::Units;
+use registers::{Record, mailbox};
+
+/// Bytes of one read: a few frames.
+const READ: usize = 1024;
+
+/// A peer that does not take its answers for so long is cut.
+const BLOCKED_WRITE: Duration = Duration::from_secs(10);
+
+/// A peer that vanished without a word is found out after a while.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Listens until the server stops.
+pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
+    // Connections inherit these options from their listener (Linux and the BSDs do so).
+    let socket = socket2::SockRef::from(&listener);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE));
+    tokio::spawn(listen::accept(listener, context, alive, accepted));
+}
+
+fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: &mpsc::Sender<()>) {
+    let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
+        return;
+    };
+    if let Some(on_event) = &context.config.on_event {
+        on_event(super::Event::Connected {
+            peer,
+            listener: "modbus",
+        });
+    }
+    let connection = Connection {
+        stream,
+        peer,
+        splitter: Splitter::default(),
+        entry: context.roster.enter(peer, Listener::Modbus, None),
+        context: Arc::clone(context),
+        pass,
+    };
+    let alive = alive.clone();
+    tokio::spawn(async move {
+        connection.run().await;
+        drop(alive);
+    });
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    splitter: Splitter,
+    context: Arc<Context>,
+    pass: PlainPass,
+    entry: Entry,
+}
+
+impl Connection {
+    /// One request after the other, each answered before the next.
+    async fn run(mut self) {
+        let mut stopping = self.context.stopping.subscribe();
+        loop {
+            tokio::select! {
+                ready = self.stream.readable() => {
+                    if ready.is_err() || !self.read() {
+                        return;
+                    }
+                }
+                () = self.pass.seat.asked_to_leave() => return,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+            loop {
+                let adu = match self.splitter.take() {
+                    Ok(Some(adu)) => adu,
+                    Ok(None) => break,
+                    Err(fault) => {
+                        // Where the next frame would begin is not known.
+                        self.context.counters.count(Counter::Protocol);
+                        tracing::info!(peer = %self.peer, %fault, "a Modbus connection ended");
+                        return;
+                    }
+                };
+                let mut out = Vec::new();
+                self.answer(adu).await.encode(&mut out);
+                match tokio::time::timeout(BLOCKED_WRITE, self.stream.write_all(&out)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return,
+                    Err(_) => {
+                        self.context.counters.count(Counter::SlowReader);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// False at the end.
+    fn read(&mut self) -> bool {
+        let mut buffer = [0; READ];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(count) => self.splitter.push(buffer.get(..count).unwrap_or_default()),
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+        let now = self.context.clock.now();
+        self.pass.seat.heard(now, self.splitter.buffered());
+        true
+    }
+
+    async fn answer(&self, adu: Adu) -> Adu {
+        let function = adu.pdu.first().copied().unwrap_or(0);
+        let answer = match Request::decode(&adu.pdu) {
+            Ok(request) => self.perform(adu.unit, request).await,
+            Err(exception) => Err(exception),
+        };
+        let pdu = match answer {
+            Ok(response) => response.encode(function),
+            Err(exception) => {
+                tracing::debug!(peer = %self.peer, function, ?exception, "a Modbus request was not done");
+                exception.encode(function)
+            }
+        };
+        Adu {
+            pdu: pdu.into(),
+            ..adu
+        }
+    }
+
+    async fn perform(&self, unit: u8, request: Request) -> Result<Response, Exception> {
+        if let Some(write) = request.write() {
+            self.store(unit, write).await?;
+        }
+        let context = &self.context;
+        Ok(match request {
+            Request::Write(write) => Response::Written(write),
+            Request::ReadCoils { address, quantity } => {
+                let unit = context.units.current(context, unit).await?;
+                Response::Bits(unit.coils(address, quantity))
+            }
+            Request::ReadHoldingRegisters { address, quantity }
+            | Request::WriteAndRead {
+                address, quantity, ..
+            } => {
+                let unit = context.units.current(context, unit).await?;
+                Response::Registers(unit.registers(address, quantity))
+            }
+            Request::ReadDiscreteInputs { address, quantity } => {
+                let inputs = inputs::discrete(context, unit).await?;
+                Response::Bits(part(&inputs, address, quantity)?)
+            }
+            Request::ReadInputRegisters { address, quantity } => {
+                let inputs = inputs::registers(context, unit).await?;
+                Response::Registers(part(&inputs, address, quantity)?)
+            }
+        })
+    }
+
+    /// Done when it is stored.
+    async fn store(&self, unit: u8, write: &Write) -> Result<(), Exception> {
+        let mut message = Message::new(mailbox(unit), Record::of(unit, write).json());
+        message.content_type = "application/json".parse::<ContentType>().ok();
+        let source = Source {
+            listener: Listener::Modbus,
+            address: Some(self.peer),
+        };
+        self.entry.count_received(1);
+        let stored = single::store(
+            &self.context,
+            Class::Stranger,
+            Sender::Anonymous,
+            None,
+            source,
+            message,
+        );
+        stored.await?;
+        registers::written(&self.context, unit);
+        Ok(())
+    }
+}
+
+fn part<T: Copy>(all: &[T], address: u16, quantity: u16) -> Result<Vec<T>, Exception> {
+    let first = usize::from(address);
+    all.get(first..first + usize::from(quantity))
+        .map(<[T]>::to_vec)
+        .ok_or(Exception::IllegalDataAddress)
+}
+
+impl From<Unstored> for Exception {
+    fn from(unstored: Unstored) -> Self {
+        match unstored {
+            Unstored::NotNow(_) => Exception::ServerDeviceBusy,
+            Unstored::Refused(_) | Unstored::Failed => Exception::ServerDeviceFailure,
+        }
+    }
+}
+
+impl From<Broken> for Exception {
+    fn from(_: Broken) -> Self {
+        Exception::ServerDeviceFailure
+    }
+}
