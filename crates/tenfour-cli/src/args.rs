@@ -178,6 +178,9 @@ pub struct Serve {
     /// How it is run
     #[command(flatten)]
     pub handling: Handling,
+    /// Bytes of messages that senders without a key may hold together [default: 1G, or a tenth of the disk if less]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "TENFOUR_ANONYMOUS_QUOTA")]
+    pub anonymous_quota: Option<u64>,
     /// Do not print connections and messages
     #[arg(long, short, env = "TENFOUR_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
@@ -233,7 +236,7 @@ pub struct Content {
 #[derive(Debug, Args)]
 #[command(after_help = "Nothing given: asks on a terminal; else all of stdin is one message.")]
 pub struct Send {
-    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] or udp://HOST[:PORT] for the recipe's wire
+    /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] or udp://HOST[:PORT][/MAILBOX] for the recipe's wire
     pub target: Option<Target>,
     /// What is sent
     #[command(flatten)]

@@ -52,11 +52,14 @@ impl Target {
 
     /// The host as it was typed: without the port, if that is the usual one.
     pub fn host(&self) -> String {
-        let usual = match self.dialect {
-            Dialect::Native => NATIVE_PORT,
-            Dialect::Text | Dialect::Datagram => TEXT_PORT,
-        };
-        self.address.without_port(usual)
+        self.address.without_port(usual_port(self.dialect))
+    }
+}
+
+fn usual_port(dialect: Dialect) -> u16 {
+    match dialect {
+        Dialect::Native => NATIVE_PORT,
+        Dialect::Text | Dialect::Datagram => TEXT_PORT,
     }
 }
 
@@ -64,33 +67,26 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some((scheme, rest)) = text.split_once("://") {
-            let dialect = match scheme {
-                "tcp" => Dialect::Text,
-                "udp" => Dialect::Datagram,
-                other => {
-                    return Err(format!(
-                        "`{other}://` is not known; a target is HOST[:PORT][/MAILBOX], tcp://HOST[:PORT] or udp://HOST[:PORT]"
-                    ));
-                }
-            };
-            let rest = rest.strip_suffix('/').unwrap_or(rest);
-            if rest.contains('/') {
-                return Err(format!("{scheme}:// has no mailbox: it always goes to `inbox`"));
+        let (dialect, rest) = match text.split_once("://") {
+            None => (Dialect::Native, text),
+            Some(("tcp", rest)) => (Dialect::Text, rest.strip_suffix('/').unwrap_or(rest)),
+            Some(("udp", rest)) => (Dialect::Datagram, rest.strip_suffix('/').unwrap_or(rest)),
+            Some((other, _)) => {
+                return Err(format!(
+                    "`{other}://` is not known; a target is HOST[:PORT][/MAILBOX], tcp://HOST[:PORT] or udp://HOST[:PORT][/MAILBOX]"
+                ));
             }
-            return Ok(Target {
-                dialect,
-                address: Address::parse(rest, TEXT_PORT).map_err(|error| error.to_string())?,
-                mailbox: None,
-            });
-        }
-        let (address, mailbox) = match text.split_once('/') {
-            Some((address, mailbox)) => (address, Some(mailbox)),
-            None => (text, None),
         };
+        let (address, mailbox) = match rest.split_once('/') {
+            Some((address, mailbox)) => (address, Some(mailbox)),
+            None => (rest, None),
+        };
+        if dialect == Dialect::Text && mailbox.is_some() {
+            return Err("tcp:// has no mailbox: it always goes to `inbox`".to_owned());
+        }
         Ok(Target {
-            dialect: Dialect::Native,
-            address: Address::parse(address, NATIVE_PORT).map_err(|error| error.to_string())?,
+            dialect,
+            address: Address::parse(address, usual_port(dialect)).map_err(|error| error.to_string())?,
             mailbox: mailbox.map(|name| name.parse().map_err(|error| format!("mailbox `{name}`: {error}"))),
         })
     }
@@ -98,11 +94,15 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.dialect, &self.mailbox) {
-            (Dialect::Text, _) => write!(f, "tcp://{}", self.host()),
-            (Dialect::Datagram, _) => write!(f, "udp://{}", self.host()),
-            (Dialect::Native, Some(Ok(mailbox))) => write!(f, "{}/{mailbox}", self.host()),
-            (Dialect::Native, _) => f.write_str(&self.host()),
+        f.write_str(match self.dialect {
+            Dialect::Text => "tcp://",
+            Dialect::Datagram => "udp://",
+            Dialect::Native => "",
+        })?;
+        f.write_str(&self.host())?;
+        match &self.mailbox {
+            Some(Ok(mailbox)) => write!(f, "/{mailbox}"),
+            _ => Ok(()),
         }
     }
 }
@@ -122,6 +122,7 @@ mod tests {
             "tcp://a",
             "tcp://a:7",
             "udp://a",
+            "udp://a:7/logs/web",
             "10.0.0.1",
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
@@ -131,7 +132,7 @@ mod tests {
             let target = bad.parse::<Target>().unwrap();
             assert!(target.mailbox_or(&MailboxName::inbox()).is_err(), "{bad}");
         }
-        for bad in ["", "tcp://a/b", "::1", "udp://a/b", "x://a", "a:b"] {
+        for bad in ["", "tcp://a/b", "::1", "x://a", "a:b"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

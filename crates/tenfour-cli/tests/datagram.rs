@@ -289,10 +289,12 @@ fn the_client_in_c_gets_its_receipt() {
 }
 
 #[test]
-fn datagrams_go_nowhere_but_to_the_inbox() {
+fn datagrams_go_to_the_inbox_unless_a_line_says_more() {
     let home = Home::new();
     let served = home.serve();
-    home.run(&["send", &format!("{}/logs", served.datagram_url()), "x"])
+    let logs = format!("{}/logs", served.datagram_url());
+    home.run(&["send", &logs, "x"]).failed(77, "anonymous send=");
+    home.run(&["send", &logs, "--no-receipt", "x"])
         .failed(2, "always goes to `inbox`");
     let socket = socket(&served);
     let elsewhere = DatagramRequest {

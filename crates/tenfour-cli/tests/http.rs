@@ -151,7 +151,7 @@ fn wrong_requests_are_answered_in_words() {
         400,
         "bad-mailbox",
     );
-    is(&post(&served, "/logs", "", "x"), 401, "to `inbox` only");
+    is(&post(&served, "/logs", "", "x"), 401, "nobody may send to `logs`");
     is(&post(&served, "/v1/mailboxes/inbox", "", "x"), 404, "not-found");
     is(
         &post(&served, "/inbox", "", "eleven bytes"),

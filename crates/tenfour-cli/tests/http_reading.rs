@@ -272,7 +272,11 @@ fn opened_to_everybody_it_takes_messages_that_were_forwarded() {
     let served = home.serve_with(&["--http", "127.0.0.1:0", "--open", "http"]);
     let forwarded = "Forwarded: for=192.0.2.1\r\n";
     is(&post(&served, "/inbox", forwarded, "x"), 201, "stored");
-    is(&post(&served, "/other", forwarded, "x"), 401, "`inbox` only");
+    is(
+        &post(&served, "/other", forwarded, "x"),
+        401,
+        "nobody may send to `other`",
+    );
     is(&get(&served, "", "/v1/mailboxes/inbox/messages"), 401, "token");
 }
 
@@ -474,4 +478,69 @@ fn the_interface_describes_itself_and_every_address_of_it_is_there() {
     let post = &document["paths"]["/v1/mailboxes/{mailbox}/messages"]["post"];
     assert!(post["responses"]["201"].is_object() && post["responses"]["202"].is_null());
     assert!(document["components"]["schemas"]["Message"]["properties"]["offset"].is_object());
+}
+
+#[test]
+fn those_without_a_key_may_send_where_a_line_says_so() {
+    let home = Home::new();
+    let served = serve(&home);
+    is(&post(&served, "/logs/web", "", "x"), 401, "logs/web");
+    std::fs::write(
+        home.path().join("authorized_keys"),
+        "anonymous send=\"inbox,logs/*\"\n",
+    )
+    .unwrap();
+    wait_for("the file to be read", || {
+        post(&served, "/logs/web", "", "x").starts_with("HTTP/1.1 201 ")
+    });
+    let datagram = format!("{}/logs/web", served.datagram_url());
+    home.run(&["send", &datagram, "by datagram"]).ok();
+    is(&post(&served, "/other", "", "x"), 401, "other");
+    assert_eq!(mailbox(&home, &served.at("logs/web")), ["x", "by datagram"]);
+}
+
+#[test]
+fn those_without_a_key_cannot_fill_the_store() {
+    for store in ["store.db", "memory"] {
+        let home = Home::new();
+        let place = home.path().join(store);
+        let store = if store == "memory" {
+            store
+        } else {
+            place.to_str().unwrap()
+        };
+        let arguments = [
+            "--http",
+            "127.0.0.1:0",
+            "--store",
+            store,
+            "--anonymous-quota",
+            "100K",
+        ];
+        let served = home.serve_with(&arguments);
+        let body = "x".repeat(30_000);
+        for _ in 0..3 {
+            is(&post(&served, "/inbox", "", &body), 201, "stored");
+        }
+        is(&post(&served, "/inbox", "", &body), 503, "full");
+        let small = post(&served, "/inbox", "", "small");
+        is(&small, 201, "stored");
+        // The others go on.
+        let sent = home.run_with_input(
+            &["send", &served.native, "--durability", "memory"],
+            "y".repeat(200_000).as_bytes(),
+        );
+        sent.ok();
+        let status = home.run(&["status", &served.native, "--json"]).ok();
+        assert!(status.contains(r#""bytes":290005"#), "{status}");
+        if store == "memory" {
+            continue;
+        }
+        // It is counted again after a restart.
+        served.kill();
+        let served = home.serve_with(&arguments);
+        is(&post(&served, "/inbox", "", &body), 503, "full");
+        let status = home.run(&["status", &served.native, "--json"]).ok();
+        assert!(status.contains(r#""bytes":290005"#), "{status}");
+    }
 }

@@ -18,6 +18,13 @@ pub enum Sender {
     Datagram,
 }
 
+impl Sender {
+    /// It showed neither key nor token: anybody may be it.
+    pub fn is_pseudo(&self) -> bool {
+        matches!(self, Sender::Anonymous | Sender::Datagram)
+    }
+}
+
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

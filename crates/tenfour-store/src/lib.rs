@@ -30,6 +30,7 @@ mod mailboxes;
 mod memory;
 mod place;
 mod policy;
+mod quota;
 mod replies;
 mod sqlite;
 
@@ -81,6 +82,9 @@ pub trait Store: Send {
 
     /// Where a cursor is; `None` if there is none of that name.
     fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError>;
+
+    /// Bytes of bodies that each mailbox keeps.
+    fn sizes(&self) -> Vec<(MailboxName, u64)>;
 
     /// The reply to a message that asked, if there is one and it is not older than [`REPLY_HOURS`].
     fn reply(

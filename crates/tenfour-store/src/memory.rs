@@ -16,6 +16,7 @@ use crate::cursor::{CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Positi
 use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
+use crate::quota::Quota;
 use crate::replies::{self, Replies};
 use crate::{MailboxInfo, ReadError, Reader, Store, StoreError};
 
@@ -39,6 +40,7 @@ pub struct MemoryStore {
     counts: HashMap<(Sender, i64), u64>,
     opened: Instant,
     replies: Replies,
+    quota: Quota,
     /// Number of the stream -> its earlier runs, in order.
     runs: Vec<Vec<PlacedRun>>,
     shared: Arc<RwLock<Shared>>,
@@ -48,6 +50,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Shared {
     used: u64,
+    /// Bytes of bodies of senders without a key.
+    pseudo: u64,
     by_name: HashMap<MailboxName, usize>,
     /// Of `used`, in the mailboxes of `tenfour bench`.
     bench: u64,
@@ -64,6 +68,8 @@ struct MemoryMailbox {
     gone: u64,
     /// In the order of their offsets; the first has `gone + 1`.
     kept: VecDeque<Kept>,
+    /// Of their bodies.
+    bytes: u64,
 }
 
 impl MemoryMailbox {
@@ -80,6 +86,7 @@ impl MemoryMailbox {
 #[derive(Clone, Debug)]
 struct Kept {
     stream: u32,
+    is_pseudo: bool,
     sequence: u64,
     time: i64,
     source: Source,
@@ -103,9 +110,17 @@ impl MemoryStore {
             counts: HashMap::new(),
             opened: Instant::now(),
             replies: Replies::default(),
+            quota: Quota::new(u64::MAX),
             runs: Vec::new(),
             shared: Arc::default(),
         }
+    }
+
+    /// Senders without a key may hold so many bytes of bodies together; without this as much as everybody.
+    #[must_use]
+    pub fn with_anonymous_quota(mut self, bytes: u64) -> Self {
+        self.quota = Quota::new(bytes);
+        self
     }
 
     fn hours(&self) -> i64 {
@@ -258,6 +273,7 @@ struct Work<'w> {
     stream: i64,
     source: Source,
     numbered: bool,
+    is_pseudo: bool,
 }
 
 impl<'a> Backend<'a> for Work<'_> {
@@ -267,6 +283,7 @@ impl<'a> Backend<'a> for Work<'_> {
             mailbox,
             Kept {
                 stream: self.stream as u32,
+                is_pseudo: self.is_pseudo,
                 sequence: if self.numbered { sequence } else { 0 },
                 time: self.time,
                 source: self.source,
@@ -282,6 +299,9 @@ impl<'a> Backend<'a> for Work<'_> {
                 && let Some(oldest) = mailbox.kept.pop_front()
             {
                 let size = oldest.size();
+                let body = oldest.message.body.len() as u64;
+                mailbox.bytes -= body;
+                shared.pseudo -= if oldest.is_pseudo { body } else { 0 };
                 mailbox.gone += 1;
                 shared.bench -= size;
                 shared.used -= size;
@@ -344,7 +364,7 @@ impl Store for MemoryStore {
                 .sum();
             // Once full, full for all that follow: a later batch may belong to the same stream.
             full |= shared.used + wanted > self.limit;
-            if full {
+            if full || batch.sender.is_pseudo() && !self.quota.has_room(shared.pseudo, batch) {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
@@ -359,6 +379,7 @@ impl Store for MemoryStore {
                 stream: state.row,
                 source: batch.source,
                 numbered: batch.stream.is_some(),
+                is_pseudo: batch.sender.is_pseudo(),
             };
             let stream = batch.stream.is_some().then_some(&mut state);
             let settlement = deposit::deposit(
@@ -402,6 +423,14 @@ impl Store for MemoryStore {
     fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
         let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
         Ok(shared.cursors.get(&(mailbox.clone(), name.clone())).cloned())
+    }
+
+    fn sizes(&self) -> Vec<(MailboxName, u64)> {
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+        let boxes = shared.boxes.iter();
+        boxes
+            .map(|mailbox| (mailbox.name.clone(), mailbox.bytes))
+            .collect()
     }
 
     fn reply(
@@ -474,9 +503,13 @@ impl Shared {
                 name: kept.message.mailbox.clone(),
                 gone: 0,
                 kept: VecDeque::new(),
+                bytes: 0,
             });
         }
+        let body = kept.message.body.len() as u64;
+        self.pseudo += if kept.is_pseudo { body } else { 0 };
         if let Some(mailbox) = self.boxes.get_mut(index) {
+            mailbox.bytes += body;
             mailbox.kept.push_back(kept);
         }
         size

@@ -104,3 +104,11 @@ pub(crate) fn is_full(folder: &Path) -> bool {
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     free < (total / RESERVE_SHARE).min(RESERVE_BYTES)
 }
+
+/// What senders without a key may hold unless said otherwise: 1 GiB, or a tenth of the disk if that is less.
+pub(crate) fn usual_quota(folder: &Path) -> u64 {
+    const MOST: u64 = 1024 * 1024 * 1024;
+    rustix::fs::statvfs(folder).map_or(MOST, |space| {
+        (space.f_blocks.saturating_mul(space.f_frsize) / 10).min(MOST)
+    })
+}

@@ -617,3 +617,18 @@ fn the_first_reply_to_a_question_is_the_only_one() {
         assert_eq!(asks, [true, false, true]);
     });
 }
+
+#[test]
+fn the_size_of_a_mailbox_is_that_of_its_bodies() {
+    each(|store| {
+        assert_eq!(store.sizes(), []);
+        settle(
+            store,
+            batch("s", &[(1, "a", "12345"), (2, "b", ""), (3, "a", "678")]),
+        );
+        settle(store, batch("s", &[(3, "a", "678")]));
+        let mut sizes = store.sizes();
+        sizes.sort();
+        assert_eq!(sizes, [(mailbox("a"), 8), (mailbox("b"), 0)]);
+    });
+}

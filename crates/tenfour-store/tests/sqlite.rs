@@ -349,6 +349,59 @@ fn a_damaged_reply_is_none() {
 }
 
 #[test]
+fn sizes_are_counted_over_restarts_and_deletions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let size = |store: &SqliteStore, name: &str| {
+        let sizes = store.sizes();
+        sizes
+            .iter()
+            .find(|(mailbox, _)| mailbox.as_str() == name)
+            .unwrap()
+            .1
+    };
+    let rows = |name: &str| -> u64 {
+        let connection = Connection::open(&path).unwrap();
+        let sql = "SELECT sum(length(body)) FROM message JOIN mailbox ON mailbox.id = message.id >> 48 WHERE mailbox.name = ?1";
+        connection
+            .query_row(sql, [name], |row| row.get::<_, i64>(0))
+            .unwrap()
+            .unsigned_abs()
+    };
+    let fill = |store: &mut SqliteStore, name: &str, count: u64| {
+        let message = Message::new(name.parse().unwrap(), vec![b'x'; 10_000]);
+        let batch = Batch {
+            sender: Sender::Anonymous,
+            stream: None,
+            source: SOURCE,
+            messages: (1..=count).map(|n| (n, message.clone())).collect(),
+        };
+        store.deposit(&[batch], 1).unwrap();
+    };
+    let mut store = open(&path).unwrap();
+    fill(&mut store, "inbox", 1_500);
+    fill(&mut store, "bench", 3_000);
+    // Written down, and counted further.
+    tidy(&mut store);
+    fill(&mut store, "inbox", 7);
+    fill(&mut store, "bench", 6_000);
+    tidy(&mut store);
+    fill(&mut store, "bench", 10);
+    for _ in 0..2 {
+        assert_eq!(size(&store, "inbox"), 15_070_000);
+        assert_eq!(size(&store, "inbox"), rows("inbox"));
+        assert_eq!(size(&store, "bench"), rows("bench"));
+        assert!(size(&store, "bench") < 90_000_000, "the oldest are deleted");
+        drop(store);
+        store = open(&path).unwrap();
+    }
+    // What an earlier opening left of the bench goes.
+    tidy(&mut store);
+    assert_eq!(size(&store, "bench"), 0);
+    assert_eq!(size(&store, "inbox"), 15_070_000);
+}
+
+#[test]
 fn an_outbox_is_never_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");

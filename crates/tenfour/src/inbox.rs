@@ -173,6 +173,13 @@ impl Inbox {
         answer.await.map_err(|_| StoreGone)?
     }
 
+    /// Bytes of bodies that each mailbox keeps.
+    pub(crate) async fn sizes(&self) -> Result<Vec<(MailboxName, u64)>, StoreGone> {
+        let (tell, answer) = oneshot::channel();
+        self.push(Job::Sizes(tell));
+        answer.await.map_err(|_| StoreGone)
+    }
+
     /// The cursor of that name, shared with everybody who uses it; `None` if there is none.
     pub(crate) async fn cursor(
         &self,

@@ -111,7 +111,13 @@ fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Acce
 
 fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {
     let path: PathBuf = match (&arguments.store, home) {
-        (Some(path), _) if path == Path::new("memory") => return Ok(Box::new(MemoryStore::default())),
+        (Some(path), _) if path == Path::new("memory") => {
+            let store = MemoryStore::default();
+            return Ok(Box::new(match arguments.anonymous_quota {
+                Some(quota) => store.with_anonymous_quota(quota),
+                None => store,
+            }));
+        }
         (Some(path), _) => path.clone(),
         (None, Some(home)) => home.store(),
         (None, None) => {
@@ -127,6 +133,7 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
     }
     let options = SqliteOptions {
         durability: arguments.durability,
+        anonymous_quota: arguments.anonymous_quota,
     };
     match SqliteStore::open(&path, options) {
         Ok(store) => Ok(Box::new(store)),

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
-use tenfour_proto::{CursorName, MailboxName, Origin};
+use tenfour_proto::{CursorName, MailboxName, Origin, Sender};
 
 use super::reader::message_at;
+use super::sizes::Sizes;
 use super::{message_key, source_word};
 use crate::cursor::{CursorChange, CursorOutcome, Given, MAX_CURSORS, Position};
 use crate::mailboxes::Mailboxes;
@@ -50,6 +51,7 @@ fn find(
 pub(super) fn change(
     connection: &Connection,
     mailboxes: &mut Mailboxes,
+    sizes: &mut Sizes,
     change: &CursorChange,
     full: bool,
     hours: i64,
@@ -74,7 +76,7 @@ pub(super) fn change(
         return Ok(CursorOutcome::NotNow);
     }
     for offset in &change.bury {
-        bury(connection, mailboxes, change, *offset, time)?;
+        bury(connection, mailboxes, sizes, change, *offset, time)?;
     }
     connection
         .prepare_cached("UPDATE cursor SET floor = ?2, used = ?3 WHERE id = ?1")?
@@ -95,6 +97,7 @@ pub(super) fn change(
 fn bury(
     connection: &Connection,
     mailboxes: &mut Mailboxes,
+    sizes: &mut Sizes,
     change: &CursorChange,
     offset: u64,
     time: i64,
@@ -126,6 +129,8 @@ fn bury(
     dead.last += 1;
     dead.raised = true;
     let key = message_key(dead.id, dead.last);
+    let is_pseudo = item.sender.parse().is_ok_and(|sender: Sender| sender.is_pseudo());
+    sizes.add(dead.id, dead.last, item.message.body.len() as u64, is_pseudo);
     item.message.mailbox = dead.name.clone();
     let origin = item.origin.unwrap_or(Origin {
         mailbox: change.mailbox.clone(),

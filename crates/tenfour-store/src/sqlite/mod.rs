@@ -6,6 +6,7 @@ mod open;
 mod reader;
 mod replies;
 mod schema;
+mod sizes;
 mod streams;
 mod writer;
 

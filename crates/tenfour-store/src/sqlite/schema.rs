@@ -20,6 +20,9 @@ CREATE TABLE store(
 CREATE TABLE mailbox(
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
+    bytes   INTEGER NOT NULL,          -- of bodies up to the offset `counted`, as far as they are kept
+    pseudo  INTEGER NOT NULL,          -- of these, of senders without a key
+    counted INTEGER NOT NULL,
     last INTEGER NOT NULL              -- no offset up to here is given again; the messages may be further
 ) STRICT;
 CREATE TABLE sender(

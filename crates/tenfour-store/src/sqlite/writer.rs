@@ -14,6 +14,7 @@ use tenfour_proto::{
 use super::checkpoint::Checkpointer;
 use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
+use super::sizes::{self, Sizes};
 use super::streams::{self, Streams};
 use super::{LAST_OFFSET, cursors, message_key, replies, source_word};
 use crate::batch::{Batch, Committed, Outcome, Stored};
@@ -24,6 +25,7 @@ use crate::deposit::{self, Backend, Comparison, PlacedRun};
 use crate::lock::Lock;
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
+use crate::quota::Quota;
 use crate::{OpenError, Reader, Store, StoreError, place};
 
 /// Rows of one INSERT statement. With small messages 32 are 7 to 17 % faster than one; more gain nothing.
@@ -44,7 +46,10 @@ pub struct SqliteStore {
     checkpointer: Checkpointer,
     connection: Connection,
     mailboxes: Mailboxes,
+    sizes: Sizes,
     streams: Streams,
+    /// Senders without a key may hold so many bytes.
+    quota: Quota,
     /// Number of the mailbox -> what it holds of `tenfour bench`.
     bench: HashMap<i64, Ages>,
     hours: Hours,
@@ -74,6 +79,12 @@ impl SqliteStore {
             options,
             checkpointer,
             mailboxes: Mailboxes::default(),
+            sizes: Sizes::default(),
+            quota: Quota::new(
+                options
+                    .anonymous_quota
+                    .unwrap_or_else(|| place::usual_quota(folder_of(&path))),
+            ),
             streams: Streams::default(),
             bench: HashMap::new(),
             hours: Hours::start(&connection).map_err(sqlite)?,
@@ -105,6 +116,7 @@ impl SqliteStore {
             self.mailboxes
                 .load(row.get(0)?, name, row.get::<_, i64>(2)? as u64);
         }
+        self.sizes = Sizes::load(&self.connection)?;
         Ok(())
     }
 
@@ -132,6 +144,9 @@ impl SqliteStore {
             source: None,
             rows: Vec::with_capacity(batches.iter().map(|batch| batch.messages.len()).sum()),
             sorted: true,
+            sizes: &mut self.sizes,
+            is_pseudo: false,
+            grown: Grown::default(),
         };
         let hours = self.hours.now();
         let mut outcomes = Vec::with_capacity(batches.len());
@@ -143,6 +158,11 @@ impl SqliteStore {
             let (stream, kind) = batch
                 .stream
                 .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
+            work.is_pseudo = batch.sender.is_pseudo();
+            if work.is_pseudo && !self.quota.has_room(work.pseudo(), batch) {
+                outcomes.push(Outcome::NotNow(TemporaryCode::Full));
+                continue;
+            }
             let policy = Policy::of(&batch.sender, kind);
             let Some(known) = self
                 .streams
@@ -171,12 +191,21 @@ impl SqliteStore {
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
         }
         work.write_rows()?;
+        work.count_grown();
         let connection = &self.connection;
         let mut answered = Vec::new();
         let cursors = changes
             .iter()
             .map(|change| {
-                let outcome = cursors::change(connection, &mut self.mailboxes, change, full, hours, time)?;
+                let outcome = cursors::change(
+                    connection,
+                    &mut self.mailboxes,
+                    &mut self.sizes,
+                    change,
+                    full,
+                    hours,
+                    time,
+                )?;
                 if outcome == CursorOutcome::Moved {
                     replies::put_all(connection, &self.mailboxes, change, hours, &mut answered)?;
                 }
@@ -186,9 +215,12 @@ impl SqliteStore {
         let raised = self.mailboxes.take_raised();
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
-                .prepare_cached("INSERT INTO mailbox(id, name, last) VALUES (?1, ?2, 0)")?
+                .prepare_cached(
+                    "INSERT INTO mailbox(id, name, last, bytes, pseudo, counted) VALUES (?1, ?2, 0, 0, 0, 0)",
+                )?
                 .execute((mailbox.id, mailbox.name.as_str()))?;
         }
+        self.sizes.save(&self.connection)?;
         self.hours.save(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
         for mailbox in raised.iter().filter(|mailbox| is_bench(&mailbox.name)) {
@@ -217,6 +249,7 @@ impl SqliteStore {
 
     fn tidy_up(&mut self) -> rusqlite::Result<bool> {
         let hours = self.hours.now();
+        self.sizes.tidy(&self.connection)?;
         Ok(self.streams.sweep(&self.connection, hours)?
             | replies::sweep(&self.connection, hours)?
             | self.delete_expendable()?)
@@ -233,16 +266,15 @@ impl SqliteStore {
             transaction
                 .prepare_cached("UPDATE mailbox SET last = ?2 WHERE id = ?1 AND last < ?2")?
                 .execute((*mailbox, ages.expendable as i64))?;
+            let (first, last) = (message_key(*mailbox, 0), message_key(*mailbox, ages.expendable));
+            let (bytes, pseudo) = sizes::of_oldest(&transaction, first, last, TIDY)?;
+            self.sizes.delete(&transaction, *mailbox, bytes, pseudo)?;
             let deleted = transaction
                 .prepare_cached(
                     "DELETE FROM message WHERE id IN
                      (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
                 )?
-                .execute((
-                    message_key(*mailbox, 0),
-                    message_key(*mailbox, ages.expendable),
-                    TIDY,
-                ))?;
+                .execute((first, last, TIDY))?;
             transaction.commit()?;
             self.checkpointer.after_commit(&self.connection)?;
             if deleted == TIDY as usize {
@@ -319,6 +351,13 @@ impl Store for SqliteStore {
         Ok(cursors::position(&self.connection, mailbox, name)?)
     }
 
+    fn sizes(&self) -> Vec<(MailboxName, u64)> {
+        self.mailboxes
+            .iter()
+            .map(|mailbox| (mailbox.name.clone(), self.sizes.of(mailbox.id)))
+            .collect()
+    }
+
     fn reply(
         &mut self,
         sender: &Sender,
@@ -388,6 +427,20 @@ struct Work<'a> {
     source: Option<Rc<str>>,
     rows: Vec<Row<'a>>,
     sorted: bool,
+    sizes: &'a mut Sizes,
+    /// The sender of the batch showed no key.
+    is_pseudo: bool,
+    /// Counted, and not in the sizes yet.
+    grown: Grown,
+}
+
+/// Messages of a stretch for one mailbox.
+#[derive(Clone, Copy, Debug, Default)]
+struct Grown {
+    mailbox: i64,
+    last: u64,
+    bytes: u64,
+    is_pseudo: bool,
 }
 
 /// A message on its way into the table.
@@ -406,6 +459,17 @@ impl<'a> Backend<'a> for Work<'a> {
             return;
         };
         let sequence = if *numbered { sequence } else { 0 };
+        if (self.grown.mailbox, self.grown.is_pseudo) != (mailbox, self.is_pseudo) {
+            let new = Grown {
+                mailbox,
+                is_pseudo: self.is_pseudo,
+                ..Grown::default()
+            };
+            let old = std::mem::replace(&mut self.grown, new);
+            old.count(self.sizes);
+        }
+        self.grown.last = offset;
+        self.grown.bytes += message.body.len() as u64;
         let key = message_key(mailbox, offset);
         self.sorted &= self.rows.last().is_none_or(|last| last.key < key);
         self.rows.push(Row {
@@ -451,7 +515,25 @@ impl<'a> Backend<'a> for Work<'a> {
     }
 }
 
+impl Grown {
+    fn count(self, sizes: &mut Sizes) {
+        if self.bytes > 0 || self.last > 0 {
+            sizes.add(self.mailbox, self.last, self.bytes, self.is_pseudo);
+        }
+    }
+}
+
 impl Work<'_> {
+    fn count_grown(&mut self) {
+        std::mem::take(&mut self.grown).count(self.sizes);
+    }
+
+    /// Bytes of senders without a key, with those of this commit.
+    fn pseudo(&mut self) -> u64 {
+        self.count_grown();
+        self.sizes.pseudo()
+    }
+
     fn write_rows(&mut self) -> Result<(), StoreError> {
         if !self.sorted {
             // Rows in the order of the table: each mailbox's tail is touched once.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tenfour_proto::Fingerprint;
+use tenfour_proto::{Fingerprint, MailboxName};
 
 use super::{Rights, private_file};
 
@@ -43,6 +43,8 @@ impl AuthorizedKey {
 pub struct AuthorizedKeys {
     path: PathBuf,
     keys: Vec<AuthorizedKey>,
+    /// What senders without a key may do beyond sending to `inbox`: a line `anonymous OPTIONS`.
+    anonymous: Option<Rights>,
     /// Lines that cannot be read: the number of the line and why. They allow nothing.
     pub mistakes: Vec<(usize, String)>,
 }
@@ -59,12 +61,27 @@ impl AuthorizedKeys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            if let Some(options) = line.strip_prefix(ANONYMOUS) {
+                match only_send(options) {
+                    Ok(rights) => all.anonymous = Some(rights),
+                    Err(reason) => all.mistakes.push((number + 1, reason)),
+                }
+                continue;
+            }
             match AuthorizedKey::parse(line) {
                 Ok(key) => all.keys.push(key),
                 Err(reason) => all.mistakes.push((number + 1, reason)),
             }
         }
         Ok(all)
+    }
+
+    /// Senders that showed neither key nor token may put messages there.
+    pub fn anonymous_may_send(&self, mailbox: &MailboxName) -> bool {
+        match &self.anonymous {
+            Some(rights) => rights.may_send(mailbox),
+            None => Rights::default().may_send(mailbox),
+        }
     }
 
     /// The line of that key.
@@ -123,6 +140,21 @@ impl AuthorizedKeys {
     }
 }
 
+/// Begins the line of those who show no key.
+const ANONYMOUS: &str = "anonymous ";
+
+/// Nobody in particular may send, and nothing else.
+fn only_send(options: &str) -> Result<Rights, String> {
+    let rights: Rights = options.trim().parse().map_err(|error| format!("{error}"))?;
+    let mut sending = Rights::default();
+    sending.send.clone_from(&rights.send);
+    if rights == sending {
+        Ok(rights)
+    } else {
+        Err("`anonymous` may have `send=` and nothing else".to_owned())
+    }
+}
+
 fn without(text: &str, is_it: impl Fn(&AuthorizedKey) -> bool) -> String {
     text.lines()
         .filter(|line| !AuthorizedKey::parse(line.trim()).is_ok_and(|key| is_it(&key)))
@@ -133,6 +165,27 @@ fn without(text: &str, is_it: impl Fn(&AuthorizedKey) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_without_a_key_may_send_where_their_line_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorized_keys");
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            AuthorizedKeys::load(&path).unwrap()
+        };
+        let may = |keys: &AuthorizedKeys, name: &str| keys.anonymous_may_send(&name.parse().unwrap());
+        let usual = load("");
+        assert!(may(&usual, "inbox") && !may(&usual, "logs/a"));
+        let more = load("anonymous send=\"inbox,logs/*\"\n");
+        assert!(may(&more, "inbox") && may(&more, "logs/a") && !may(&more, "other"));
+        assert!(!may(&load("anonymous send=\n"), "inbox"));
+        for bad in ["read=inbox", "admin", "status", "expires=2027-01-01", "nonsense"] {
+            let keys = load(&format!("anonymous {bad}\n"));
+            assert_eq!(keys.mistakes.len(), 1, "{bad}");
+            assert!(may(&keys, "inbox") && !may(&keys, "other"));
+        }
+    }
 
     #[test]
     fn lines_are_kept_when_one_changes() {

@@ -40,6 +40,8 @@ pub(super) enum Job {
     Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
     /// What has changed of a cursor until the commit.
     Cursor(Arc<Cursor>),
+    /// Bytes that each mailbox keeps.
+    Sizes(oneshot::Sender<Vec<(MailboxName, u64)>>),
     /// The reply to a message.
     Reply {
         sender: Sender,
@@ -99,7 +101,11 @@ impl Job {
     pub(super) fn is_question(&self) -> bool {
         match self {
             Job::Deposit(_) | Job::Cursor(_) => false,
-            Job::Resume { .. } | Job::Reader(_) | Job::Position { .. } | Job::Reply { .. } => true,
+            Job::Resume { .. }
+            | Job::Reader(_)
+            | Job::Position { .. }
+            | Job::Reply { .. }
+            | Job::Sizes(_) => true,
         }
     }
 
@@ -166,6 +172,9 @@ fn work(
                     Err(_) => Err(StoreGone),
                 };
                 let _ = reply.send(answer);
+            }
+            Job::Sizes(reply) => {
+                let _ = reply.send(store.sizes());
             }
             Job::Reader(reply) => {
                 let _ = reply.send(store.reader());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenfour_proto::{Fingerprint, TokenName};
+use tenfour_proto::{Fingerprint, MailboxName, TokenName};
 use tokio::sync::{mpsc, watch};
 
 use super::watched::Watched;
@@ -108,6 +108,11 @@ impl Access {
         line.rights
             .hold(from, Timestamp::now())
             .then_some((name, line.rights))
+    }
+
+    /// Senders that showed neither key nor token may put messages there: into `inbox`, unless a line says more.
+    pub(crate) fn anonymous_may_send(&self, mailbox: &MailboxName) -> bool {
+        self.keys.with(|keys| keys.anonymous_may_send(mailbox))
     }
 
     /// Whose key it is, as far as we were told.

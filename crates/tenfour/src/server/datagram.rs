@@ -187,7 +187,7 @@ impl Listening {
             return self.answer(peer, local, &refuse(RefusalCode::TooLarge));
         }
         // Nobody has shown a key.
-        if mailbox != MailboxName::inbox() {
+        if !self.context.config.access.anonymous_may_send(&mailbox) {
             self.context.counters.count(Counter::NotAllowed);
             return self.answer(peer, local, &refuse(RefusalCode::NotAllowed));
         }

@@ -1,7 +1,9 @@
 //! What the server is doing, in rows: for `tenfour status` and whatever else wants to show it.
 
+use std::collections::HashMap;
+
 use tenfour_proto::native::{StatusRow, StatusValue};
-use tenfour_proto::{Settled, Settlement};
+use tenfour_proto::{MailboxName, Settled, Settlement};
 use tenfour_store::{CursorInfo, MailboxInfo, ReadError};
 
 use super::Context;
@@ -17,9 +19,13 @@ pub(super) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGon
         tracing::error!(%error, "the store cannot be read");
         StoreGone
     })?;
+    let sizes: HashMap<MailboxName, u64> = context.inbox.sizes().await?.into_iter().collect();
     let mut rows = vec![about(context)];
     rows.extend(connections(context));
-    rows.extend(mailboxes.iter().map(mailbox));
+    rows.extend(mailboxes.iter().map(|info| {
+        let bytes = sizes.get(&info.name).copied().unwrap_or(0);
+        mailbox(info, bytes)
+    }));
     rows.extend(cursors.iter().map(|info| cursor(info, &mailboxes)));
     rows.extend(context.counters.iter().map(|(reason, count)| {
         StatusRow::new("counter")
@@ -76,10 +82,11 @@ fn connections(context: &Context) -> Vec<StatusRow> {
     rows.collect()
 }
 
-fn mailbox(info: &MailboxInfo) -> StatusRow {
+fn mailbox(info: &MailboxInfo, bytes: u64) -> StatusRow {
     StatusRow::new("mailbox")
         .with("mailbox", info.name.as_str())
         .with("messages", info.kept())
+        .with("bytes", bytes)
         .with("first", info.first)
         .with("last", info.last)
 }

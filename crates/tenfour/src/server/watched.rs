@@ -44,6 +44,11 @@ impl Watched {
         self.0.keys.borrow().find(key).cloned()
     }
 
+    /// Looks at the list as it is now.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&AuthorizedKeys) -> T) -> T {
+        look(&self.0.keys.borrow())
+    }
+
     /// Tells that something changed.
     pub(super) fn changes(&self) -> watch::Receiver<AuthorizedKeys> {
         self.0.keys.subscribe()

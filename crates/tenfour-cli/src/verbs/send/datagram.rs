@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tenfour::{
-    DatagramOutcome, DatagramRequest, DatagramVerdict, Listener, MailboxName, Record, StreamId,
+    DatagramOutcome, DatagramRequest, DatagramVerdict, Listener, MailboxName, Record, RefusalCode, StreamId,
     deliver_datagram, random_id, send_datagram,
 };
 
@@ -29,6 +29,12 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         return Err(Failure::usage(
             "a plain datagram carries no id: leave out --no-receipt or --id",
         ));
+    }
+    if arguments.no_receipt && mailbox != MailboxName::inbox() {
+        return Err(
+            Failure::usage("a plain datagram names no mailbox: it always goes to `inbox`")
+                .hint("leave out --no-receipt"),
+        );
     }
     not_in_the_clear(&arguments, &target)?;
     let body = match Input::choose(&arguments.content)? {
@@ -145,7 +151,13 @@ async fn deliver(
         }
         DatagramOutcome::Answered(DatagramVerdict::Refused(code)) => {
             say(record("refused", Some(code.as_str())))?;
-            Err(Failure::refused(code, &target.to_string()))
+            let failure = Failure::refused(code, &target.to_string());
+            Err(match code {
+                RefusalCode::NotAllowed => failure.hint(
+                    "a datagram has no key; on the server, in authorized_keys: anonymous send=inbox,MAILBOX",
+                ),
+                _ => failure,
+            })
         }
         DatagramOutcome::NoAnswer => {
             say(record("unknown", Some("no receipt in time")))?;

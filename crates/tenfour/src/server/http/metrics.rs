@@ -65,6 +65,15 @@ pub(super) async fn metrics(Extension(visitor): Extension<Visitor>) -> Result<Re
     text.rows(
         &rows,
         "mailbox",
+        "tenfour_mailbox_bytes",
+        "gauge",
+        "Bytes of the bodies kept.",
+        "bytes",
+        &["mailbox"],
+    );
+    text.rows(
+        &rows,
+        "mailbox",
         "tenfour_mailbox_stored_total",
         "counter",
         "Messages ever stored in the mailbox.",

@@ -76,7 +76,7 @@ pub(super) async fn short(
 }
 
 async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> Result<Response, Problem> {
-    visitor.who.may_send(&mailbox)?;
+    visitor.who.may_send(visitor, &mailbox)?;
     let (head, body) = request.into_parts();
     let key = idempotency_key(&visitor.who, &head.headers)?;
     let content_type = content_type(&head.headers)?;

@@ -62,7 +62,8 @@ impl Who {
         }
     }
 
-    pub(super) fn may_send(&self, mailbox: &MailboxName) -> Result<(), Problem> {
+    pub(super) fn may_send(&self, visitor: &Visitor, mailbox: &MailboxName) -> Result<(), Problem> {
+        let access = &visitor.context.config.access;
         match self {
             Who::Holder { rights, .. } if rights.may_send(mailbox) => Ok(()),
             Who::Holder { name, .. } => Err(denied(
@@ -70,10 +71,10 @@ impl Who {
                 &format!("send to `{mailbox}`"),
                 &format!("send={mailbox}"),
             )),
-            Who::Nobody { is_near: true } if mailbox.as_str() == MailboxName::INBOX => Ok(()),
-            Who::Nobody { is_near: true } => Err(Problem::unauthorized(
-                "without a token messages go to `inbox` only",
-            )),
+            Who::Nobody { is_near: true } if access.anonymous_may_send(mailbox) => Ok(()),
+            Who::Nobody { is_near: true } => Err(Problem::unauthorized(&format!(
+                "without a token nobody may send to `{mailbox}`"
+            ))),
             Who::Nobody { is_near: false } => Err(Problem::unauthorized(
                 "without a token only programs on the server's own machine may send",
             )),

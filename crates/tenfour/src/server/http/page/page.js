@@ -259,7 +259,7 @@ function status(rows) {
   byId("about").textContent = `${server.software}, receipts mean ${server.durability}, since ${new Date(server.since).toLocaleString()}`;
   const mailboxes = of("mailbox");
   choices(mailboxes.map((row) => row.mailbox));
-  table("mailboxes", mailboxes.map((row) => [chooser(row.mailbox), row.messages, row.last]));
+  table("mailboxes", mailboxes.map((row) => [chooser(row.mailbox), row.messages, size(row.bytes)]));
   table("connections", of("connection").map((row) => [
     row.name || short(row.sender),
     `${row.listener} ${row.address}`,
@@ -351,6 +351,15 @@ function table(id, rows) {
   const focused = body.contains(document.activeElement) ? document.activeElement.textContent : null;
   body.replaceChildren(...lines);
   if (focused) [...body.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
+}
+
+/** Bytes for people. */
+function size(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  let unit = 0;
+  let shown = bytes;
+  while (shown >= 10_000 && unit < units.length - 1) [shown, unit] = [shown / 1024, unit + 1];
+  return `${Math.round(shown).toLocaleString("en")} ${units[unit]}`;
 }
 
 function chooser(name) {

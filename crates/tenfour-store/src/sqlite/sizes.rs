@@ -1,0 +1,149 @@
+//! How many bytes of bodies each mailbox keeps, and how many of them are of senders without a key.
+//!
+//! Counted in memory, and written down now and then: a row more in each commit would cost a page. What came since is
+//! counted again when the store is opened.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::{LAST_OFFSET, OFFSET_MASK, message_key};
+
+/// Messages after which the count of a mailbox is written down with a commit: what an opening has to look at, at most.
+const MESSAGES: u64 = 100_000;
+
+/// The same when there is nothing else to do.
+const QUIET: u64 = 1_000;
+
+/// Streams of senders that showed neither key nor token.
+const PSEUDO: &str = "SELECT stream.id FROM stream JOIN sender ON sender.id = stream.sender
+    WHERE sender.name IN ('anonymous', 'datagram')";
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    bytes: u64,
+    pseudo: u64,
+    last: u64,
+    /// Up to this offset the count is written down.
+    counted: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    by_mailbox: HashMap<i64, Size>,
+    pseudo: u64,
+}
+
+impl Sizes {
+    /// What is written down, and what came since.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut sizes = Sizes::default();
+        let mut mailboxes = connection.prepare_cached(&format!(
+            "SELECT id, {LAST_OFFSET}, bytes, pseudo, counted FROM mailbox"
+        ))?;
+        let mut since = connection.prepare_cached(&format!(
+            "SELECT ifnull(sum(length(body)), 0),
+                    ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN length(body) END), 0)
+               FROM message WHERE id > ?1 AND id <= ?2"
+        ))?;
+        let mut rows = mailboxes.query(())?;
+        while let Some(row) = rows.next()? {
+            let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+            let (id, counted): (i64, u64) = (row.get(0)?, number(4)?);
+            let end = message_key(id, OFFSET_MASK.unsigned_abs());
+            let (bytes, pseudo): (i64, i64) = since.query_row((message_key(id, counted), end), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            let size = Size {
+                bytes: number(2)? + bytes.unsigned_abs(),
+                pseudo: number(3)? + pseudo.unsigned_abs(),
+                last: number(1)?,
+                counted,
+            };
+            sizes.pseudo += size.pseudo;
+            sizes.by_mailbox.insert(id, size);
+        }
+        Ok(sizes)
+    }
+
+    /// Messages were appended, the last one at this offset.
+    pub(super) fn add(&mut self, mailbox: i64, last: u64, bytes: u64, is_pseudo: bool) {
+        let size = self.by_mailbox.entry(mailbox).or_default();
+        size.bytes += bytes;
+        size.last = size.last.max(last);
+        if is_pseudo {
+            size.pseudo += bytes;
+            self.pseudo += bytes;
+        }
+    }
+
+    /// Bytes that a mailbox keeps.
+    pub(super) fn of(&self, mailbox: i64) -> u64 {
+        self.by_mailbox.get(&mailbox).map_or(0, |size| size.bytes)
+    }
+
+    /// Bytes of all senders without a key together.
+    pub(super) fn pseudo(&self) -> u64 {
+        self.pseudo
+    }
+
+    /// Writes down, in the transaction of now, what has grown a lot.
+    pub(super) fn save(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.save_from(connection, MESSAGES)
+    }
+
+    /// The same when there is time.
+    pub(super) fn tidy(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.save_from(connection, QUIET)
+    }
+
+    fn save_from(&mut self, connection: &Connection, messages: u64) -> rusqlite::Result<()> {
+        for (mailbox, size) in &mut self.by_mailbox {
+            if size.last - size.counted >= messages {
+                write_down(connection, *mailbox, size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages were deleted, in the transaction of now.
+    pub(super) fn delete(
+        &mut self,
+        connection: &Connection,
+        mailbox: i64,
+        bytes: u64,
+        pseudo: u64,
+    ) -> rusqlite::Result<()> {
+        let size = self.by_mailbox.entry(mailbox).or_default();
+        size.bytes = size.bytes.saturating_sub(bytes);
+        size.pseudo = size.pseudo.saturating_sub(pseudo);
+        self.pseudo = self.pseudo.saturating_sub(pseudo);
+        // What is gone must not be counted from an older offset on.
+        write_down(connection, mailbox, size)
+    }
+}
+
+fn write_down(connection: &Connection, mailbox: i64, size: &mut Size) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE mailbox SET bytes = ?2, pseudo = ?3, counted = ?4 WHERE id = ?1")?
+        .execute((mailbox, size.bytes as i64, size.pseudo as i64, size.last as i64))?;
+    size.counted = size.last;
+    Ok(())
+}
+
+/// Bytes of the messages with keys from one to another, at most so many: all, and those of senders without a key.
+pub(super) fn of_oldest(
+    connection: &Connection,
+    first: i64,
+    last: i64,
+    most: u32,
+) -> rusqlite::Result<(u64, u64)> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT ifnull(sum(bytes), 0), ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN bytes END), 0) FROM
+             (SELECT length(body) AS bytes, stream FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)"
+        ))?
+        .query_row((first, last, most), |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
+        })
+}
