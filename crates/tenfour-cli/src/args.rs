@@ -138,6 +138,9 @@ pub struct Serve {
     /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_MODBUS", value_delimiter = ',')]
     pub modbus: Vec<String>,
+    /// Where all writes by Modbus go [default: modbus/UNIT, one for each unit]
+    #[arg(long, value_name = "MAILBOX", env = "TENFOUR_MODBUS_MAILBOX")]
+    pub modbus_mailbox: Option<tenfour::MailboxName>,
     /// Mailboxes of which Modbus' input registers tell, in this order
     #[arg(
         long,

@@ -4,10 +4,10 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use support::{Home, Receiving, Served, mailbox, needs, run, wait_for};
+use support::{Home, Receiving, Served, mailbox, needs, python_with_pymodbus, run, wait_for};
 
 fn serve(home: &Home) -> Served {
     home.serve_with(&["--modbus", "127.0.0.1:0"])
@@ -92,23 +92,6 @@ fn frame(transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
         pdu,
     ]
     .concat()
-}
-
-/// A python that has pymodbus: of the folder that CI makes, or the one of the system.
-fn python_with_pymodbus() -> Option<PathBuf> {
-    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/pymodbus/bin/python");
-    let has = |python: &Path| {
-        let found = Command::new(python).args(["-c", "import pymodbus"]).output();
-        found.is_ok_and(|output| output.status.success())
-    };
-    let found = [made, PathBuf::from("python3")]
-        .into_iter()
-        .find(|python| has(python));
-    if found.is_none() {
-        // Says that it is skipped, and fails in CI.
-        needs("pymodbus");
-    }
-    found
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn the_examples_run() {
     for (name, argument, wanted) in [
         ("follow", served.native.as_str(), "1 hello from an example"),
         ("serve_in_memory", "127.0.0.1:0", "listening on 127.0.0.1:"),
+        ("answer", "127.0.0.1:0", "listening on 127.0.0.1:"),
     ] {
         let mut child = with_home(name)
             .arg(argument)
@@ -110,4 +111,28 @@ fn the_examples_run() {
         child.wait().unwrap();
         assert!(line.starts_with(wanted), "{line}");
     }
+}
+
+#[test]
+fn the_example_that_answers_counts_words() {
+    let home = Home::new();
+    home.fingerprint();
+    let mut server = Command::new(example("answer"))
+        .arg("127.0.0.1:0")
+        .env("TENFOUR_HOME", home.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(server.stdout.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let address = line.trim().strip_prefix("listening on ").unwrap();
+    let ask = |text: &str| home.run(&["ask", address, "--durability", "memory", "-m", text]);
+    assert_eq!(ask("how many words?").ok(), "3\n");
+    assert_eq!(ask("").failed(1, "").stdout, "no words\n");
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

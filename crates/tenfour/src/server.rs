@@ -107,6 +107,8 @@ pub struct ServerConfig {
     pub http_names: Vec<String>,
     /// By HTTP everybody may send to `inbox` without a token, not only programs on this machine.
     pub http_open: bool,
+    /// Where writes by Modbus go: all of them here, or without it each unit's to `modbus/UNIT`.
+    pub modbus_mailbox: Option<MailboxName>,
     /// The mailboxes of which Modbus' input registers tell, in their order.
     pub modbus_watch: Vec<MailboxName>,
     /// Who is told what happens.
@@ -122,6 +124,7 @@ impl ServerConfig {
             limits: ServerLimits::default(),
             http_names: Vec::new(),
             http_open: false,
+            modbus_mailbox: None,
             modbus_watch: vec![MailboxName::inbox()],
             on_event: None,
         }

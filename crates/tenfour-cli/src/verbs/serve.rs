@@ -40,6 +40,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
         ..ServerLimits::default()
     };
     config.http_names.clone_from(&arguments.http_name);
+    config.modbus_mailbox.clone_from(&arguments.modbus_mailbox);
     config.modbus_watch.clone_from(&arguments.modbus_watch);
     config.http_open = arguments.open.contains(&Listener::Http);
     let page = page::address(&sockets.addresses, &mut config)?;

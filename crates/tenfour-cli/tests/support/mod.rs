@@ -368,6 +368,23 @@ pub fn needs(program: &str) -> bool {
     found
 }
 
+/// A python that has pymodbus: of the folder that CI makes, or the one of the system.
+pub fn python_with_pymodbus() -> Option<PathBuf> {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/pymodbus/bin/python");
+    let has = |python: &Path| {
+        let found = Command::new(python).args(["-c", "import pymodbus"]).output();
+        found.is_ok_and(|output| output.status.success())
+    };
+    let found = [made, PathBuf::from("python3")]
+        .into_iter()
+        .find(|python| has(python));
+    if found.is_none() {
+        // Says that it is skipped, and fails in CI.
+        needs("pymodbus");
+    }
+    found
+}
+
 /// The same for being root.
 pub fn needs_root() -> bool {
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);

@@ -177,7 +177,7 @@ impl Connection {
 
     /// Done when it is stored.
     async fn store(&self, unit: u8, write: &Write) -> Result<(), Exception> {
-        let mut message = Message::new(mailbox(unit), Record::of(unit, write).json());
+        let mut message = Message::new(mailbox(&self.context, unit), Record::of(unit, write).json());
         message.content_type = "application/json".parse::<ContentType>().ok();
         let source = Source {
             listener: Listener::Modbus,

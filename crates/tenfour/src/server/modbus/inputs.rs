@@ -72,7 +72,7 @@ fn put(registers: &mut Vec<u16>, number: Option<u64>) {
 }
 
 async fn watch(context: &Context, unit: u8) -> Result<Vec<Watched>, Broken> {
-    let names: Vec<MailboxName> = std::iter::once(mailbox(unit))
+    let names: Vec<MailboxName> = std::iter::once(mailbox(context, unit))
         .chain(context.config.modbus_watch.iter().cloned())
         .collect();
     let now = wall_clock();

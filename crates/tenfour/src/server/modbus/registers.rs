@@ -24,9 +24,12 @@ const WRITES: u64 = 4_096;
 /// Registers or coils of a unit.
 const ADDRESSES: usize = 0x1_0000;
 
-/// The mailbox of a unit.
-pub(super) fn mailbox(unit: u8) -> MailboxName {
-    named(&format!("modbus/{unit}"))
+/// Where the writes of a unit go.
+pub(super) fn mailbox(context: &Context, unit: u8) -> MailboxName {
+    match &context.config.modbus_mailbox {
+        Some(one_for_all) => one_for_all.clone(),
+        None => named(&format!("modbus/{unit}")),
+    }
 }
 
 fn named(name: &str) -> MailboxName {
@@ -158,11 +161,11 @@ impl Unit {
             self.loaded = true;
         }
         let from = ReadFrom::Offset(self.upto + 1);
-        let mut trail = Trail::begin(&context.inbox, &mailbox(number), from).await?;
+        let mut trail = Trail::begin(&context.inbox, &mailbox(context, number), from).await?;
         loop {
             let items = trail.read(ITEMS, BYTES).await?;
             let Some(last) = items.last() else { break };
-            items.iter().for_each(|item| self.apply(item));
+            items.iter().for_each(|item| self.apply(number, item));
             self.upto = last.offset;
         }
         if self.upto - self.saved >= WRITES {
@@ -213,23 +216,18 @@ impl Unit {
         }
     }
 
-    /// Only what came by Modbus is a write.
-    fn apply(&mut self, item: &Item) {
+    /// Only what came by Modbus is a write; units may share a mailbox.
+    fn apply(&mut self, number: u8, item: &Item) {
         if !is_ours(item) {
             return;
         }
-        match serde_json::from_slice::<Record>(&item.message.body) {
-            Ok(Record {
-                address,
-                values: Values::Registers(values),
-                ..
-            }) => self.set(|image| &mut image.registers, address, &values),
-            Ok(Record {
-                address,
-                values: Values::Coils(values),
-                ..
-            }) => self.set(|image| &mut image.coils, address, &values),
-            Err(_) => {}
+        let write = serde_json::from_slice::<Record>(&item.message.body);
+        let Some(write) = write.ok().filter(|write| write.unit == number) else {
+            return;
+        };
+        match &write.values {
+            Values::Registers(values) => self.set(|image| &mut image.registers, write.address, values),
+            Values::Coils(values) => self.set(|image| &mut image.coils, write.address, values),
         }
     }
 
