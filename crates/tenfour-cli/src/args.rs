@@ -126,13 +126,13 @@ pub struct Serve {
     /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
     pub native: Vec<String>,
-    /// HTTP listener [default: off; without an address 127.0.0.1:50546]
+    /// HTTP listener [default: off; without an address 127.0.0.1:50546]; beyond the loopback with TLS, under the server's key
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_HTTP", value_delimiter = ',')]
     pub http: Vec<String>,
     /// A name of this machine by which HTTP may be asked, beside localhost and addresses
     #[arg(long, value_name = "NAME", env = "TENFOUR_HTTP_NAME", value_delimiter = ',')]
     pub http_name: Vec<String>,
-    /// Allow HTTP, which is in the clear, beyond the loopback: for what stands behind something that adds TLS
+    /// HTTP without TLS also beyond the loopback: for what stands behind something that adds it
     #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub http_plain: bool,
     /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020]
@@ -204,7 +204,7 @@ pub enum Listener {
     Datagram,
     /// TLS
     Native,
-    /// In the clear
+    /// TLS, or with --http-plain in the clear
     Http,
     /// In the clear
     Modbus,

@@ -259,11 +259,39 @@ fn a_server_that_stops_answers_what_is_under_way() {
 }
 
 #[test]
-fn http_beyond_the_loopback_is_said_aloud() {
+fn http_beyond_the_loopback_has_tls_under_the_servers_key_unless_somebody_says_aloud() {
     let home = Home::new();
-    let others_off = ["--text", "off", "--datagram", "off", "--native", "off"];
-    home.run(&[&["serve", "--http", "0.0.0.0:0"], &others_off[..]].concat())
-        .failed(2, "in the clear");
     let served = home.serve_with(&["--http", "0.0.0.0:0", "--http-plain"]);
     assert!(served.http.starts_with("0.0.0.0:"));
+    drop(served);
+    if !needs("curl") {
+        return;
+    }
+    let served = home.serve_with(&["--http", "0.0.0.0:0"]);
+    assert_eq!(served.http, "", "nothing is in the clear");
+    let port = served.https.rsplit(':').next().unwrap();
+    let url = format!("https://127.0.0.1:{port}/inbox");
+    let curl = |pin: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new("curl");
+        // The pin of `tenfour keys show`, as curl writes it: padded base64.
+        let pin = format!("sha256//{}=", pin.strip_prefix("SHA256:").unwrap());
+        command
+            .args(["-ksS", "--pinnedpubkey", &pin])
+            .args(arguments)
+            .arg(&url);
+        run(command, b"")
+    };
+    let receipt = curl(&home.fingerprint(), &["-d", "secret"]).ok();
+    assert!(receipt.contains(r#""outcome":"stored""#), "{receipt}");
+    curl(&Home::new().fingerprint(), &["-d", "x"]).failed(90, "");
+    assert!(served.page().starts_with("https://127.0.0.1:"));
+    assert_eq!(mailbox(&home, &served.native), ["secret"]);
+    // In the clear it gets nothing but the end.
+    let mut clear = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    clear
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = clear.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"));
 }

@@ -349,6 +349,37 @@ fn a_damaged_reply_is_none() {
 }
 
 #[test]
+fn a_cursor_that_nobody_used_for_thirty_days_holds_nothing_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let used = |store: &mut SqliteStore, floor| {
+        let change = CursorChange {
+            mailbox: MailboxName::inbox(),
+            name: "worker".parse().unwrap(),
+            floor,
+            above: Vec::new(),
+            bury: Vec::new(),
+            answers: Vec::new(),
+        };
+        store.commit(&[], &[change], 1).unwrap();
+    };
+    let expired = |store: &SqliteStore| store.reader().unwrap().cursors().unwrap()[0].expired;
+    let mut store = open(&path).unwrap();
+    used(&mut store, 0);
+    drop(store);
+    pass_hours(&path, 719);
+    let mut store = open(&path).unwrap();
+    assert!(!expired(&store));
+    drop(store);
+    pass_hours(&path, 1);
+    store = open(&path).unwrap();
+    assert!(expired(&store), "after 720 hours");
+    // It is still there, and a use brings it back.
+    used(&mut store, 0);
+    assert!(!expired(&store));
+}
+
+#[test]
 fn sizes_are_counted_over_restarts_and_deletions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");

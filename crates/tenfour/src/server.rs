@@ -51,6 +51,8 @@ pub struct Listeners {
     pub modbus: Vec<TcpListener>,
     /// HTTP, in the clear: for the loopback, or behind something that adds TLS.
     pub http: Vec<TcpListener>,
+    /// HTTP over TLS, under the server's key.
+    pub https: Vec<TcpListener>,
 }
 
 /// What a server may use and allows.
@@ -277,7 +279,16 @@ impl Server {
             ));
         }
         for listener in listeners.http {
-            http::listen(listener, Arc::clone(&context), alive.clone());
+            http::listen(listener, None, Arc::clone(&context), alive.clone());
+        }
+        let web = crate::tls::web_config(&context.config.identity).map_err(ServeError::Identity)?;
+        for listener in listeners.https {
+            http::listen(
+                listener,
+                Some(web.clone().into()),
+                Arc::clone(&context),
+                alive.clone(),
+            );
         }
         for listener in listeners.modbus {
             modbus::listen(listener, Arc::clone(&context), alive.clone());

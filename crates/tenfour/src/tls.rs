@@ -36,6 +36,17 @@ pub(crate) fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Er
     Ok(Arc::new(config))
 }
 
+/// The same for HTTP, whose clients show no key.
+pub(crate) fn web_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate()], identity.key())?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
 /// The client's side. `trust` is asked about the key before ours is shown; `seen` keeps what was shown.
 pub(crate) fn client_config(
     identity: &Identity,

@@ -143,6 +143,25 @@ async fn a_handler_that_fails_is_asked_again_and_one_that_cannot_is_given_up() {
     server.stop().await;
 }
 
+/// What limits, times and changes others' services fits a handler, too.
+#[tokio::test]
+async fn a_handler_is_a_service_like_others() {
+    let me = Identity::generate().unwrap();
+    let server = Running::start(&me, |server| {
+        let service = tower::ServiceBuilder::new()
+            .map_request(|item: Item| item.message.body)
+            .map_response(|reply: Reply| reply.with_code(9))
+            .service_fn(|body: bytes::Bytes| async move { Ok::<_, HandlerError>(Reply::new(body)) });
+        server.handle(options(), service);
+    })
+    .await;
+    let client = server.client(&me, None, LONG).await;
+    let (_, reply) = client.ask(question("through the layers")).await.unwrap();
+    assert_eq!(reply, Reply::new("through the layers").with_code(9));
+    client.close().await;
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn without_a_handler_the_question_is_stored_and_the_deadline_says_so() {
     let me = Identity::generate().unwrap();

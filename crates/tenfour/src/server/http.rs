@@ -23,13 +23,15 @@ use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tenfour_proto::Listener;
+use tenfour_proto::{Listener, limits};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::gate::Seat;
+use super::gate::{PlainPass, Seat};
 use super::roster::Entry;
 use super::{Context, Counter, listen};
 use problem::Problem;
@@ -68,12 +70,17 @@ impl Visitor {
     }
 }
 
-/// Listens until the server stops.
-pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
+/// Listens until the server stops; with `tls` under the server's key.
+pub(super) fn listen(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    context: Arc<Context>,
+    alive: mpsc::Sender<()>,
+) {
     let _ = socket2::SockRef::from(&listener).set_tcp_nodelay(true);
     let router = router();
     let accepted = move |stream, peer, context: &Arc<Context>, alive: &mpsc::Sender<()>| {
-        accepted(stream, peer, context, alive, router.clone());
+        accepted(stream, peer, context, alive, tls.clone(), router.clone());
     };
     tokio::spawn(listen::accept(listener, context, alive, accepted));
 }
@@ -100,11 +107,13 @@ fn accepted(
     peer: SocketAddr,
     context: &Arc<Context>,
     alive: &mpsc::Sender<()>,
+    tls: Option<TlsAcceptor>,
     router: Router,
 ) {
     let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
-        let problem = Problem::busy();
-        let _ = stream.try_write(problem.raw().as_bytes());
+        if tls.is_none() {
+            let _ = stream.try_write(Problem::busy().raw().as_bytes());
+        }
         return;
     };
     if let Some(on_event) = &context.config.on_event {
@@ -122,45 +131,66 @@ fn accepted(
     };
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(SLOW_READER));
-    let counters = context.counters.clone();
-    let mut stopping = context.stopping.subscribe();
+    let stream = Box::pin(stream);
     let alive = alive.clone();
     tokio::spawn(async move {
-        let service = service_fn(move |request| {
-            let (visitor, router) = (visitor.clone(), router.clone());
-            async move { Ok::<_, std::convert::Infallible>(answer(visitor, router, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            // Who has said all may still listen.
-            .half_close(true)
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
-        let mut connection = std::pin::pin!(connection);
-        let leave = async {
-            tokio::select! {
-                () = pass.seat.asked_to_leave() => {}
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-            }
-        };
-        tokio::select! {
-            result = connection.as_mut() => {
-                if let Err(error) = result {
-                    if is_slow_reader(&error) {
-                        counters.count(Counter::SlowReader);
+        match tls {
+            None => serve(stream, visitor, &pass, router).await,
+            Some(tls) => {
+                let handshake = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, tls.accept(stream));
+                match handshake.await {
+                    Ok(Ok(stream)) => serve(stream, visitor, &pass, router).await,
+                    _ => {
+                        visitor.context.counters.count(Counter::Handshake);
+                        tracing::debug!(%peer, "no TLS handshake");
                     }
-                    tracing::debug!(%peer, %error, "an HTTP connection ended");
                 }
-            }
-            () = leave => {
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(LAST_REQUESTS, connection).await;
             }
         }
         drop((pass, alive));
     });
+}
+
+/// One connection, to its end.
+async fn serve<S>(stream: S, visitor: Visitor, pass: &PlainPass, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (peer, context) = (visitor.peer, Arc::clone(&visitor.context));
+    let mut stopping = context.stopping.subscribe();
+    let service = service_fn(move |request| {
+        let (visitor, router) = (visitor.clone(), router.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(visitor, router, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        // Who has said all may still listen.
+        .half_close(true)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let leave = async {
+        tokio::select! {
+            () = pass.seat.asked_to_leave() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    };
+    tokio::select! {
+        result = connection.as_mut() => {
+            if let Err(error) = result {
+                if is_slow_reader(&error) {
+                    context.counters.count(Counter::SlowReader);
+                }
+                tracing::debug!(%peer, %error, "an HTTP connection ended");
+            }
+        }
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(LAST_REQUESTS, connection).await;
+        }
+    }
 }
 
 /// What our own clock said, not the peer's system.

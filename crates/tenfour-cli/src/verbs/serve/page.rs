@@ -15,7 +15,7 @@ pub fn address(
     addresses: &[(&'static str, SocketAddr)],
     config: &mut ServerConfig,
 ) -> Result<Option<String>, Failure> {
-    let Some((_, address)) = addresses.iter().find(|(name, _)| *name == "http") else {
+    let Some((scheme, address)) = addresses.iter().find(|(name, _)| name.starts_with("http")) else {
         return Ok(None);
     };
     let failed = |error| Failure::local(format!("no token can be made for the page: {error}"));
@@ -29,5 +29,5 @@ pub fn address(
         _ => address.set_ip(Ipv6Addr::LOCALHOST.into()),
     }
     // What is behind # is not sent to anybody.
-    Ok(Some(format!("http://{address}/#token={}", token.secret())))
+    Ok(Some(format!("{scheme}://{address}/#token={}", token.secret())))
 }

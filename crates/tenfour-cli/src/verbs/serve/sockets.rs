@@ -57,10 +57,14 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
             sockets.listeners.native.push(listener);
         }
     }
-    for (address, may_lack) in http_addresses(arguments)? {
-        if let Some(listener) = listen("http", address, may_lack, &mut sockets.addresses)? {
-            sockets.listeners.http.push(listener);
-        }
+    for (address, may_lack) in optional(&arguments.http, open(Listener::Http), HTTP_PORT, "--http")? {
+        // Beyond the loopback nothing is in the clear, unless somebody said aloud that it is.
+        let (name, list) = if arguments.http_plain || address.ip().to_canonical().is_loopback() {
+            ("http", &mut sockets.listeners.http)
+        } else {
+            ("https", &mut sockets.listeners.https)
+        };
+        list.extend(listen(name, address, may_lack, &mut sockets.addresses)?);
     }
     for (address, may_lack) in optional(&arguments.modbus, open(Listener::Modbus), MODBUS_PORT, "--modbus")? {
         if let Some(listener) = listen("modbus", address, may_lack, &mut sockets.addresses)? {
@@ -72,19 +76,6 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
             .hint("leave out one of --text off, --datagram off, --native off"));
     }
     Ok(sockets)
-}
-
-/// Off unless asked for, and on the loopback unless somebody said aloud what that means.
-fn http_addresses(arguments: &args::Serve) -> Result<Vec<(SocketAddr, bool)>, Failure> {
-    let open = arguments.open.contains(&Listener::Http);
-    let found = optional(&arguments.http, open, HTTP_PORT, "--http")?;
-    match found.iter().find(|(address, _)| !address.ip().to_canonical().is_loopback()) {
-        Some((address, _)) if !arguments.http_plain && !open => Err(Failure::usage(format!(
-            "HTTP on {address} would be in the clear on the network"
-        ))
-        .hint("between machines use the native listener; or put something that adds TLS before it, and say --http-plain")),
-        _ => Ok(found),
-    }
 }
 
 /// The addresses of a listener that is off unless it is asked for or opened.
@@ -189,7 +180,7 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 }
 
 fn bind_failure(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
-    let flag = format!("--{name} ADDR:PORT");
+    let flag = format!("--{} ADDR:PORT", name.trim_end_matches('s'));
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             let owner = owner_of(address.port())
@@ -210,7 +201,7 @@ fn bind_failure(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 /// Sockets from systemd: UDP sockets are for datagrams; the others by their `FileDescriptorName`, `text`, `native`,
-/// `http` or `modbus`, else by their port.
+/// `http`, `https` or `modbus`, else by their port.
 fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();
@@ -237,6 +228,7 @@ fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
             (Some("text"), _) => ("text", &mut sockets.listeners.text),
             (Some("native"), _) => ("native", &mut sockets.listeners.native),
             (Some("http"), _) => ("http", &mut sockets.listeners.http),
+            (Some("https"), _) => ("https", &mut sockets.listeners.https),
             (Some("modbus"), _) => ("modbus", &mut sockets.listeners.modbus),
             (_, TEXT_PORT) => ("text", &mut sockets.listeners.text),
             (_, MODBUS_PORT) => ("modbus", &mut sockets.listeners.modbus),
