@@ -1,25 +1,24 @@
 //! The server's side of one native connection.
 
+mod taking;
+mod telling;
+mod timing;
+
 use std::collections::VecDeque;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
-use super::reading::{ItemFrame, Progressed, ReadEnd, ReadRequest};
-use super::replying::{AnswerFrame, ReplyFrame};
+use super::reading::ReadRequest;
+use super::replying::AnswerFrame;
 use super::splitter::Splitter;
-use super::status::{EndFrame, RowFrame, StatusEnd, StatusRequest, StatusRow};
+use super::status::StatusRequest;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
-use super::{ErrorCode, Fault, VERSION, fields};
+use super::{ErrorCode, Fault, VERSION};
 use crate::ledger::Ledger;
 use crate::limits;
-use crate::{
-    ContentType, Durability, Item, MailboxName, Message, MessageName, Moment, Progress, RefusalCode, Reply,
-    Settlement, TemporaryCode,
-};
+use crate::{Durability, MailboxName, Message, Moment, Progress, RefusalCode, Settlement, TemporaryCode};
 
 /// What a server allows.
 #[derive(Clone, Copy, Debug)]
@@ -311,87 +310,6 @@ impl Server {
         }
     }
 
-    fn take_message(&mut self, mut frame: MessageFrame) -> Result<(), Fault> {
-        if self.next == 0 {
-            return Err(Fault::protocol("a message, but HELLO named no stream"));
-        }
-        if self.discarding || self.phase == Phase::Draining {
-            return Ok(());
-        }
-        if self.parcel.is_some() {
-            return Err(Fault::protocol("a message in the middle of another"));
-        }
-        if frame.sequence != self.next {
-            return Err(Fault {
-                code: ErrorCode::Gap,
-                text: "the sequence is not the next one; nothing of it is stored",
-            });
-        }
-        let outstanding = self.next - self.ledger.settled();
-        if outstanding > u64::from(self.options.credit.messages) {
-            return Err(Fault::protocol("more messages than the credit allows"));
-        }
-        let total = frame.total as usize;
-        let body = std::mem::take(&mut frame.body);
-        let too_large = frame.withheld || frame.total > self.options.max_message;
-        if body.len() == total || frame.withheld {
-            return self.take_whole(frame, (!too_large).then_some(body));
-        }
-        self.parcel = Some(Box::new(if too_large {
-            Parcel::begin_dropped(frame, total, &body)
-        } else {
-            Parcel::begin(frame, total, &body)
-        }));
-        Ok(())
-    }
-
-    fn take_part(&mut self, part: &[u8]) -> Result<(), Fault> {
-        let Some(parcel) = &mut self.parcel else {
-            return if self.discarding || self.phase == Phase::Draining {
-                Ok(())
-            } else {
-                Err(Fault::protocol("a part without a message"))
-            };
-        };
-        parcel.add(part)?;
-        if parcel.is_whole()
-            && let Some(parcel) = self.parcel.take()
-        {
-            let (frame, body) = parcel.finish();
-            return self.take_whole(frame, body);
-        }
-        Ok(())
-    }
-
-    /// A message is here in full (or, without a body, refused for its size).
-    fn take_whole(&mut self, frame: MessageFrame, body: Option<Bytes>) -> Result<(), Fault> {
-        let sequence = frame.sequence;
-        self.next += 1;
-        match self.understand(frame, body) {
-            Ok(message) => self.messages.push((sequence, message)),
-            Err(code) => self.refuse(sequence, code),
-        }
-        Ok(())
-    }
-
-    fn understand(&mut self, frame: MessageFrame, body: Option<Bytes>) -> Result<Message, RefusalCode> {
-        let body = body.ok_or(RefusalCode::TooLarge)?;
-        let mailbox = match &self.last_mailbox {
-            Some(last) if last.as_str().as_bytes() == frame.mailbox => last.clone(),
-            _ => MailboxName::from_wire(&frame.mailbox).map_err(|_| RefusalCode::BadMailbox)?,
-        };
-        self.last_mailbox = Some(mailbox.clone());
-        let mut message = Message::new(mailbox, body);
-        message.asks = frame.asks;
-        if let Some(word) = &frame.content_type {
-            message.content_type = Some(word_of::<ContentType>(word)?);
-        }
-        if let Some(word) = &frame.name {
-            message.name = Some(word_of::<MessageName>(word)?);
-        }
-        Ok(message)
-    }
-
     /// Lets the client in.
     pub fn welcome(&mut self, terms: WelcomeTerms, hello: &Hello) {
         if self.phase != Phase::Deciding {
@@ -559,142 +477,6 @@ impl Server {
         }
     }
 
-    /// How many items, and bytes of bodies, the active read may send now.
-    pub fn read_room(&self) -> Option<(u64, u64)> {
-        self.read
-            .as_ref()
-            .filter(|read| read.items > 0 && read.bytes > 0)
-            .map(|read| (read.items, read.bytes))
-    }
-
-    /// Items sent over the whole connection.
-    pub fn items_sent(&self) -> u64 {
-        self.items_sent
-    }
-
-    /// A read is under way.
-    pub fn is_reading(&self) -> bool {
-        self.read.is_some()
-    }
-
-    /// Sends stored messages to the reader.
-    pub fn send_items(&mut self, items: &[Item]) {
-        for item in items {
-            let Some(read) = &mut self.read else { return };
-            let length = item.message.body.len();
-            self.items_sent += 1;
-            read.items = read.items.saturating_sub(1);
-            read.bytes = read.bytes.saturating_sub(length as u64);
-            let frame = ItemFrame::starting(read.request, item);
-            let mut sent = frame.body.len();
-            Frame::Item(frame).encode(&mut self.transmit);
-            while sent < length {
-                let part = item
-                    .message
-                    .body
-                    .slice(sent..length.min(sent + limits::MAX_FRAME_BODY));
-                sent += part.len();
-                Frame::Part(part).encode(&mut self.transmit);
-            }
-        }
-    }
-
-    /// Ends the active read.
-    pub fn end_read(&mut self, next: u64, reason: super::EndReason) {
-        if let Some(read) = self.read.take() {
-            Frame::ReadEnd(ReadEnd {
-                request: read.request,
-                next,
-                reason,
-            })
-            .encode(&mut self.transmit);
-        }
-    }
-
-    /// So many [`Progress`](ServerEvent::Progress) events of the latest read are saved as safely as a receipt says.
-    pub fn progressed(&mut self, count: u64) {
-        if self.phase == Phase::Ended || count <= self.progress.saved {
-            return;
-        }
-        self.progress.saved = count;
-        Frame::Progressed(Progressed {
-            request: self.progress.request,
-            count,
-        })
-        .encode(&mut self.transmit);
-        self.finish_draining();
-    }
-
-    /// The reply to a message of this stream that asked.
-    pub fn send_reply(&mut self, sequence: u64, reply: Reply) {
-        if self.is_open() {
-            Frame::Reply(ReplyFrame { sequence, reply }).encode(&mut self.transmit);
-        }
-    }
-
-    /// Answers a [`Status`](ServerEvent::Status) event with a row.
-    pub fn send_status(&mut self, request: u32, row: StatusRow) {
-        if self.is_open() {
-            Frame::StatusRow(RowFrame { request, row }).encode(&mut self.transmit);
-        }
-    }
-
-    /// That was the last row.
-    pub fn end_status(&mut self, request: u32, end: StatusEnd) {
-        if self.is_open() {
-            Frame::StatusEnd(EndFrame { request, end }).encode(&mut self.transmit);
-        }
-    }
-
-    /// The peer cannot be heard because the server itself is not reading: it counts as alive, and is told so.
-    pub fn keep_alive(&mut self, now: Moment) {
-        if matches!(self.phase, Phase::Open | Phase::Draining) {
-            self.last_heard = now;
-            Frame::Ping([0; 8]).encode(&mut self.transmit);
-        }
-    }
-
-    /// Acts on the time.
-    pub fn handle_timeout(&mut self, now: Moment) {
-        match self.phase {
-            Phase::Hello if now >= self.began + self.options.handshake_deadline => {
-                self.fail(
-                    ErrorCode::TimedOut,
-                    "HELLO did not come in time",
-                    String::new(),
-                    None,
-                );
-            }
-            Phase::Open | Phase::Draining => {
-                let silence = now.since(self.last_heard);
-                if silence >= self.options.heartbeat * 2 {
-                    self.fail(
-                        ErrorCode::TimedOut,
-                        "nothing was heard for two heartbeats",
-                        String::new(),
-                        None,
-                    );
-                } else if now >= self.next_ping {
-                    // Whether or not the peer was heard: a client that uploads for long must hear us.
-                    self.next_ping = now + self.options.heartbeat;
-                    Frame::Ping([0; 8]).encode(&mut self.transmit);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        match self.phase {
-            Phase::Hello => Some(self.began + self.options.handshake_deadline),
-            Phase::Open | Phase::Draining => {
-                Some(self.next_ping.min(self.last_heard + self.options.heartbeat * 2))
-            }
-            Phase::Deciding | Phase::Ended => None,
-        }
-    }
-
     /// The next thing to act on.
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.events.pop_front()
@@ -739,11 +521,4 @@ impl Server {
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Draining)
     }
-}
-
-fn word_of<T: std::str::FromStr>(word: &Bytes) -> Result<T, RefusalCode> {
-    fields::text(word)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(RefusalCode::BadMessage)
 }

@@ -2,12 +2,14 @@
 
 mod checkpoint;
 mod cursors;
+mod hours;
 mod open;
 mod reader;
 mod replies;
 mod schema;
 mod sizes;
 mod streams;
+mod work;
 mod writer;
 
 pub use open::SqliteOptions;

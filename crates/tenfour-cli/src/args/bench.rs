@@ -1,0 +1,47 @@
+//! `tenfour bench`, as it was typed.
+
+use std::time::Duration;
+
+use clap::Args;
+use tenfour::parse_time;
+
+use super::Identity;
+use crate::size::parse_size;
+use crate::target::Target;
+
+/// `tenfour bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// HOST[:PORT][/MAILBOX]; the mailbox is `bench` unless named
+    pub target: Option<Target>,
+    /// Connections
+    #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_CLIENTS")]
+    pub clients: usize,
+    /// Messages without a receipt at a time, for each client
+    #[arg(long, value_name = "COUNT", default_value = "1000", env = "TENFOUR_WINDOW")]
+    pub window: usize,
+    /// Messages a second, of all clients together, instead of as many as there can be
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), env = "TENFOUR_RATE")]
+    pub rate: Option<u64>,
+    /// Bytes of a message
+    #[arg(long, value_name = "SIZE", default_value = "128", value_parser = parse_size, env = "TENFOUR_SIZE")]
+    pub size: u64,
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time, env = "TENFOUR_SECONDS")]
+    pub seconds: Duration,
+    /// Spread the clients over so many mailboxes, bench/1, bench/2 ...
+    #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_MAILBOXES")]
+    pub mailboxes: usize,
+    /// Only hold so many connections, until stdin ends
+    #[arg(long, value_name = "COUNT", env = "TENFOUR_IDLE")]
+    pub idle: Option<usize>,
+    /// End with one JSON object
+    #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
+    pub json: bool,
+    /// From a message to its receipt
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The sender's key
+    #[command(flatten)]
+    pub identity: Identity,
+}

@@ -1,0 +1,95 @@
+//! `tenfour keys`, `invite` and `join`, as they were typed.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use tenfour::parse_time;
+
+use super::Identity;
+
+/// `tenfour keys`
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// What to do with keys
+    #[command(subcommand)]
+    pub verb: KeysVerb,
+    /// The user's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// The verbs of `tenfour keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysVerb {
+    /// Print our own fingerprint
+    Show,
+    /// Trust a server's key, after comparing it with `tenfour keys show` over there
+    Trust {
+        /// HOST or HOST:PORT, as it is used as a target
+        host: String,
+        /// SHA256:...
+        fingerprint: tenfour::Fingerprint,
+    },
+    /// Let a key in
+    Allow {
+        /// SHA256:...
+        fingerprint: tenfour::Fingerprint,
+        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
+        options: Vec<String>,
+        /// Whose key it is
+        #[arg(long, default_value = "", env = "TENFOUR_COMMENT")]
+        comment: String,
+    },
+    /// Make a token for the HTTP listener, and print it: it is shown this once
+    Token {
+        /// What the token is called; its messages carry this name
+        name: tenfour::TokenName,
+        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
+        options: Vec<String>,
+    },
+    /// Forget a key that was allowed (SHA256:...), a token (NAME) or a server that was trusted (HOST)
+    Remove {
+        /// SHA256:..., NAME or HOST
+        what: String,
+    },
+    /// Print the keys and tokens allowed here and the servers trusted
+    List,
+}
+
+/// `tenfour invite`
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// Mailboxes that the guest may send to
+    #[arg(long, value_name = "MAILBOXES", default_value = "inbox", env = "TENFOUR_SEND")]
+    pub send: String,
+    /// Mailboxes that the guest may read
+    #[arg(long, value_name = "MAILBOXES", env = "TENFOUR_READ")]
+    pub read: Option<String>,
+    /// How long the invitation counts
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = parse_time, env = "TENFOUR_FOR")]
+    pub lifetime: Duration,
+    /// Where the guest reaches this server [default: this machine's addresses]
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        env = "TENFOUR_ADDRESS",
+        value_delimiter = ','
+    )]
+    pub address: Vec<tenfour::Address>,
+    /// The server's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// `tenfour join`
+#[derive(Debug, Args)]
+pub struct Join {
+    /// What `tenfour invite` printed; from stdin if it is left out
+    pub token: Option<String>,
+    /// For connecting
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The key that is to be let in
+    #[command(flatten)]
+    pub identity: Identity,
+}

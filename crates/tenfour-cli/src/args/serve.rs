@@ -1,0 +1,116 @@
+//! `tenfour serve`, as it was typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tenfour::Durability;
+
+use super::{Handling, Identity};
+use crate::size::parse_size;
+
+/// `tenfour serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where messages are kept: a file, or `memory` to keep nothing [default: store.db in the data folder]
+    #[arg(long, value_name = "PATH|memory", env = "TENFOUR_STORE")]
+    pub store: Option<PathBuf>,
+    /// What a receipt of the store on disk means: `disk` (flushed) or `os` (not flushed)
+    #[arg(
+        long,
+        value_name = "disk|os",
+        default_value = "disk",
+        env = "TENFOUR_DURABILITY"
+    )]
+    pub durability: Durability,
+    /// Text listener [default: 127.0.0.1:50544 and [::1]:50544]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_TEXT", value_delimiter = ',')]
+    pub text: Vec<String>,
+    /// Datagram listener (UDP) [default: 127.0.0.1:50544]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_DATAGRAM", value_delimiter = ',')]
+    pub datagram: Vec<String>,
+    /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
+    pub native: Vec<String>,
+    /// HTTP listener [default: off; without an address 127.0.0.1:50546]; beyond the loopback with TLS, under the server's key
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_HTTP", value_delimiter = ',')]
+    pub http: Vec<String>,
+    /// A name of this machine by which HTTP may be asked, beside localhost and addresses
+    #[arg(long, value_name = "NAME", env = "TENFOUR_HTTP_NAME", value_delimiter = ',')]
+    pub http_name: Vec<String>,
+    /// HTTP without TLS also beyond the loopback: for what stands behind something that adds it
+    #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
+    pub http_plain: bool,
+    /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020]
+    #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_MODBUS", value_delimiter = ',')]
+    pub modbus: Vec<String>,
+    /// Where all writes by Modbus go [default: modbus/UNIT, one for each unit]
+    #[arg(long, value_name = "MAILBOX", env = "TENFOUR_MODBUS_MAILBOX")]
+    pub modbus_mailbox: Option<tenfour::MailboxName>,
+    /// Mailboxes of which Modbus' input registers tell, in this order
+    #[arg(
+        long,
+        value_name = "MAILBOXES",
+        default_value = "inbox",
+        env = "TENFOUR_MODBUS_WATCH",
+        value_delimiter = ','
+    )]
+    pub modbus_watch: Vec<tenfour::MailboxName>,
+    /// Open `text`, `datagram`, `native`, `http` or `modbus` to everybody, on every address
+    #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
+    pub open: Vec<Listener>,
+    /// Longest message, in bytes or with K, M; at most 16M
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse_size, env = "TENFOUR_MAX_MESSAGE")]
+    pub max_message: u64,
+    /// Most connections at once
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value = "4096",
+        env = "TENFOUR_MAX_CONNECTIONS"
+    )]
+    pub max_connections: usize,
+    /// Memory for connections, messages on their way and caches
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size, env = "TENFOUR_MEMORY_LIMIT")]
+    pub memory_limit: u64,
+    /// Run a program for each message of a mailbox, the body on its stdin; its output is the reply. All that follows is its
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true, env = "TENFOUR_EXEC")]
+    pub exec: Vec<std::ffi::OsString>,
+    /// Of which mailbox
+    #[arg(
+        long,
+        value_name = "MAILBOX",
+        default_value = "inbox",
+        env = "TENFOUR_EXEC_MAILBOX"
+    )]
+    pub exec_mailbox: tenfour::MailboxName,
+    /// How it is run
+    #[command(flatten)]
+    pub handling: Handling,
+    /// Bytes of messages that senders without a key may hold together [default: 1G, or a tenth of the disk if less]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "TENFOUR_ANONYMOUS_QUOTA")]
+    pub anonymous_quota: Option<u64>,
+    /// Do not print connections and messages
+    #[arg(long, short, env = "TENFOUR_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
+    pub quiet: bool,
+    /// Write `LISTENER ADDR:PORT`, one a line, once they listen
+    #[arg(long, value_name = "FILE", env = "TENFOUR_PORT_FILE")]
+    pub port_file: Option<PathBuf>,
+    /// The server's key
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+/// A listener that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Listener {
+    /// The recipe's wire
+    Text,
+    /// The recipe's wire without a connection
+    Datagram,
+    /// TLS
+    Native,
+    /// TLS, or with --http-plain in the clear
+    Http,
+    /// In the clear
+    Modbus,
+}

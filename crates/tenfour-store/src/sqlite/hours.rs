@@ -1,0 +1,37 @@
+//! The store's own time.
+
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+/// How long the store has been open, over all its openings. The age of streams counts in these hours,
+/// so that a clock set forward by a year forgets nobody.
+pub(super) struct Hours {
+    before: i64,
+    opened: Instant,
+    saved: i64,
+}
+
+impl Hours {
+    pub(super) fn start(connection: &Connection) -> rusqlite::Result<Self> {
+        let before = connection.query_row("SELECT hours FROM store", (), |row| row.get(0))?;
+        Ok(Hours {
+            before,
+            opened: Instant::now(),
+            saved: before,
+        })
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.before + i64::try_from(self.opened.elapsed().as_secs() / 3600).unwrap_or(0)
+    }
+
+    pub(super) fn save(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let now = self.now();
+        if now != self.saved {
+            connection.execute("UPDATE store SET hours = ?1", [now])?;
+            self.saved = now;
+        }
+        Ok(())
+    }
+}
