@@ -1,6 +1,7 @@
 //! What was typed, before what it means.
 
 mod bench;
+mod check;
 mod keys;
 mod reading;
 mod sending;
@@ -13,6 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 pub use bench::Bench;
+pub use check::Check;
 pub use keys::{Invite, Join, Keys, KeysVerb};
 pub use reading::{Handling, Receive, Status, Tail};
 pub use sending::{Ask, Content, Send};
@@ -90,6 +92,7 @@ verbs! {
     Tail "tail" "Look at a mailbox; moves nothing"
     Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"
     Status "status" "Show what a server is doing, or what became of a message"
+    Check "check" "Read a whole store and name what is damaged; changes nothing"
     Keys "keys" "Show, trust, allow and remove keys"
     Invite "invite" "Let another machine in: prints a token for `tenfour join`"
     Join "join" "Accept an invitation: learns the server's key and shows it ours"

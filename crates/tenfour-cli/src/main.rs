@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
         Verb::Receive(receive) => on_this_thread(verbs::receive::run(receive)),
         Verb::Status(status) => on_this_thread(verbs::status::run(status)),
+        Verb::Check(check) => verbs::check::run(check),
         Verb::Keys(keys) => verbs::keys::run(keys),
         Verb::Invite(invite) => verbs::invite::run(invite),
         Verb::Join(join) => on_this_thread(verbs::join::run(join)),

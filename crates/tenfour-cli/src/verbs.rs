@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod bench;
+pub mod check;
 pub mod invite;
 pub mod join;
 pub mod keys;

@@ -144,3 +144,38 @@ fn who_follows_and_loses_the_right_is_told_so() {
     let ended: support::Ran = tail.wait_with_output().unwrap().into();
     ended.failed(77, "is not allowed here any more");
 }
+
+#[test]
+fn check_says_what_is_wrong_with_a_store_and_that_nothing_is() {
+    if !needs("sqlite3") {
+        return;
+    }
+    let home = Home::new();
+    let served = home.serve();
+    for n in 0..20 {
+        home.run(&["send", &served.native, &n.to_string()]).ok();
+    }
+    // Beside the server.
+    home.run(&["check"])
+        .failed(0, "20 messages (30 B) in 1 mailboxes");
+    served.stop();
+    let store = home.path().join("store.db");
+    let store = store.to_str().unwrap();
+    let mut sqlite = Command::new("sqlite3");
+    sqlite.args([store, "update message set body = x'00' where id & 255 = 7"]);
+    run(sqlite, b"").ok();
+    let damaged = home.run(&["check", store]).failed(1, "1 findings");
+    assert_eq!(
+        damaged.stdout,
+        "inbox #7: the message does not match its checksum\n"
+    );
+    home.run(&["check", "/nowhere/store.db"])
+        .failed(1, "cannot open the store");
+    let notes = home.path().join("notes");
+    fs::write(
+        &notes,
+        "not a database, but long enough to be looked at as one: ".repeat(9),
+    )
+    .unwrap();
+    home.run(&["check", notes.to_str().unwrap()]).failed(1, "");
+}

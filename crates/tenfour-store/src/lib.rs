@@ -21,6 +21,7 @@
 
 mod batch;
 mod bench_mailbox;
+mod check;
 mod checksum;
 mod cursor;
 mod deposit;
@@ -35,6 +36,7 @@ mod replies;
 mod sqlite;
 
 pub use batch::{Answered, Batch, Committed, Outcome, Stored};
+pub use check::{Checked, Finding};
 pub use cursor::{CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, Given, MAX_CURSORS, Position};
 pub use error::{OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
@@ -42,7 +44,7 @@ pub use policy::{
     DATAGRAM_HOURS, MAX_DATAGRAM_STREAMS, MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS,
     REPLY_HOURS,
 };
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, check};
 
 use tenfour_proto::{CursorName, Durability, Item, MailboxName, Reply, Sender, Settlement, StreamId};
 

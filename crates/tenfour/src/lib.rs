@@ -61,7 +61,9 @@ pub use tenfour_proto::{
     MailboxNameError, Message, MessageName, Origin, RefusalCode, Reply, Sender, Source, StreamId,
     TemporaryCode, TokenName, TokenNameError, WordError, limits,
 };
-pub use tenfour_store::{MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store};
+pub use tenfour_store::{
+    Checked, Finding, MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store, check,
+};
 pub use time::parse_time;
 
 /// What we call ourselves in HELLO and WELCOME.

@@ -1,5 +1,6 @@
 //! The store on disk: SQLite in WAL mode, flushed before anything is said to be stored.
 
+mod check;
 mod checkpoint;
 mod cursors;
 mod hours;
@@ -12,6 +13,7 @@ mod streams;
 mod work;
 mod writer;
 
+pub use check::check;
 pub use open::SqliteOptions;
 pub use writer::SqliteStore;
 

@@ -116,7 +116,7 @@ fn judge_header(path: &Path) -> Result<bool, OpenError> {
 }
 
 /// The header may be older than what the write-ahead log holds.
-fn check_version(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn check_version(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let answer = || -> rusqlite::Result<_> { Ok((ask("application_id")?, ask("user_version")?)) };
     let (application, version) = answer().map_err(|source| OpenError::Sqlite {

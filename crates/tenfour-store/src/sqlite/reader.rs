@@ -188,7 +188,7 @@ pub(super) fn message_at(
 }
 
 /// Makes a message of its row, if all of it is as it was written.
-fn item(
+pub(super) fn item(
     connection: &Connection,
     streams: &mut HashMap<i64, KnownStream>,
     mailbox: &MailboxName,

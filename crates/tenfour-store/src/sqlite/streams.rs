@@ -234,27 +234,43 @@ fn find(connection: &Connection, sender: &Sender, stream: StreamId) -> rusqlite:
             "SELECT stream.id, mark, first, count, mailbox, offset, kind, used FROM stream
              JOIN sender ON sender.id = stream.sender WHERE sender.name = ?1 AND stream.stream = ?2",
         )?
-        .query_row((sender.to_string(), stream.as_bytes()), |row| {
-            if row.get::<_, i64>(6)? == Policy::FORGOTTEN {
-                return Ok(Found::Forgotten);
-            }
-            let last_run = match row.get::<_, Option<i64>>(2)? {
-                None => None,
-                Some(first) => Some(PlacedRun {
-                    first: first as u64,
-                    count: row.get::<_, i64>(3)? as u64,
-                    mailbox: row.get(4)?,
-                    offset: row.get::<_, i64>(5)? as u64,
-                }),
-            };
-            let state = StreamState {
-                row: row.get(0)?,
-                mark: row.get::<_, i64>(1)? as u64,
-                last_run,
-            };
-            Ok(Found::Live(state, row.get(7)?))
-        })
+        .query_row((sender.to_string(), stream.as_bytes()), found)
         .optional()
+}
+
+/// The same by the stream's number.
+pub(super) fn by_row(connection: &Connection, stream: i64) -> rusqlite::Result<Option<StreamState>> {
+    let row = connection
+        .prepare_cached(
+            "SELECT id, mark, first, count, mailbox, offset, kind, used FROM stream WHERE id = ?1",
+        )?
+        .query_row([stream], found)
+        .optional()?;
+    Ok(match row {
+        Some(Found::Live(state, _)) => Some(state),
+        Some(Found::Forgotten) | None => None,
+    })
+}
+
+fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
+    if row.get::<_, i64>(6)? == Policy::FORGOTTEN {
+        return Ok(Found::Forgotten);
+    }
+    let last_run = match row.get::<_, Option<i64>>(2)? {
+        None => None,
+        Some(first) => Some(PlacedRun {
+            first: first as u64,
+            count: row.get::<_, i64>(3)? as u64,
+            mailbox: row.get(4)?,
+            offset: row.get::<_, i64>(5)? as u64,
+        }),
+    };
+    let state = StreamState {
+        row: row.get(0)?,
+        mark: row.get::<_, i64>(1)? as u64,
+        last_run,
+    };
+    Ok(Found::Live(state, row.get(7)?))
 }
 
 /// Writes a stream's row after its messages.

@@ -1,0 +1,60 @@
+//! `tenfour check`: is a store as it was written?
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tenfour::OpenError;
+
+use crate::args::Check;
+use crate::exit::Failure;
+use crate::size::show_size;
+use crate::{output, setup};
+
+/// Prints what is wrong, one a line.
+pub fn run(arguments: Check) -> Result<(), Failure> {
+    let path = match arguments.store {
+        Some(path) => path,
+        None => setup::home()?.store(),
+    };
+    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    if output::is_terminal(&std::io::stderr()) {
+        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} messages") {
+        progress.set_style(style);
+    }
+    let mut printed = Ok(());
+    let found = |finding: &tenfour::Finding| {
+        let line = progress.suspend(|| output::line(&finding.to_string()));
+        if printed.is_ok() {
+            printed = line;
+        }
+    };
+    let checked = tenfour::check(&path, found, |messages| progress.set_position(messages));
+    progress.finish_and_clear();
+    let checked = checked.map_err(|error| failure(&error))?;
+    printed?;
+    let what = format!(
+        "{} messages ({}) in {} mailboxes, {} streams",
+        checked.messages,
+        show_size(checked.bytes),
+        checked.mailboxes,
+        checked.streams
+    );
+    if checked.findings == 0 {
+        output::talk(&format!("{what}: nothing is wrong"));
+        return Ok(());
+    }
+    Err(Failure::local(format!("{what}: {} findings", checked.findings)).hint(
+        "keep a copy of the files; what is not named here is as it was stored, and can be read by tenfour tail",
+    ))
+}
+
+fn failure(error: &OpenError) -> Failure {
+    let failure = Failure::caused(error);
+    match error {
+        OpenError::Sqlite { .. } => {
+            failure.hint("the file is damaged so far that it cannot be read; keep a copy of it")
+        }
+        OpenError::Io { .. } => failure.hint("tenfour check PATH"),
+        _ => failure,
+    }
+}

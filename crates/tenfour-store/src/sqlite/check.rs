@@ -1,0 +1,338 @@
+//! Reads a whole store, and says what is wrong with it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use tenfour_proto::{MailboxName, StreamId};
+
+use super::open::{check_version, plan_once};
+use super::reader::{KnownStream, item};
+use super::{LAST_OFFSET, OFFSET_MASK, message_key, streams};
+use crate::bench_mailbox::is_bench;
+use crate::check::{Checked, Finding};
+use crate::{OpenError, ReadError};
+
+/// Rows of one look: a transaction must not make the log of a running server long.
+const ROWS: i64 = 10_000;
+
+/// One mailbox, as its row says.
+struct Mailbox {
+    id: i64,
+    name: MailboxName,
+    last: u64,
+    /// Bytes that are written down, up to the offset `counted`.
+    bytes: u64,
+    counted: u64,
+}
+
+/// Looks at everything in the store at `path`: SQLite's structures, the checksum of each message, offsets without a
+/// gap, marks that lead to their messages and know them all, cursors, sizes. Changes nothing, and may run beside the
+/// server. `found` is told what is wrong, `looked` after each piece how many messages were looked at.
+///
+/// # Errors
+///
+/// When it cannot be opened or read at all.
+pub fn check(
+    path: &Path,
+    found: impl FnMut(&Finding),
+    looked: impl FnMut(u64),
+) -> Result<Checked, OpenError> {
+    let sqlite = |source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    if let Err(source) = std::fs::metadata(path) {
+        return Err(OpenError::Io {
+            path: path.to_owned(),
+            source,
+        });
+    }
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(sqlite)?;
+    plan_once(&connection).map_err(sqlite)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
+    check_version(path, &connection)?;
+    let mut check = Check {
+        connection: &connection,
+        checked: Checked::default(),
+        found,
+        looked,
+    };
+    check.all().map_err(sqlite)?;
+    Ok(check.checked)
+}
+
+struct Check<'a, F, L> {
+    connection: &'a Connection,
+    checked: Checked,
+    found: F,
+    looked: L,
+}
+
+impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
+    fn all(&mut self) -> rusqlite::Result<()> {
+        self.file()?;
+        let mailboxes = self.mailboxes()?;
+        for mailbox in &mailboxes {
+            self.mailbox(mailbox)?;
+        }
+        self.homeless(&mailboxes)?;
+        self.marks(&mailboxes)?;
+        self.cursors(&mailboxes)
+    }
+
+    fn say(&mut self, finding: Finding) {
+        self.checked.findings += 1;
+        (self.found)(&finding);
+    }
+
+    /// Structures, and that each index has what its table has.
+    fn file(&mut self) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(100)")?;
+        let lines: Vec<String> = statement
+            .query_map((), |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for line in lines.into_iter().filter(|line| line != "ok") {
+            self.say(Finding::File(line));
+        }
+        Ok(())
+    }
+
+    fn mailboxes(&mut self) -> rusqlite::Result<Vec<Mailbox>> {
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT id, name, {LAST_OFFSET}, bytes, counted FROM mailbox ORDER BY id"
+        ))?;
+        let mut rows = statement.query(())?;
+        let mut mailboxes = Vec::new();
+        let mut malformed = Vec::new();
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(1)?;
+            match name.parse() {
+                Ok(name) => mailboxes.push(Mailbox {
+                    id: row.get(0)?,
+                    name,
+                    last: row.get::<_, i64>(2)?.unsigned_abs(),
+                    bytes: row.get::<_, i64>(3)?.unsigned_abs(),
+                    counted: row.get::<_, i64>(4)?.unsigned_abs(),
+                }),
+                Err(error) => malformed.push(format!("mailbox `{}`: {error}", name.escape_debug())),
+            }
+        }
+        for text in malformed {
+            self.say(Finding::File(text));
+        }
+        self.checked.mailboxes = mailboxes.len() as u64;
+        Ok(mailboxes)
+    }
+
+    /// Each message: as it was written, where it should be, and known to its stream.
+    fn mailbox(&mut self, mailbox: &Mailbox) -> rusqlite::Result<()> {
+        let mut known: HashMap<i64, KnownStream> = HashMap::new();
+        // What `tenfour bench` leaves is deleted from its old end; nothing else is.
+        let mut expected = (!is_bench(&mailbox.name)).then_some(1);
+        let mut counted = 0;
+        let mut next = 1;
+        let end = message_key(mailbox.id, OFFSET_MASK.unsigned_abs());
+        let connection = self.connection;
+        let mut statement = connection.prepare(
+            "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin, asks FROM message
+              WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
+        )?;
+        loop {
+            let mut rows = statement.query((message_key(mailbox.id, next), end, ROWS))?;
+            let mut any = false;
+            while let Some(row) = rows.next()? {
+                any = true;
+                let offset = (row.get::<_, i64>(0)? & OFFSET_MASK).unsigned_abs();
+                if let Some(expected) = expected
+                    && offset > expected
+                {
+                    self.say(Finding::Missing {
+                        mailbox: mailbox.name.clone(),
+                        first: expected,
+                        last: offset - 1,
+                    });
+                }
+                expected = Some(offset + 1);
+                next = offset + 1;
+                self.checked.messages += 1;
+                match item(connection, &mut known, &mailbox.name, row) {
+                    Ok(item) => {
+                        let bytes = item.message.body.len() as u64;
+                        self.checked.bytes += bytes;
+                        if offset <= mailbox.counted {
+                            counted += bytes;
+                        }
+                        // A dead letter has the identity of its first place.
+                        if item.sequence > 0 && item.origin.is_none() {
+                            self.marked(mailbox, row.get(1)?, item.stream, item.sequence, offset)?;
+                        }
+                    }
+                    Err(ReadError::Sqlite(error)) => return Err(error),
+                    Err(ReadError::Damaged { .. }) => {
+                        // Its length may be right all the same.
+                        let length = row.get_ref(5)?.as_blob().map_or(0, <[u8]>::len) as u64;
+                        if offset <= mailbox.counted {
+                            counted += length;
+                        }
+                        self.say(Finding::Damaged {
+                            mailbox: mailbox.name.clone(),
+                            offset,
+                        });
+                    }
+                }
+            }
+            (self.looked)(self.checked.messages);
+            if !any {
+                break;
+            }
+        }
+        if let Some(expected) = expected
+            && expected <= mailbox.last
+            && !is_bench(&mailbox.name)
+        {
+            self.say(Finding::Missing {
+                mailbox: mailbox.name.clone(),
+                first: expected,
+                last: mailbox.last,
+            });
+        }
+        if counted != mailbox.bytes && !is_bench(&mailbox.name) {
+            self.say(Finding::Size {
+                mailbox: mailbox.name.clone(),
+                counted: mailbox.bytes,
+                found: counted,
+            });
+        }
+        Ok(())
+    }
+
+    fn marked(
+        &mut self,
+        mailbox: &Mailbox,
+        row: i64,
+        stream: StreamId,
+        sequence: u64,
+        offset: u64,
+    ) -> rusqlite::Result<()> {
+        let run = match streams::by_row(self.connection, row)? {
+            // Only its messages are left.
+            None => return Ok(()),
+            Some(state) => match state.last_run.filter(|run| run.offset_of(sequence).is_some()) {
+                Some(run) => Some(run),
+                None => streams::earlier_run(self.connection, row, sequence)?,
+            },
+        };
+        let is_known =
+            run.is_some_and(|run| run.mailbox == mailbox.id && run.offset_of(sequence) == Some(offset));
+        if !is_known {
+            self.say(Finding::Unmarked {
+                mailbox: mailbox.name.clone(),
+                offset,
+                stream,
+            });
+        }
+        Ok(())
+    }
+
+    /// Messages whose mailbox has no row.
+    fn homeless(&mut self, mailboxes: &[Mailbox]) -> rusqlite::Result<()> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT id >> 48, count(*) FROM message GROUP BY id >> 48")?;
+        let groups: Vec<(i64, i64)> = statement
+            .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (number, count) in groups {
+            if !mailboxes.iter().any(|mailbox| mailbox.id == number) {
+                self.say(Finding::Homeless {
+                    number,
+                    count: count.unsigned_abs(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Each run leads to its messages: its ends are looked at, what lies between is in the offsets.
+    fn marks(&mut self, mailboxes: &[Mailbox]) -> rusqlite::Result<()> {
+        let mut runs = self.connection.prepare(
+            "SELECT stream.id, stream.stream, stream.mark, r.first, r.count, r.mailbox, r.offset, r.is_last FROM
+             (SELECT id AS stream, first, count, mailbox, offset, 1 AS is_last FROM stream WHERE first IS NOT NULL
+              UNION ALL SELECT stream, first, count, mailbox, offset, 0 FROM run) AS r
+             JOIN stream ON stream.id = r.stream",
+        )?;
+        let mut rows = runs.query(())?;
+        let mut wrong = Vec::new();
+        while let Some(row) = rows.next()? {
+            let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+            let (stream, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
+            let (mark, first, count, offset) = (number(2)?, number(3)?, number(4)?, number(6)?);
+            let (mailbox, is_last): (i64, bool) = (row.get(5)?, row.get(7)?);
+            let last = (first + count).saturating_sub(1);
+            let place = mailboxes.iter().find(|known| known.id == mailbox);
+            let ends_at_mark = !is_last || last == mark;
+            let leads = |sequence: u64, offset: u64| self.leads_to(mailbox, offset, stream, sequence);
+            let is_sound = count > 0
+                && ends_at_mark
+                && place.is_some_and(|place| offset + count - 1 <= place.last)
+                && leads(first, offset)?
+                && leads(last, offset + count - 1)?;
+            if !is_sound {
+                wrong.push(Finding::FalseMark {
+                    stream: StreamId::from_bytes(id),
+                    first,
+                    last,
+                });
+            }
+        }
+        drop(rows);
+        for finding in wrong {
+            self.say(finding);
+        }
+        let streams: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM stream", (), |row| row.get(0))?;
+        self.checked.streams = streams.unsigned_abs();
+        Ok(())
+    }
+
+    /// That message lies there, or nothing does any more.
+    fn leads_to(&self, mailbox: i64, offset: u64, stream: i64, sequence: u64) -> rusqlite::Result<bool> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT stream = ?2 AND sequence = ?3 FROM message WHERE id = ?1")?
+            .query_row((message_key(mailbox, offset), stream, sequence as i64), |row| {
+                row.get(0)
+            })
+            .optional()?;
+        // What is missing has been said.
+        Ok(found.unwrap_or(true))
+    }
+
+    fn cursors(&mut self, mailboxes: &[Mailbox]) -> rusqlite::Result<()> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT mailbox, name, floor FROM cursor")?;
+        let cursors: Vec<(String, String, i64)> = statement
+            .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (mailbox, name, floor) in cursors {
+            let (Ok(mailbox), Ok(name)) = (mailbox.parse::<MailboxName>(), name.parse()) else {
+                self.say(Finding::File(format!("a cursor of `{}`", mailbox.escape_debug())));
+                continue;
+            };
+            let place = mailboxes.iter().find(|known| known.name == mailbox);
+            let floor = floor.unsigned_abs();
+            if floor > place.map_or(0, |place| place.last) {
+                self.say(Finding::Ahead { mailbox, name, floor });
+            }
+        }
+        Ok(())
+    }
+}
