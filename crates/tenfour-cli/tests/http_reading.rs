@@ -375,6 +375,46 @@ fn a_thousand_idle_streams_cost_nobody_anything() {
     }
 }
 
+/// 1,500 readers that asked for a message of 1 MiB and read nothing took 1.5 GiB.
+#[test]
+fn readers_that_do_not_read_have_a_ceiling_together() {
+    let home = Home::new();
+    let served = serve(&home);
+    let token = served.token();
+    let body = vec![b'x'; 1_000_000];
+    for _ in 0..3 {
+        home.run_with_input(&["send", &served.native], &body).ok();
+    }
+    let mut held = Vec::new();
+    for path in [
+        "/v1/mailboxes/inbox/messages/1",
+        "/v1/mailboxes/inbox/messages",
+        "/v1/events?last=3",
+    ] {
+        for _ in 0..150 {
+            // A small window, so that it is not the kernel that holds what is not read.
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let address: std::net::SocketAddr = served.http.parse().unwrap();
+            socket.connect(&address.into()).unwrap();
+            let mut stream = TcpStream::from(socket);
+            stream.write_all(getting(&token, path, "").as_bytes()).unwrap();
+            held.push(stream);
+        }
+    }
+    // Somebody who sends is not held up by them.
+    is(&post(&served, "/inbox", "", "through"), 201, "stored");
+    home.run(&["send", &served.native, "through"]).ok();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
+    let highest = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kib: u64 = highest.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(kib < 256 * 1024, "{highest}");
+    // And whoever reads gets what was asked for, when they are gone.
+    drop(held);
+    let whole = get(&served, &token, "/v1/mailboxes/inbox/messages/1");
+    assert_eq!(support::http::body(&whole).len(), 1_000_000);
+}
+
 #[test]
 fn whoever_does_not_read_is_cut_and_goes_on_by_offset() {
     let home = Home::new();

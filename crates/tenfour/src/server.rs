@@ -11,6 +11,7 @@ mod lease;
 mod listen;
 mod modbus;
 mod native;
+mod outgoing;
 mod roster;
 mod single;
 mod status;
@@ -32,6 +33,7 @@ pub use counters::{Counter, Counters};
 use gate::Gate;
 pub use handling::{HandlerError, HandlerOptions};
 use lease::Leases;
+use outgoing::Outgoing;
 use roster::Roster;
 
 use crate::clock::{Clock, wall_clock};
@@ -165,6 +167,7 @@ struct Context {
     leases: Leases,
     counters: Counters,
     roster: Roster,
+    outgoing: Outgoing,
     units: modbus::Units,
     /// Microseconds since 1970-01-01 UTC.
     since: i64,
@@ -185,6 +188,7 @@ impl Server {
             leases: Leases::default(),
             counters,
             roster: Roster::default(),
+            outgoing: Outgoing::new(config.limits.message_budget),
             units: modbus::Units::default(),
             since: wall_clock(),
             stopping: watch::Sender::new(false),

@@ -23,6 +23,7 @@ use super::read::{begin_at, query};
 use super::who::Who;
 use crate::identity::AuthorizedKeys;
 use crate::record::Record;
+use crate::server::outgoing::Piece;
 use crate::server::trail::{BYTES, Trail};
 
 /// Events sent together at most.
@@ -62,6 +63,8 @@ struct Following {
     /// The next batch may be sent from then on.
     rested: Instant,
     begun: bool,
+    /// Of what was sent last, until it is taken.
+    piece: Option<Piece>,
 }
 
 /// The messages of one mailbox, as they come
@@ -99,6 +102,7 @@ pub(super) async fn follow(
         visitor,
         rested: Instant::now(),
         begun: false,
+        piece: None,
     };
     let events = stream::unfold(following, async |mut following| {
         let text = following.next().await?;
@@ -120,6 +124,7 @@ fn seen(request: &Request) -> Result<Option<u64>, Problem> {
 impl Following {
     /// The next events, or a sign of life. `None`: it is over, or not allowed any more.
     async fn next(&mut self) -> Option<Bytes> {
+        self.piece = None;
         if !self.begun {
             self.begun = true;
             // The head of the answer goes out with it.
@@ -164,6 +169,7 @@ impl Following {
             let id = self.trail.next - 1;
             text = format!("event: skipped\nid: {id}\ndata: {{\"count\":{skipped},\"from\":{first}}}\n\n");
         }
+        let mut piece = self.visitor.room_for(BYTES).await.ok()?;
         let items = self.trail.read(BATCH, BYTES).await.ok()?;
         self.rested = Instant::now() + PACE * u32::try_from(items.len()).unwrap_or(1) / BATCH as u32;
         self.visitor.entry.count_sent(items.len());
@@ -175,6 +181,8 @@ impl Following {
             // JSON has no line ends in it.
             text.push_str(&format!("id: {}\ndata: {}\n\n", item.offset, record.json()));
         }
+        piece.shrink_to(text.len() as u64);
+        self.piece = Some(piece);
         Some(text)
     }
 

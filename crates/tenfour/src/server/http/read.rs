@@ -1,5 +1,6 @@
 //! `GET`: messages as lines of JSON, or one message as it is.
 
+use std::convert::Infallible;
 use std::io::Error;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::Visitor;
 use super::place::Place;
 use super::problem::{Body, Problem};
 use crate::record::Record;
+use crate::server::outgoing::Piece;
 use crate::server::trail::{BYTES, Broken, ITEMS, Trail, unbroken};
 use crate::time::parse_time;
 
@@ -30,6 +32,9 @@ const MAX_LIMIT: u64 = 10_000;
 
 /// Longest wait for a message.
 const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// Bytes of JSON for each byte of a body, as a rule; a body of control characters alone has more.
+const LINES_OF_A_BYTE: u64 = 2;
 
 /// Lines of JSON.
 pub(super) const LINES: HeaderValue = HeaderValue::from_static("application/jsonl");
@@ -131,7 +136,12 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Res
     // What comes while it is read is for the next request.
     let end = trail.last();
     let left = limit.min((end + 1).saturating_sub(trail.next));
-    let mut lines = Lines { visitor, trail, left };
+    let mut lines = Lines {
+        visitor,
+        trail,
+        left,
+        piece: None,
+    };
     // An error at once is said in words; later there is nothing but the cut of the connection.
     let first = lines.next().await?;
     let rest = stream::try_unfold((first, lines), async |(next, mut lines)| {
@@ -153,14 +163,18 @@ struct Lines {
     trail: Trail,
     /// So many more at most.
     left: u64,
+    /// Of what was given last, until it is taken.
+    piece: Option<Piece>,
 }
 
 impl Lines {
-    async fn next(&mut self) -> Result<Option<String>, Broken> {
+    async fn next(&mut self) -> Result<Option<String>, Problem> {
+        self.piece = None;
         let most = usize::try_from(self.left).map_or(ITEMS, |left| left.min(ITEMS));
         if most == 0 {
             return Ok(None);
         }
+        let mut piece = self.visitor.room_for(LINES_OF_A_BYTE * BYTES).await?;
         let items = self.trail.read(most, BYTES).await?;
         self.left -= items.len() as u64;
         self.visitor.entry.count_sent(items.len());
@@ -169,6 +183,8 @@ impl Lines {
             .iter()
             .map(|item| Record::of_item(item).json() + "\n")
             .collect();
+        piece.shrink_to(text.len() as u64);
+        self.piece = Some(piece);
         Ok((!items.is_empty()).then_some(text))
     }
 }
@@ -188,6 +204,7 @@ impl Lines {
 )]
 async fn message(visitor: &Visitor, mailbox: MailboxName, offset: u64) -> Result<Response, Problem> {
     visitor.who.may_read(&mailbox)?;
+    let mut piece = visitor.room_for(0).await?;
     let wanted = mailbox.clone();
     let read = visitor
         .context
@@ -209,7 +226,13 @@ async fn message(visitor: &Visitor, mailbox: MailboxName, offset: u64) -> Result
         (header::CONTENT_DISPOSITION, disposition(&item)),
         (header::CONTENT_SECURITY_POLICY, SANDBOX),
     ];
-    Ok((headers, item.message.body).into_response())
+    let length = [(header::CONTENT_LENGTH, item.message.body.len())];
+    piece.shrink_to(item.message.body.len() as u64);
+    // The room is given back when all of it is on its way.
+    let body = stream::unfold((Some(item.message.body), piece), async |(body, piece)| {
+        Some((Ok::<_, Infallible>(body?), (None, piece)))
+    });
+    Ok((headers, length, Bytestream::from_stream(body)).into_response())
 }
 
 fn disposition(item: &Item) -> HeaderValue {
@@ -224,6 +247,15 @@ fn disposition(item: &Item) -> HeaderValue {
     let name = utf8_percent_encode(&name, IN_A_NAME);
     HeaderValue::try_from(format!("attachment; filename*=UTF-8''{name}"))
         .unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+impl Visitor {
+    /// Waits for memory for so many bytes, and one message more, which is as long as one may be.
+    pub(super) async fn room_for(&self, bytes: u64) -> Result<Piece, Problem> {
+        let most = bytes + u64::from(self.context.config.limits.max_message);
+        let room = self.context.outgoing.room_for(most).await;
+        room.ok_or_else(Problem::busy)
+    }
 }
 
 impl From<Broken> for Problem {
