@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
 
 url, token = sys.argv[1:]
@@ -18,5 +19,7 @@ while True:
                 elif name == "data":
                     message = json.loads(value)
                     print(message.get("offset"), message.get("text"), flush=True)
+    except urllib.error.HTTPError as refused:
+        sys.exit(json.load(refused)["detail"])
     except OSError:
         time.sleep(1)

@@ -258,13 +258,22 @@ fn a_handler_beside_the_server_is_for_known_senders_and_within_its_limits() {
     assert_eq!(ask(flood).ok(), "dry\n");
     let hangs = "[ $TENFOUR_ATTEMPT -gt 1 ] || sleep 60; echo awake";
     assert_eq!(ask(hangs).ok(), "awake\n");
-    // Whoever showed no key is not handled: it goes to the dead letters.
+    // Whoever showed no key is passed over: the message stays where it is, and nothing runs.
     let served = {
         drop(served);
-        home.serve_with(&["--exec", "cat"])
+        let line = format!("touch {}", home.path().join("ran").display());
+        home.serve_with(&["--exec", "sh", "-c", &line])
     };
     home.run(&["send", &served.text_url(), "from a stranger"]).ok();
-    wait_for("the dead letter", || {
-        mailbox(&home, &served.at("dead/serve")).len() == 1
+    wait_for("it to be passed over", || {
+        let status = home.run(&["status", &served.native, "--json"]).ok();
+        status.lines().any(|row| {
+            row.contains(r#""mailbox":"inbox""#)
+                && row.contains(r#""cursor":"serve""#)
+                && row.contains(r#""lag":0"#)
+        })
     });
+    assert!(!home.path().join("ran").exists());
+    assert_eq!(mailbox(&home, &served.at("dead/serve")), [""; 0]);
+    assert_eq!(mailbox(&home, &served.native), ["from a stranger"]);
 }

@@ -128,6 +128,9 @@ fn what_a_browser_could_be_tricked_into() {
         403,
         "foreign-origin",
     );
+    // What the request line names counts, whatever the header says.
+    let absolute = "POST http://evil.example/inbox HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
+    is(&ask(&served, absolute), 421, "misdirected");
     assert_eq!(mailbox(&home, &served.native), [""; 0]);
     is(
         &with_host("localhost:7", "Origin: http://localhost:7\r\n"),
@@ -294,4 +297,54 @@ fn http_beyond_the_loopback_has_tls_under_the_servers_key_unless_somebody_says_a
     let mut answer = Vec::new();
     let _ = clear.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"));
+}
+
+/// Twenty connections of strangers, each with a body that was not finished, used up what strangers may hold; and whoever
+/// had not said HELLO counted as a stranger. No key got in.
+#[test]
+fn unfinished_bodies_keep_no_key_out_and_are_given_up() {
+    let home = Home::new();
+    let served = serve(&home);
+    let unfinished = [
+        b"POST /inbox HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n",
+        &vec![b'z'; 1_048_000][..],
+    ]
+    .concat();
+    let mut held: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&served.http).unwrap();
+            let _ = stream.set_write_timeout(Some(Duration::from_millis(300)));
+            let _ = stream.write_all(&unfinished);
+            stream
+        })
+        .collect();
+    home.run(&["send", &served.native, "--timeout", "5s", "known"])
+        .ok();
+    // They are given up, and counted.
+    let mut answer = String::new();
+    held[19].set_read_timeout(Some(support::LONG)).unwrap();
+    let _ = held[19].read_to_string(&mut answer);
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") || answer.starts_with("HTTP/1.1 408 "),
+        "{answer}"
+    );
+    let status = home.run(&["status", &served.native, "--json"]).ok();
+    assert!(
+        !status.contains(r#"{"count":0,"kind":"counter","reason":"not-now"}"#),
+        "{status}"
+    );
+}
+
+#[test]
+fn a_body_that_falls_silent_is_given_up() {
+    let home = Home::new();
+    let served = serve(&home);
+    let mut stream = TcpStream::connect(&served.http).unwrap();
+    stream.set_read_timeout(Some(support::LONG)).unwrap();
+    stream
+        .write_all(b"POST /inbox HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nab")
+        .unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    is(&answer, 408, "timed-out");
 }

@@ -222,8 +222,19 @@ fn a_token_may_what_its_line_says_until_it_is_removed() {
     );
 
     let mut events = Events::open(&served, token, "/v1/events", "");
-    home.run(&["keys", "remove", "web"]).ok();
-    events.ends();
+    // Who waits for a message when the token is taken away does not get it.
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| get(&served, token, "/v1/mailboxes/inbox/messages?wait=1m"));
+        wait_for("the request", || {
+            let status = home.run(&["status", &served.native, "--json"]).ok();
+            status.matches(r#""sender":"token:web""#).count() == 2
+        });
+        home.run(&["keys", "remove", "web"]).ok();
+        events.ends();
+        home.run(&["send", &served.native, "not for the token"]).ok();
+        waiting.join().unwrap()
+    });
+    is(&waiting, 401, "not known here any more");
     is(
         &get(&served, token, "/v1/mailboxes/inbox/messages"),
         401,
@@ -259,6 +270,12 @@ fn without_a_token_nothing_is_read() {
         is(&answer, 401, "own machine");
     }
     assert_eq!(mailbox(&home, &served.native), [""; 0]);
+    // Each is counted: ten without or with a wrong token, one with another scheme, three that were forwarded.
+    let status = home.run(&["status", &served.native, "--json"]).ok();
+    assert!(
+        status.contains(r#"{"count":14,"kind":"counter","reason":"http-refused"}"#),
+        "{status}"
+    );
     for path in ["/", "/-/page.js", "/-/page.css", "/-/icon.svg"] {
         let answer = get(&served, "", path);
         is(&answer, 200, "trusted-types 'none'");

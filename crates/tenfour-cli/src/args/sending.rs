@@ -108,7 +108,7 @@ impl Send {
 /// `tenfour ask`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Prints the reply, and ends as the handler did: 0 to 63. Its own failures are 64 for wrong usage,
+    after_help = "Prints the reply, and ends as the handler did: 0 to 63 (63 also when no handler could do it). Its own failures are 64 for wrong usage,
 70 for local errors, and 65 to 77 as `send` has them; 75: stored perhaps, or stored and not answered."
 )]
 pub struct Ask {

@@ -26,6 +26,12 @@ pub enum Counter {
     SlowReader,
     /// `accept` failed.
     AcceptFailed,
+    /// Requests by HTTP that were wrong, or not allowed (a 4xx).
+    HttpRefused,
+    /// Requests by Modbus that were answered by an exception other than 6.
+    ModbusRefused,
+    /// Messages were turned away for the moment: full, busy, stopping.
+    NotNow,
     /// Datagrams that the kernel dropped, because its buffer for us was full.
     DatagramKernel,
     /// Datagrams for which there was no room, in memory or in the store.
@@ -36,7 +42,7 @@ pub enum Counter {
     DatagramOutOfTurn,
 }
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 16] = [
     "foreign",
     "unfinished",
     "too-many-connections",
@@ -46,6 +52,9 @@ const NAMES: [&str; 13] = [
     "protocol",
     "slow-reader",
     "accept-failed",
+    "http-refused",
+    "modbus-refused",
+    "not-now",
     "datagram-kernel",
     "datagram-dropped",
     "datagram-malformed",

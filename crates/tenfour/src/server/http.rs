@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, Request};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
@@ -205,6 +206,7 @@ async fn answer(
     request: hyper::Request<hyper::body::Incoming>,
 ) -> Response {
     visitor.heard(0);
+    let context = Arc::clone(&visitor.context);
     let mut request = request.map(axum::body::Body::new);
     let checked = guard::check(&visitor, &request).and_then(|()| Who::of(&visitor, &request));
     let mut response = match checked {
@@ -218,6 +220,12 @@ async fn answer(
         }
         Err(problem) => problem.into_response(),
     };
+    let counters = &context.counters;
+    match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE => counters.count(Counter::NotNow),
+        status if status.is_client_error() => counters.count(Counter::HttpRefused),
+        _ => {}
+    }
     guard::mark(&mut response);
     response
 }

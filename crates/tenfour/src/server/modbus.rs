@@ -137,6 +137,10 @@ impl Connection {
             Ok(response) => response.encode(function),
             Err(exception) => {
                 tracing::debug!(peer = %self.peer, function, ?exception, "a Modbus request was not done");
+                self.context.counters.count(match exception {
+                    Exception::ServerDeviceBusy => Counter::NotNow,
+                    _ => Counter::ModbusRefused,
+                });
                 exception.encode(function)
             }
         };

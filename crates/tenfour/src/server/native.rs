@@ -176,11 +176,9 @@ impl Connection {
             if !self.write().await || self.machine.has_ended() {
                 break;
             }
-            let class = if self.admitted.is_some() {
-                Class::Known
-            } else {
-                Class::Stranger
-            };
+            // Before HELLO a peer holds one small frame at most, and whoever has a key must get that far: what strangers
+            // hold elsewhere is nothing to wait for.
+            let class = Class::Known;
             let context = Arc::clone(&self.context);
             let full = !context.inbox.budget().has_room(class);
             let timeout = self.machine.poll_timeout().map(|at| context.clock.instant(at));
@@ -386,7 +384,10 @@ impl Connection {
                     }
                     self.machine.handle_settlement(settlement);
                 }
-                Answer::NotNow { epoch, code, .. } => self.machine.handle_not_now(epoch, code, PAUSE),
+                Answer::NotNow { epoch, code, .. } => {
+                    self.context.counters.count(Counter::NotNow);
+                    self.machine.handle_not_now(epoch, code, PAUSE);
+                }
                 Answer::Gone => self.machine.fail(
                     ErrorCode::Internal,
                     "the store failed; nothing without a receipt is stored for certain",

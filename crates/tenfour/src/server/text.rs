@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::gate::PlainPass;
 use super::roster::Entry;
 use super::{Context, Counter};
-use crate::inbox::{Answer, Charge, Class, Slip};
+use crate::inbox::{Answer, Budget, Charge, Class, Slip};
 
 /// Bytes of one read. Belongs to the thread, not to the connection.
 const READ: usize = 64 * 1024;
@@ -26,6 +26,9 @@ const BLOCKED_WRITE: Duration = Duration::from_secs(10);
 
 /// A peer that vanished without a word is found out after a while.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A connection that holds part of a line gives it up when it has waited so long for room.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
 
 /// For so long we listen to somebody who was turned away.
 const LINGER: Duration = Duration::from_secs(1);
@@ -96,6 +99,17 @@ struct Connection {
     ended: bool,
 }
 
+/// False when a connection that holds part of a line has waited for too long.
+async fn room(budget: &Budget, holds_some: bool) -> bool {
+    let room = budget.room(Class::Stranger);
+    if holds_some {
+        tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
+    } else {
+        room.await;
+        true
+    }
+}
+
 impl Connection {
     async fn run(&mut self) {
         loop {
@@ -114,7 +128,13 @@ impl Connection {
                         Err(_) => _ = self.machine.handle_reset(),
                     }
                 }
-                () = budget.room(Class::Stranger), if full => {}
+                made = room(budget, self.charge.is_some()), if full => {
+                    if !made {
+                        // It holds what others wait for, and waits itself.
+                        self.context.counters.count(Counter::Unfinished);
+                        self.machine.handle_reset();
+                    }
+                }
                 answers = answers(self.slip.as_deref()) => {
                     if !self.take_answers(answers) {
                         return;
@@ -227,7 +247,10 @@ impl Connection {
         for answer in answers {
             match answer {
                 Answer::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
-                Answer::NotNow { last, code, .. } => self.machine.handle_not_now(last, code),
+                Answer::NotNow { last, code, .. } => {
+                    self.context.counters.count(Counter::NotNow);
+                    self.machine.handle_not_now(last, code);
+                }
                 Answer::Gone => return false,
             }
         }

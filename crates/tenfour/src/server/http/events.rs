@@ -20,7 +20,6 @@ use super::guard::one;
 use super::place;
 use super::problem::Problem;
 use super::read::{begin_at, query};
-use super::who::Who;
 use crate::identity::AuthorizedKeys;
 use crate::record::Record;
 use crate::server::outgoing::Piece;
@@ -187,12 +186,7 @@ impl Following {
     }
 
     fn is_still_allowed(&self) -> bool {
-        let Who::Holder { token, .. } = &self.visitor.who else {
-            return false;
-        };
-        let access = &self.visitor.context.config.access;
-        access
-            .token(*token, self.visitor.peer.ip())
-            .is_some_and(|(_, rights)| rights.may_read(self.trail.mailbox()))
+        let who = &self.visitor.who;
+        who.may_still_read(&self.visitor, self.trail.mailbox()).is_ok()
     }
 }

@@ -10,14 +10,10 @@ use super::problem::Problem;
 
 /// Lets only requests through that are meant for us, and that no page of another site has sent.
 pub(super) fn check(visitor: &Visitor, request: &Request) -> Result<(), Problem> {
-    let host = match one(request.headers(), &header::HOST)? {
-        Some(host) => host,
-        None => request
-            .uri()
-            .authority()
-            .map(Authority::as_str)
-            .unwrap_or_default(),
-    };
+    let named = one(request.headers(), &header::HOST)?;
+    let target = request.uri().authority().map(Authority::as_str);
+    // RFC 9112, section 3.2.2: what the request line names is what counts.
+    let host = target.or(named).unwrap_or_default();
     if !is_ours(host, &visitor.context.config.http_names) {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
@@ -73,6 +69,13 @@ fn is_ours(host: &str, names: &[String]) -> bool {
         return false;
     }
     let name = authority.host();
+    let port = host.strip_prefix(name).and_then(|rest| match rest {
+        "" => Some(0),
+        rest => rest.strip_prefix(':')?.parse::<u16>().ok(),
+    });
+    if port.is_none() {
+        return false;
+    }
     let address = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || address.parse::<std::net::IpAddr>().is_ok()
@@ -110,6 +113,10 @@ mod tests {
             "localhost.evil.example",
             "localhost@evil.example",
             "a b",
+            "[::1]x",
+            "localhost:evil",
+            "localhost:",
+            "localhost:70000",
             "box.example.evil",
         ] {
             assert!(!is_ours(bad, &names), "{bad}");

@@ -28,7 +28,10 @@ const LONGEST_KEY: usize = 255;
 /// A body must come at least this fast, in bytes a second, once [`PATIENCE`] is over.
 const SLOWEST: u64 = 500;
 
-/// Time that every body has.
+/// A request that holds part of a body gives it up when it has waited so long for room.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
+
+/// Time that every body has, and the longest silence in it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What curl says of `-d` when nothing is said of the type: it is no word about the message.
@@ -124,7 +127,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
         return Err(Problem::too_large(limit));
     }
     let budget = visitor.context.inbox.budget();
-    let end = tokio::time::Instant::now() + PATIENCE + Duration::from_secs(u64::from(limit) / SLOWEST);
+    let begun = tokio::time::Instant::now();
     let slow = |_| {
         Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -136,9 +139,13 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
     let mut charge = None;
     loop {
         // No more is read than there is memory for.
-        tokio::time::timeout(PATIENCE, budget.room(visitor.who.class()))
+        let patience = if parts.is_empty() { PATIENCE } else { WAIT_FOR_ROOM };
+        tokio::time::timeout(patience, budget.room(visitor.who.class()))
             .await
             .map_err(|_| Problem::busy())?;
+        // Fast enough on the whole, and never silent for long.
+        let on_the_whole = begun + PATIENCE + Duration::from_secs(parts.len() as u64 / SLOWEST);
+        let end = on_the_whole.min(tokio::time::Instant::now() + PATIENCE);
         let Some(frame) = tokio::time::timeout_at(end, body.frame()).await.map_err(slow)? else {
             drop(charge);
             return Ok(parts.freeze());

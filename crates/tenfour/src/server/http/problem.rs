@@ -78,7 +78,7 @@ impl Problem {
     }
 
     pub(super) fn not_now(code: TemporaryCode) -> Self {
-        let text = format!("{}; try again", code.reason());
+        let text = code.reason();
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code.as_str(), text)
             .with(header::RETRY_AFTER, HeaderValue::from_static(RETRY))
     }

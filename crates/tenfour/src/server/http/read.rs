@@ -132,6 +132,8 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Res
             () = tokio::time::sleep(wait) => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
+        // The token may have been taken away meanwhile.
+        visitor.who.may_still_read(&visitor, &mailbox)?;
     }
     // What comes while it is read is for the next request.
     let end = trail.last();

@@ -9,7 +9,6 @@ use super::guard::one;
 use super::problem::Problem;
 use crate::identity::{Rights, hash_of_token};
 use crate::inbox::Class;
-use crate::server::Counter;
 
 /// Whoever is between us and the one who asks says so by one of these: such a request does not come from this machine,
 /// whatever its address is.
@@ -53,12 +52,9 @@ impl Who {
                 visitor.entry.showed(&name);
                 Ok(Who::Holder { name, token, rights })
             }
-            None => {
-                visitor.context.counters.count(Counter::NotAllowed);
-                Err(Problem::unauthorized(
-                    "this token is not known here, or not from this address, or its time is over",
-                ))
-            }
+            None => Err(Problem::unauthorized(
+                "this token is not known here, or not from this address, or its time is over",
+            )),
         }
     }
 
@@ -88,6 +84,17 @@ impl Who {
             &format!("read `{mailbox}`"),
             &right,
         )
+    }
+
+    /// The same at this moment, for whoever has waited.
+    pub(super) fn may_still_read(&self, visitor: &Visitor, mailbox: &MailboxName) -> Result<(), Problem> {
+        let Who::Holder { token, .. } = self else {
+            return self.may_read(mailbox);
+        };
+        match visitor.context.config.access.token(*token, visitor.peer.ip()) {
+            Some((_, rights)) if rights.may_read(mailbox) => Ok(()),
+            _ => Err(Problem::unauthorized("this token is not known here any more")),
+        }
     }
 
     pub(super) fn may_see_status(&self) -> Result<(), Problem> {
