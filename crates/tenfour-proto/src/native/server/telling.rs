@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    /// So many [`Progress`](ServerEvent::Progress) events of the latest read are saved as safely as a receipt says.
+    /// So many [`Progress`](super::ServerEvent::Progress) events of the latest read are saved as safely as a receipt says.
     pub fn progressed(&mut self, count: u64) {
         if self.phase == Phase::Ended || count <= self.progress.saved {
             return;
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    /// Answers a [`Status`](ServerEvent::Status) event with a row.
+    /// Answers a [`Status`](super::ServerEvent::Status) event with a row.
     pub fn send_status(&mut self, request: u32, row: StatusRow) {
         if self.is_open() {
             Frame::StatusRow(RowFrame { request, row }).encode(&mut self.transmit);
