@@ -105,6 +105,17 @@ pub struct Progress {
     pub step: Step,
 }
 
+impl Progress {
+    /// Of one message.
+    pub fn one(offset: u64, step: Step) -> Self {
+        Progress {
+            first: offset,
+            count: 1,
+            step,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
+use crate::limits::MAX_REPLY;
+
 /// The answer to a message that asked for one. The first is the only one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// How the handler ended: 0 is success. `None`: no handler could do it, and it is in the dead letters.
     pub code: Option<u8>,
-    /// What the handler says; at most [`MAX_REPLY`](crate::limits::MAX_REPLY) bytes.
+    /// What the handler says; at most [`MAX_REPLY`] bytes.
     pub body: Bytes,
 }
 
@@ -24,6 +26,14 @@ impl Reply {
     #[must_use]
     pub fn with_code(mut self, code: u8) -> Self {
         self.code = Some(code);
+        self
+    }
+
+    /// The same as a handler may say it: with a code, 0 if it named none, and cut where a reply ends.
+    #[must_use]
+    pub fn of_handler(mut self) -> Self {
+        self.body.truncate(MAX_REPLY);
+        self.code = self.code.or(Some(0));
         self
     }
 

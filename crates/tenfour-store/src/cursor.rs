@@ -45,6 +45,14 @@ pub struct CursorChange {
     pub answers: Vec<(u64, Reply)>,
 }
 
+impl CursorChange {
+    /// The reply to each message that is done with by this: whoever asked and is buried is told so.
+    pub(crate) fn replies(&self) -> impl Iterator<Item = (u64, Reply)> {
+        let dead = self.bury.iter().map(|offset| (*offset, Reply::dead()));
+        self.answers.iter().cloned().chain(dead)
+    }
+}
+
 /// What became of a [`CursorChange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CursorOutcome {

@@ -206,12 +206,11 @@ impl MemoryStore {
         CursorOutcome::Moved
     }
 
-    /// Writes down the replies of a change. Whoever asked and is buried is told so.
+    /// Writes down the replies of a change.
     fn put_replies(&mut self, shared: &mut Shared, change: &CursorChange, answered: &mut Vec<Answered>) {
         let hours = self.hours();
         shared.used -= self.replies.sweep(hours);
-        let dead = change.bury.iter().map(|offset| (*offset, Reply::dead()));
-        for (offset, reply) in change.answers.iter().cloned().chain(dead) {
+        for (offset, reply) in change.replies() {
             let Some(kept) = shared
                 .mailbox(&change.mailbox)
                 .and_then(|mailbox| mailbox.get(offset))

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenfour_proto::{Item, MailboxName, Reply, limits};
+use tenfour_proto::{Item, Listener, MailboxName, Reply, limits};
 use tenfour_store::{ReadError, Store};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
@@ -174,6 +174,17 @@ struct Context {
     stopping: watch::Sender<bool>,
 }
 
+impl Context {
+    fn tell_connected(&self, peer: SocketAddr, listener: Listener) {
+        if let Some(on_event) = &self.config.on_event {
+            on_event(Event::Connected {
+                peer,
+                listener: listener.as_str(),
+            });
+        }
+    }
+}
+
 impl Server {
     /// Takes the store. Nothing is received before [`run`](Self::run).
     pub fn new(store: Box<dyn Store>, config: ServerConfig) -> Result<Self, ServeError> {
@@ -262,37 +273,20 @@ impl Server {
             .access
             .watch_files(&alive, &context.stopping.subscribe());
         for listener in listeners.text {
-            text::prepare(&listener);
-            tokio::spawn(listen::accept(
-                listener,
-                Arc::clone(&context),
-                alive.clone(),
-                text::accepted,
-            ));
+            text::listen(listener, Arc::clone(&context), alive.clone());
         }
         for socket in listeners.datagram {
             datagram::listen(socket, Arc::clone(&context), alive.clone());
         }
         for listener in listeners.native {
-            native::prepare(&listener);
-            tokio::spawn(listen::accept(
-                listener,
-                Arc::clone(&context),
-                alive.clone(),
-                native::accepted,
-            ));
+            native::listen(listener, Arc::clone(&context), alive.clone());
         }
         for listener in listeners.http {
             http::listen(listener, None, Arc::clone(&context), alive.clone());
         }
-        let web = crate::tls::web_config(&context.config.identity).map_err(ServeError::Identity)?;
         for listener in listeners.https {
-            http::listen(
-                listener,
-                Some(web.clone().into()),
-                Arc::clone(&context),
-                alive.clone(),
-            );
+            let tls = crate::tls::web_config(&context.config.identity).map_err(ServeError::Identity)?;
+            http::listen(listener, Some(tls.into()), Arc::clone(&context), alive.clone());
         }
         for listener in listeners.modbus {
             modbus::listen(listener, Arc::clone(&context), alive.clone());

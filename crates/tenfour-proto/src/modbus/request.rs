@@ -73,6 +73,14 @@ pub enum Write {
 }
 
 impl Request {
+    /// What is written, if anything is.
+    pub fn write(&self) -> Option<&Write> {
+        match self {
+            Request::Write(write) | Request::WriteAndRead { write, .. } => Some(write),
+            _ => None,
+        }
+    }
+
     /// Understands a PDU.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What a client is told: one PDU.
 
-use super::request::{Request, Write};
+use super::request::Write;
 
 /// Why a request is not done (section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,19 +83,10 @@ impl Exception {
     }
 }
 
-impl Request {
-    /// What is written, if anything is.
-    pub fn write(&self) -> Option<&Write> {
-        match self {
-            Request::Write(write) | Request::WriteAndRead { write, .. } => Some(write),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modbus::Request;
 
     /// The examples of the specification, sections 6.1 to 6.17 and 7.
     #[test]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{MailboxName, StreamId};
 
 use super::open::{check_version, plan_once};
-use super::reader::{KnownStream, item};
+use super::reader::{KnownStream, MESSAGES, item};
 use super::{LAST_OFFSET, OFFSET_MASK, message_key, streams};
 use crate::bench_mailbox::is_bench;
 use crate::check::{Checked, Finding};
@@ -139,10 +139,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         let mut next = 1;
         let end = message_key(mailbox.id, OFFSET_MASK.unsigned_abs());
         let connection = self.connection;
-        let mut statement = connection.prepare(
-            "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin, asks FROM message
-              WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
-        )?;
+        let mut statement = connection.prepare(MESSAGES)?;
         loop {
             let mut rows = statement.query((message_key(mailbox.id, next), end, ROWS))?;
             let mut any = false;

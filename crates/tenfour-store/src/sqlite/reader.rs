@@ -169,7 +169,7 @@ impl Reader for SqliteReader {
 }
 
 /// Messages with keys from ?1 to ?2, at most ?3; `item` knows the columns.
-const MESSAGES: &str =
+pub(super) const MESSAGES: &str =
     "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin, asks FROM message
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
 

@@ -14,7 +14,7 @@ use crate::policy::REPLY_HOURS;
 /// Rows deleted at once.
 const SWEEP: u32 = 1_000;
 
-/// Writes down the replies of a change, in the transaction of now. Whoever asked and is buried is told so.
+/// Writes down the replies of a change, in the transaction of now.
 pub(super) fn put_all(
     connection: &Connection,
     mailboxes: &Mailboxes,
@@ -25,8 +25,7 @@ pub(super) fn put_all(
     let Some(mailbox) = mailboxes.find(&change.mailbox) else {
         return Ok(());
     };
-    let dead = change.bury.iter().map(|offset| (*offset, Reply::dead()));
-    for (offset, reply) in change.answers.iter().cloned().chain(dead) {
+    for (offset, reply) in change.replies() {
         answered.extend(put(connection, message_key(mailbox, offset), reply, hours)?);
     }
     Ok(())

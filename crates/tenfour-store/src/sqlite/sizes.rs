@@ -87,19 +87,18 @@ impl Sizes {
         self.pseudo
     }
 
-    /// Writes down, in the transaction of now, what has grown a lot.
-    pub(super) fn save(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.save_from(connection, MESSAGES)
+    /// Writes a mailbox down, in the transaction of now, if it has grown a lot.
+    pub(super) fn save(&mut self, connection: &Connection, mailbox: i64) -> rusqlite::Result<()> {
+        match self.by_mailbox.get_mut(&mailbox) {
+            Some(size) if size.last - size.counted >= MESSAGES => write_down(connection, mailbox, size),
+            _ => Ok(()),
+        }
     }
 
-    /// The same when there is time.
+    /// The same for all of them, when there is time.
     pub(super) fn tidy(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.save_from(connection, QUIET)
-    }
-
-    fn save_from(&mut self, connection: &Connection, messages: u64) -> rusqlite::Result<()> {
         for (mailbox, size) in &mut self.by_mailbox {
-            if size.last - size.counted >= messages {
+            if size.last - size.counted >= QUIET {
                 write_down(connection, *mailbox, size)?;
             }
         }

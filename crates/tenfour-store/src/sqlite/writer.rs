@@ -203,7 +203,9 @@ impl SqliteStore {
                 )?
                 .execute((mailbox.id, mailbox.name.as_str()))?;
         }
-        self.sizes.save(&self.connection)?;
+        for mailbox in &raised {
+            self.sizes.save(&self.connection, mailbox.id)?;
+        }
         self.hours.save(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
         for mailbox in raised.iter().filter(|mailbox| is_bench(&mailbox.name)) {

@@ -267,14 +267,12 @@ impl Consumer {
 
     /// It was handled, and whoever asked gets this reply; at most [`MAX_REPLY`](crate::limits::MAX_REPLY) bytes, the rest
     /// is cut off. Of a message that did not ask it is the same as [`done`](Self::done).
-    pub fn answered(&mut self, item: &Item, mut reply: Reply) {
-        reply.body.truncate(limits::MAX_REPLY);
-        reply.code = reply.code.or(Some(0));
+    pub fn answered(&mut self, item: &Item, reply: Reply) {
         if !item.message.asks {
             return self.done(item);
         }
         if self.open.remove(&item.offset) {
-            self.pending.push(Said::Answer(item.offset, reply));
+            self.pending.push(Said::Answer(item.offset, reply.of_handler()));
             self.free(item);
         }
     }
@@ -296,11 +294,7 @@ impl Consumer {
 
     /// Passes over a message that was not given to us, such as one that is damaged, for every reader of the cursor.
     pub fn skip(&mut self, offset: u64) {
-        self.pending.push(Said::Step(Progress {
-            first: offset,
-            count: 1,
-            step: Step::Done,
-        }));
+        self.pending.push(Said::Step(Progress::one(offset, Step::Done)));
     }
 
     fn settle(&mut self, item: &Item, step: Step) {
@@ -327,11 +321,7 @@ impl Consumer {
             {
                 last.count += 1;
             }
-            _ => self.pending.push(Said::Step(Progress {
-                first: item.offset,
-                count: 1,
-                step,
-            })),
+            _ => self.pending.push(Said::Step(Progress::one(item.offset, step))),
         }
     }
 

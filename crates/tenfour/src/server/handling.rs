@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenfour_proto::native::{EndReason, ReadFrom};
-use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply, Sender, Step, limits};
+use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply, Sender, Step};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tower::{Service, ServiceExt};
@@ -155,12 +155,12 @@ where
         for item in items {
             let is_known = matches!(item.sender.parse(), Ok(Sender::Key(_) | Sender::Token(_)));
             if is_known || self.options.anonymous {
-                steps.push(step(&item, Step::Begun));
+                steps.push(Progress::one(item.offset, Step::Begun));
                 handled.push(item);
             } else {
                 // It stays where it is. A copy among the dead letters would be one for each line that anybody sends.
                 tracing::debug!(mailbox = %item.message.mailbox, offset = item.offset, "not handled: its sender showed no key");
-                steps.push(step(&item, Step::Done));
+                steps.push(Progress::one(item.offset, Step::Done));
             }
         }
         let version = self.draw.report(&steps);
@@ -196,13 +196,11 @@ where
             return;
         };
         match result {
-            Ok(mut reply) if item.message.asks => {
-                reply.body.truncate(limits::MAX_REPLY);
-                reply.code = reply.code.or(Some(0));
-                self.draw.answer(item.offset, reply);
+            Ok(reply) if item.message.asks => {
+                self.draw.answer(item.offset, reply.of_handler());
             }
             Ok(_) => {
-                self.draw.report(&[step(&item, Step::Done)]);
+                self.draw.report(&[Progress::one(item.offset, Step::Done)]);
             }
             Err(error) => self.failed(&item, &error),
         }
@@ -213,19 +211,11 @@ where
         if let Some(ExecError::Start { .. }) = error.downcast_ref() {
             tracing::error!(%error, "no program can be started; trying again");
             self.rested = Some(Instant::now() + PAUSE);
-            self.draw.report(&[step(item, Step::Returned)]);
+            self.draw.report(&[Progress::one(item.offset, Step::Returned)]);
             return;
         }
         tracing::warn!(mailbox = %item.message.mailbox, offset = item.offset, attempt = item.attempts + 1, %error,
             "a message was not handled");
-        self.draw.report(&[step(item, Step::Failed)]);
-    }
-}
-
-fn step(item: &Item, step: Step) -> Progress {
-    Progress {
-        first: item.offset,
-        count: 1,
-        step,
+        self.draw.report(&[Progress::one(item.offset, Step::Failed)]);
     }
 }

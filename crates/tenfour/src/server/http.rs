@@ -47,9 +47,6 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 
-/// A peer that takes nothing for so long is cut; it resumes by offset.
-const SLOW_READER: Duration = Duration::from_secs(10);
-
 /// A stopping server waits so long for requests that are under way.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
@@ -78,7 +75,7 @@ pub(super) fn listen(
     context: Arc<Context>,
     alive: mpsc::Sender<()>,
 ) {
-    let _ = socket2::SockRef::from(&listener).set_tcp_nodelay(true);
+    listen::answer_at_once(&listener);
     let router = router();
     let accepted = move |stream, peer, context: &Arc<Context>, alive: &mpsc::Sender<()>| {
         accepted(stream, peer, context, alive, tls.clone(), router.clone());
@@ -117,12 +114,7 @@ fn accepted(
         }
         return;
     };
-    if let Some(on_event) = &context.config.on_event {
-        on_event(super::Event::Connected {
-            peer,
-            listener: "http",
-        });
-    }
+    context.tell_connected(peer, Listener::Http);
     let visitor = Visitor {
         context: Arc::clone(context),
         peer,
@@ -131,7 +123,8 @@ fn accepted(
         who: Who::Nobody { is_near: false },
     };
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(SLOW_READER));
+    // Whoever is cut resumes by offset.
+    stream.set_write_timeout(Some(listen::BLOCKED_WRITE));
     let stream = Box::pin(stream);
     let alive = alive.clone();
     tokio::spawn(async move {

@@ -9,8 +9,28 @@ use tokio::sync::mpsc;
 
 use super::{Context, Counter};
 
+/// A peer that does not take what it is sent for so long is cut.
+pub(super) const BLOCKED_WRITE: Duration = Duration::from_secs(10);
+
+/// A connection that holds part of a message gives it up when it has waited so long for room.
+pub(super) const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
+
+/// A peer that vanished without a word is found out after a while.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
 /// First and longest pause after `accept` failed, as it does when file handles run out.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Small answers must not wait for each other. Connections inherit this from their listener (Linux and the BSDs do so).
+pub(super) fn answer_at_once(listener: &TcpListener) {
+    let _ = socket2::SockRef::from(listener).set_tcp_nodelay(true);
+}
+
+/// For protocols without a heartbeat: the system asks whether the peer is still there.
+pub(super) fn look_for_the_vanished(listener: &TcpListener) {
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+    let _ = socket2::SockRef::from(listener).set_tcp_keepalive(&keepalive);
+}
 
 /// Accepts until the server stops. A failed accept is counted and waited out; it never ends the listener.
 pub(super) async fn accept(

@@ -6,19 +6,19 @@ mod registers;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tenfour_proto::modbus::{Adu, Exception, Request, Response, Splitter, Write};
-use tenfour_proto::{ContentType, Listener, Message, Sender, Source};
+use tenfour_proto::{ContentType, Listener, MailboxName, Message, Sender, Source};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::gate::PlainPass;
+use super::listen::{self, BLOCKED_WRITE};
 use super::roster::Entry;
 use super::single::{self, Unstored};
 use super::trail::Broken;
-use super::{Context, Counter, listen};
+use super::{Context, Counter};
 use crate::inbox::Class;
 pub(super) use registers::Units;
 use registers::{Record, mailbox};
@@ -26,18 +26,10 @@ use registers::{Record, mailbox};
 /// Bytes of one read: a few frames.
 const READ: usize = 1024;
 
-/// A peer that does not take its answers for so long is cut.
-const BLOCKED_WRITE: Duration = Duration::from_secs(10);
-
-/// A peer that vanished without a word is found out after a while.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
 /// Listens until the server stops.
 pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
-    // Connections inherit these options from their listener (Linux and the BSDs do so).
-    let socket = socket2::SockRef::from(&listener);
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE));
+    listen::answer_at_once(&listener);
+    listen::look_for_the_vanished(&listener);
     tokio::spawn(listen::accept(listener, context, alive, accepted));
 }
 
@@ -45,12 +37,7 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
     let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
         return;
     };
-    if let Some(on_event) = &context.config.on_event {
-        on_event(super::Event::Connected {
-            peer,
-            listener: "modbus",
-        });
-    }
+    context.tell_connected(peer, Listener::Modbus);
     let connection = Connection {
         stream,
         peer,
@@ -181,25 +168,30 @@ impl Connection {
 
     /// Done when it is stored.
     async fn store(&self, unit: u8, write: &Write) -> Result<(), Exception> {
-        let mut message = Message::new(mailbox(&self.context, unit), Record::of(unit, write).json());
-        message.content_type = "application/json".parse::<ContentType>().ok();
-        let source = Source {
-            listener: Listener::Modbus,
-            address: Some(self.peer),
-        };
+        let json = Record::of(unit, write).json();
         self.entry.count_received(1);
-        let stored = single::store(
-            &self.context,
-            Class::Stranger,
-            Sender::Anonymous,
-            None,
-            source,
-            message,
-        );
-        stored.await?;
+        deposit(&self.context, Some(self.peer), mailbox(&self.context, unit), json).await?;
         registers::written(&self.context, unit);
         Ok(())
     }
+}
+
+/// Stores JSON that came by Modbus, or that is made of what did. Nobody has shown a key.
+async fn deposit(
+    context: &Context,
+    address: Option<SocketAddr>,
+    mailbox: MailboxName,
+    json: String,
+) -> Result<(), Unstored> {
+    let mut message = Message::new(mailbox, json);
+    message.content_type = "application/json".parse::<ContentType>().ok();
+    let source = Source {
+        listener: Listener::Modbus,
+        address,
+    };
+    let sender = Sender::Anonymous;
+    single::store(context, Class::Stranger, sender, None, source, message).await?;
+    Ok(())
 }
 
 fn part<T: Copy>(all: &[T], address: u16, quantity: u16) -> Result<Vec<T>, Exception> {

@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::gate::StrangerPass;
 use super::lease::{Held, Lease};
+use super::listen::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
 use super::roster::Entry;
 use super::{Context, Counter};
 use crate::clock::sleep_until;
@@ -38,14 +39,8 @@ use reading::Reading;
 /// Bytes of one look at a socket. The buffer belongs to the thread.
 const READ: usize = 256 * 1024;
 
-/// A peer that does not take what it is sent for so long is cut.
-const BLOCKED_WRITE: Duration = Duration::from_secs(10);
-
 /// How long a client is asked to wait when the store is full or busy.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// A connection that holds part of a message gives up its place when it has waited so long for room.
-const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
 
 /// For so long we listen to somebody after our last word.
 const LINGER: Duration = Duration::from_secs(1);
@@ -54,18 +49,13 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
-/// Connections inherit this option from their listener (Linux and the BSDs do so).
-pub(super) fn prepare(listener: &TcpListener) {
-    // Small answers must not wait for each other.
-    let _ = socket2::SockRef::from(listener).set_tcp_nodelay(true);
+/// Listens until the server stops.
+pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
+    listen::answer_at_once(&listener);
+    tokio::spawn(listen::accept(listener, context, alive, accepted));
 }
 
-pub(super) fn accepted(
-    stream: TcpStream,
-    peer: SocketAddr,
-    context: &Arc<Context>,
-    alive: &mpsc::Sender<()>,
-) {
+fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: &mpsc::Sender<()>) {
     let Some(pass) = context.gate.admit_stranger(peer.ip(), context.clock.now()) else {
         return;
     };

@@ -14,21 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::gate::PlainPass;
+use super::listen::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
 use super::roster::Entry;
 use super::{Context, Counter};
 use crate::inbox::{Answer, Budget, Charge, Class, Slip};
 
 /// Bytes of one read. Belongs to the thread, not to the connection.
 const READ: usize = 64 * 1024;
-
-/// A peer that does not take its answers for so long is cut.
-const BLOCKED_WRITE: Duration = Duration::from_secs(10);
-
-/// A peer that vanished without a word is found out after a while.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// A connection that holds part of a line gives it up when it has waited so long for room.
-const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
 
 /// For so long we listen to somebody who was turned away.
 const LINGER: Duration = Duration::from_secs(1);
@@ -37,31 +29,20 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
-/// Connections inherit these options from their listener (Linux and the BSDs do so).
-pub(super) fn prepare(listener: &TcpListener) {
-    let socket = socket2::SockRef::from(listener);
-    // Small answers must not wait for each other.
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE));
+/// Listens until the server stops.
+pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
+    listen::answer_at_once(&listener);
+    listen::look_for_the_vanished(&listener);
+    tokio::spawn(listen::accept(listener, context, alive, accepted));
 }
 
-pub(super) fn accepted(
-    stream: TcpStream,
-    peer: SocketAddr,
-    context: &Arc<Context>,
-    alive: &mpsc::Sender<()>,
-) {
+fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: &mpsc::Sender<()>) {
     let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
         // There is room for a line in the socket's buffer; nobody waits for it to leave.
         let _ = stream.try_write(format!("no busy {}\n", TemporaryCode::Busy.reason()).as_bytes());
         return;
     };
-    if let Some(on_event) = &context.config.on_event {
-        on_event(super::Event::Connected {
-            peer,
-            listener: "text",
-        });
-    }
+    context.tell_connected(peer, Listener::Text);
     tracing::debug!(%peer, "text connection");
     let mut connection = Connection {
         machine: Machine::new(context.config.limits.max_message, context.inbox.durability()),

@@ -66,6 +66,14 @@ struct Following {
     piece: Option<Piece>,
 }
 
+/// Why a stream goes on.
+enum Woken {
+    RulesChanged,
+    More,
+    /// Nothing has come for a while.
+    Silence,
+}
+
 /// The messages of one mailbox, as they come
 ///
 /// Server-sent events: `id` is the offset, `data` a message as JSON, without its body where that is longer than 64 KiB.
@@ -136,19 +144,19 @@ impl Following {
                 tokio::time::sleep_until(self.rested).await;
                 self.trail.more().await;
             };
-            let is_more = tokio::select! {
+            let woken = tokio::select! {
                 biased;
                 _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-                _ = self.tokens.changed() => None,
-                () = ready => Some(true),
-                () = &mut heartbeat => Some(false),
+                _ = self.tokens.changed() => Woken::RulesChanged,
+                () = ready => Woken::More,
+                () = &mut heartbeat => Woken::Silence,
             };
-            let text = match is_more {
-                None if self.is_still_allowed() => continue,
-                None => return None,
+            let text = match woken {
+                Woken::RulesChanged if self.is_still_allowed() => continue,
+                Woken::RulesChanged => return None,
                 // What cannot be read ends the answer; a client that comes back is told what is wrong.
-                Some(true) => self.read().await?,
-                Some(false) => ":\n\n".to_owned(),
+                Woken::More => self.read().await?,
+                Woken::Silence => ":\n\n".to_owned(),
             };
             if !text.is_empty() {
                 self.visitor.heard(0);

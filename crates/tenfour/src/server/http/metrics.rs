@@ -16,6 +16,62 @@ use crate::server::status;
 
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
+/// A family of metrics with a sample for each row of a kind.
+struct Family {
+    name: &'static str,
+    /// `gauge` or `counter`.
+    metric: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    /// Where the value stands.
+    column: &'static str,
+    /// Columns too.
+    labels: &'static [&'static str],
+}
+
+const FAMILIES: [Family; 5] = [
+    Family {
+        name: "tenfour_mailbox_messages",
+        metric: "gauge",
+        help: "Messages kept.",
+        kind: "mailbox",
+        column: "messages",
+        labels: &["mailbox"],
+    },
+    Family {
+        name: "tenfour_mailbox_bytes",
+        metric: "gauge",
+        help: "Bytes of the bodies kept.",
+        kind: "mailbox",
+        column: "bytes",
+        labels: &["mailbox"],
+    },
+    Family {
+        name: "tenfour_mailbox_stored_total",
+        metric: "counter",
+        help: "Messages ever stored in the mailbox.",
+        kind: "mailbox",
+        column: "last",
+        labels: &["mailbox"],
+    },
+    Family {
+        name: "tenfour_cursor_lag",
+        metric: "gauge",
+        help: "Messages that no reader of the cursor has done.",
+        kind: "cursor",
+        column: "lag",
+        labels: &["mailbox", "cursor"],
+    },
+    Family {
+        name: "tenfour_refused_total",
+        metric: "counter",
+        help: "What was refused or dropped since the start, by reason.",
+        kind: "counter",
+        column: "count",
+        labels: &["reason"],
+    },
+];
+
 /// What the server is doing
 ///
 /// The rows of `tenfour status --json`, one a line: each has a `kind`, and other columns by its kind. Takes the right
@@ -53,51 +109,9 @@ pub(super) async fn metrics(Extension(visitor): Extension<Visitor>) -> Result<Re
     for (listener, count) in connections {
         text.sample("tenfour_connections", &[("listener", listener)], count);
     }
-    text.rows(
-        &rows,
-        "mailbox",
-        "tenfour_mailbox_messages",
-        "gauge",
-        "Messages kept.",
-        "messages",
-        &["mailbox"],
-    );
-    text.rows(
-        &rows,
-        "mailbox",
-        "tenfour_mailbox_bytes",
-        "gauge",
-        "Bytes of the bodies kept.",
-        "bytes",
-        &["mailbox"],
-    );
-    text.rows(
-        &rows,
-        "mailbox",
-        "tenfour_mailbox_stored_total",
-        "counter",
-        "Messages ever stored in the mailbox.",
-        "last",
-        &["mailbox"],
-    );
-    text.rows(
-        &rows,
-        "cursor",
-        "tenfour_cursor_lag",
-        "gauge",
-        "Messages that no reader of the cursor has done.",
-        "lag",
-        &["mailbox", "cursor"],
-    );
-    text.rows(
-        &rows,
-        "counter",
-        "tenfour_refused_total",
-        "counter",
-        "What was refused or dropped since the start, by reason.",
-        "count",
-        &["reason"],
-    );
+    for family in &FAMILIES {
+        text.rows(&rows, family);
+    }
     text.latency(&visitor);
     Ok(([(header::CONTENT_TYPE, METRICS)], text.0).into_response())
 }
@@ -136,23 +150,12 @@ impl Text {
         };
     }
 
-    /// A family with a sample for each row of that kind.
-    #[allow(clippy::too_many_arguments, reason = "one line of a table each")]
-    fn rows(
-        &mut self,
-        rows: &[StatusRow],
-        kind: &str,
-        name: &str,
-        metric: &str,
-        help: &str,
-        column: &str,
-        labels: &[&str],
-    ) {
-        self.family(name, metric, help);
-        for row in rows.iter().filter(|row| row.kind == kind) {
-            if let Some(StatusValue::Number(value)) = row.get(column) {
-                let labels: Vec<_> = labels.iter().map(|label| (*label, word(row, label))).collect();
-                self.sample(name, &labels, value);
+    fn rows(&mut self, rows: &[StatusRow], family: &Family) {
+        self.family(family.name, family.metric, family.help);
+        for row in rows.iter().filter(|row| row.kind == family.kind) {
+            if let Some(StatusValue::Number(value)) = row.get(family.column) {
+                let labels = family.labels.iter().map(|label| (*label, word(row, label)));
+                self.sample(family.name, &labels.collect::<Vec<_>>(), value);
             }
         }
     }

@@ -17,6 +17,7 @@ use super::place::{self, Place};
 use super::problem::{Body as ProblemBody, Problem};
 use super::who::Who;
 use crate::record::Record;
+use crate::server::listen::WAIT_FOR_ROOM;
 use crate::server::single::{self, Unstored};
 
 /// A key that nobody can guess: without a token its namespace is everybody's.
@@ -27,9 +28,6 @@ const LONGEST_KEY: usize = 255;
 
 /// A body must come at least this fast, in bytes a second, once [`PATIENCE`] is over.
 const SLOWEST: u64 = 500;
-
-/// A request that holds part of a body gives it up when it has waited so long for room.
-const WAIT_FOR_ROOM: Duration = Duration::from_secs(10);
 
 /// Time that every body has, and the longest silence in it.
 const PATIENCE: Duration = Duration::from_secs(30);

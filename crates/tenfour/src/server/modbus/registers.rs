@@ -10,13 +10,13 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use tenfour_proto::modbus::Write;
 use tenfour_proto::native::ReadFrom;
-use tenfour_proto::{ContentType, Item, Listener, MailboxName, Message, Sender, Source};
+use tenfour_proto::{Item, Listener, MailboxName};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::inbox::Class;
+use super::deposit;
 use crate::lock::lock;
+use crate::server::Context;
 use crate::server::trail::{BYTES, Broken, ITEMS, Trail};
-use crate::server::{Context, single};
 
 /// Writes after which the registers are written down: what a start has to read for a unit at most, about.
 const WRITES: u64 = 4_096;
@@ -199,19 +199,9 @@ impl Unit {
             registers: stretches(&image.registers),
             coils: stretches(&image.coils),
         };
-        let body = serde_json::to_string(&snapshot).unwrap_or_default();
-        let mut message = Message::new(snapshots(number), body);
-        message.content_type = "application/json".parse::<ContentType>().ok();
-        let source = Source {
-            listener: Listener::Modbus,
-            address: None,
-        };
-        let sender = Sender::Anonymous;
+        let json = serde_json::to_string(&snapshot).unwrap_or_default();
         // When there is no room, it is tried again at the next look.
-        if single::store(context, Class::Stranger, sender, None, source, message)
-            .await
-            .is_ok()
-        {
+        if deposit(context, None, snapshots(number), json).await.is_ok() {
             self.saved = self.upto;
         }
     }

@@ -93,12 +93,7 @@ impl Connection {
         {
             return;
         }
-        if let Some(on_event) = &context.config.on_event {
-            on_event(crate::server::Event::Connected {
-                peer: self.peer,
-                listener: "native",
-            });
-        }
+        context.tell_connected(self.peer, Listener::Native);
         tracing::debug!(peer = %self.peer, %key, software = %hello.software.escape_debug(), "client admitted");
         self.admitted = Some(Box::new(Admitted {
             rights,
