@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod keys;
+mod queue;
 mod reading;
 mod sending;
 mod serve;
@@ -16,6 +17,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 pub use bench::Bench;
 pub use check::Check;
 pub use keys::{Invite, Join, Keys, KeysVerb};
+pub use queue::{Queue, What, Which};
 pub use reading::{Handling, Receive, Status, Tail};
 pub use sending::{Ask, Content, Send};
 pub use serve::{Listener, Serve};
@@ -70,6 +72,7 @@ macro_rules! verbs {
                 match &mut verb {
                     Verb::Send(send) => send.choose(matches)?,
                     Verb::Ask(ask) => ask.choose(matches)?,
+                    Verb::Queue(queue) => queue.choose(matches)?,
                     Verb::Tail(tail) => tail.choose(matches)?,
                     Verb::Receive(receive) => receive.choose(matches)?,
                     _ => {}
@@ -88,6 +91,7 @@ macro_rules! verbs {
 verbs! {
     Serve "serve" "Receive messages and keep them"
     Send "send" "Deliver messages and wait for the receipts"
+    Queue "queue" "Put messages into the outbox on this machine, and deliver them from there"
     Ask "ask" "Send a message, print the reply, and end as its handler did"
     Tail "tail" "Look at a mailbox; moves nothing"
     Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"

@@ -99,6 +99,12 @@ impl Failure {
         Failure::new(Code::Usage, message)
     }
 
+    /// The same with another code.
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
     /// The same with a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -171,7 +177,7 @@ impl Failure {
                         Some(hint) => words.hint(hint),
                         None => words,
                     },
-                    (Ending::WentBack { .. }, _) => {
+                    (Ending::WentBack(_), _) => {
                         words.hint("the server's store was replaced or restored; ask whoever runs it")
                     }
                     _ => words,
@@ -201,13 +207,22 @@ fn without_address(error: &ConnectError, target: &str) -> String {
 pub fn delivery_code(error: &DeliveryError) -> Code {
     match error {
         DeliveryError::Refused(code) => refusal_code(*code),
-        DeliveryError::Failed { stored, failure } => match (&**failure, stored) {
-            (Ending::WentBack { .. }, _) => Code::WentBack,
-            (Ending::OtherStore { .. } | Ending::TakenOver, _) | (_, Stored::Perhaps) => Code::Unknown,
-            (Ending::Connect(error), Stored::No) => connect_code(error),
-            (_, Stored::No) => Code::Unavailable,
+        DeliveryError::Failed { stored, failure } => match (ending_code(failure), stored) {
+            (Some(code @ (Code::WentBack | Code::Unknown)), _) => code,
+            (_, Stored::Perhaps) => Code::Unknown,
+            (code, Stored::No) => code.unwrap_or(Code::Unavailable),
         },
         _ => Code::Unknown,
+    }
+}
+
+/// The code that the end of a stream has by itself, whatever is known of its messages.
+pub fn ending_code(ending: &Ending) -> Option<Code> {
+    match ending {
+        Ending::WentBack(_) => Some(Code::WentBack),
+        Ending::OtherStore { .. } | Ending::TakenOver => Some(Code::Unknown),
+        Ending::Connect(error) => Some(connect_code(error)),
+        _ => None,
     }
 }
 
@@ -218,13 +233,13 @@ fn refusal_code(code: RefusalCode) -> Code {
     }
 }
 
-fn connect_code(error: &ConnectError) -> Code {
+pub fn connect_code(error: &ConnectError) -> Code {
     match error {
         ConnectError::UnknownServer { .. } | ConnectError::ChangedServer { .. } => Code::WrongServer,
         ConnectError::NotAllowed { .. } | ConnectError::Invitation { .. } => Code::NotAllowed,
         ConnectError::Durability { .. } => Code::Refused,
         ConnectError::TakenOver | ConnectError::OtherStore { .. } => Code::Unknown,
-        ConnectError::WentBack { .. } => Code::WentBack,
+        ConnectError::WentBack(_) => Code::WentBack,
         _ => Code::Unavailable,
     }
 }

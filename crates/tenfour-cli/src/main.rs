@@ -46,6 +46,7 @@ fn main() -> ExitCode {
                 }
             };
         }
+        Verb::Queue(queue) => on_this_thread(verbs::queue::run(queue)),
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
         Verb::Receive(receive) => on_this_thread(verbs::receive::run(receive)),
         Verb::Status(status) => on_this_thread(verbs::status::run(status)),
@@ -102,8 +103,12 @@ fn start_log(arguments: &Arguments) {
     let wish: Option<Targets> = std::env::var("TENFOUR_LOG")
         .ok()
         .and_then(|wish| wish.parse().ok());
-    let usual =
-        matches!(arguments.verb, Verb::Serve(_)).then(|| Targets::new().with_default(LevelFilter::INFO));
+    let stays = match &arguments.verb {
+        Verb::Serve(_) => true,
+        Verb::Queue(queue) => queue.run,
+        _ => false,
+    };
+    let usual = stays.then(|| Targets::new().with_default(LevelFilter::INFO));
     let Some(filter) = wish.or(usual) else { return };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

@@ -6,6 +6,7 @@ pub mod check;
 pub mod invite;
 pub mod join;
 pub mod keys;
+pub mod queue;
 pub mod receive;
 pub mod send;
 pub mod serve;

@@ -144,6 +144,21 @@ pub enum Settled<'a> {
 }
 
 impl Settlement {
+    /// What it says of sequences up to `last`.
+    #[must_use]
+    pub fn up_to(mut self, last: u64) -> Self {
+        self.settled = self.settled.min(last);
+        self.runs.retain(|run| run.first <= last);
+        self.refused.retain(|refusal| refusal.first <= last);
+        if let Some(run) = self.runs.last_mut() {
+            run.count = run.count.min((last - run.first).saturating_add(1));
+        }
+        if let Some(refusal) = self.refused.last_mut() {
+            refusal.count = refusal.count.min((last - refusal.first).saturating_add(1));
+        }
+        self
+    }
+
     /// Runs and refusals, in the order of their sequences.
     pub fn in_order(&self) -> impl Iterator<Item = Settled<'_>> {
         let mut runs = self.runs.iter().peekable();

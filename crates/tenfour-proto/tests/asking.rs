@@ -1,8 +1,8 @@
 //! Questions and replies between two native machines: over one connection, over the next, and from a reader.
 
 use tenfour_proto::native::{
-    AnswerFrame, Client, ClientEvent, ClientOptions, Credit, CursorUse, ReadFrom, ReadRequest, Resumption,
-    Server, ServerEvent, ServerOptions, StreamKind, WelcomeTerms,
+    AnswerFrame, Client, ClientEvent, ClientOptions, Credit, CursorUse, Past, ReadFrom, ReadRequest,
+    Resumption, Server, ServerEvent, ServerOptions, StreamKind, WelcomeTerms,
 };
 use tenfour_proto::{
     Durability, Item, MailboxName, Message, Moment, Reply, Run, Settlement, StreamId, limits,
@@ -14,6 +14,7 @@ fn client() -> Client {
         process: [1; 16],
         durability: Durability::Disk,
         stream: Some((StreamId::of_key("s"), Resumption::Continue, StreamKind::OneShot)),
+        past: Past::default(),
         invitation: None,
     })
 }

@@ -5,7 +5,7 @@ mod pair;
 use pair::{Pair, Script};
 use proptest::prelude::*;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, CursorUse, ErrorCode, Frame, ReadFrom, ReadRequest,
+    Client, ClientEvent, ClientOptions, Credit, CursorUse, ErrorCode, Frame, Past, ReadFrom, ReadRequest,
     Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
@@ -108,6 +108,54 @@ fn a_stopping_server_settles_what_it_took_and_the_rest_goes_elsewhere() {
     );
 }
 
+/// Whatever the killed process had noted of the answers, all or none: each message is stored once, and the next one
+/// hears of every message that it did not know of.
+#[test]
+fn a_sender_that_is_killed_after_any_byte_goes_on_with_its_outbox() {
+    let mut whole = Pair::new(session(), Resumption::Continue);
+    whole.run_to_the_end();
+    let (up, down) = (whole.bytes_up, whole.bytes_down);
+    for noted in [true, false] {
+        for (cut_up, cut_down) in (0..=up)
+            .map(|byte| (Some(byte), None))
+            .chain((0..=down).map(|byte| (None, Some(byte))))
+        {
+            let mut pair = Pair::new(session(), Resumption::Continue);
+            (pair.cut_up, pair.cut_down) = (cut_up, cut_down);
+            pair.run_until_cut();
+            let settled = if noted { pair.client.settled() } else { 0 };
+            pair.kill_sender(settled);
+            pair.run_to_the_end();
+            pair.check();
+            assert_eq!(
+                pair.store.mailboxes, whole.store.mailboxes,
+                "{cut_up:?} {cut_down:?}"
+            );
+        }
+    }
+}
+
+/// A copy of an outbox does not know what its twin sent after the copy was made. It passes over the receipts for that.
+#[test]
+fn a_copy_of_an_outbox_ends_where_its_numbers_end() {
+    let mut pair = Pair::new(session(), Resumption::Continue);
+    pair.run_to_the_end();
+    let all = pair.store.mailboxes.clone();
+    pair.script.0.truncate(5);
+    for settled in 0..=5 {
+        pair.kill_sender(settled);
+        pair.connect();
+        pair.exchange();
+        assert_eq!(
+            (pair.client.unsettled(), pair.client.settled()),
+            (0, 5),
+            "{:?}",
+            pair.seen
+        );
+        assert_eq!(pair.store.mailboxes, all);
+    }
+}
+
 #[test]
 fn a_repeat_under_the_same_id_gets_the_first_receipts_again() {
     let mut first = Pair::new(session(), Resumption::Repeat);
@@ -146,8 +194,10 @@ fn a_server_that_went_back_is_noticed_by_both() {
         pair.seen.last(),
         Some(ClientEvent::WentBack {
             mark: 0,
-            receipted: 8
-        })
+            receipted: 8,
+            first,
+            now,
+        }) if first == now
     ));
     assert!(pair.server_has_ended());
 }
@@ -162,6 +212,21 @@ fn another_store_under_the_same_name_gets_nothing() {
     pair.exchange();
     assert!(
         matches!(pair.seen.last(), Some(ClientEvent::OtherStore { .. })),
+        "{:?}",
+        pair.seen
+    );
+}
+
+#[test]
+fn a_wiped_disk_is_a_server_that_went_back() {
+    let mut pair = Pair::new(session(), Resumption::Continue);
+    pair.run_to_the_end();
+    pair.store.forget_messages();
+    pair.store.id = [9; 16];
+    pair.connect();
+    pair.exchange();
+    assert!(
+        matches!(pair.seen.last(), Some(ClientEvent::WentBack { mark: 0, receipted: 8, first, now }) if first != now),
         "{:?}",
         pair.seen
     );
@@ -301,6 +366,7 @@ fn consuming() -> (Client, Server) {
         process: [1; 16],
         durability: Durability::Disk,
         stream: None,
+        past: Past::default(),
         invitation: None,
     });
     let mut server = Server::new(ServerOptions::default(), now);

@@ -44,7 +44,10 @@ pub use policy::{
     DATAGRAM_HOURS, MAX_DATAGRAM_STREAMS, MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS,
     REPLY_HOURS,
 };
-pub use sqlite::{SqliteOptions, SqliteStore, check};
+pub use sqlite::{
+    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, OutboxStream, SqliteOptions,
+    SqliteStore, Verdict, check,
+};
 
 use tenfour_proto::{CursorName, Durability, Item, MailboxName, Reply, Sender, Settlement, StreamId};
 
@@ -109,6 +112,10 @@ pub trait Store: Send {
         after: u64,
         most: usize,
     ) -> Result<Settlement, StoreError>;
+
+    /// Nothing will be repeated of these streams of an outbox: their marks are kept no longer than those of one-shot
+    /// streams from here on. Streams that are not known, or no outbox's, are passed over.
+    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError>;
 
     /// Does a piece of the work that can wait, such as deleting what `tenfour bench` left behind. Called
     /// when there is nothing else to do; true when there is more.

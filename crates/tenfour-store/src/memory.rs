@@ -432,6 +432,23 @@ impl Store for MemoryStore {
             .collect()
     }
 
+    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError> {
+        let hours = self.hours();
+        for stream in streams {
+            if let Some((_, policy, used)) = self.streams.get_mut(&(sender.clone(), *stream))
+                && policy.kind == Policy::OUTBOX
+            {
+                *policy = Policy::of(sender, StreamKind::OneShot);
+                *used = hours;
+                if let Some(count) = self.counts.get_mut(&(sender.clone(), Policy::OUTBOX)) {
+                    *count -= 1;
+                }
+                *self.counts.entry((sender.clone(), Policy::ONE_SHOT)).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
     fn reply(
         &mut self,
         sender: &Sender,

@@ -452,6 +452,51 @@ fn an_outbox_is_never_forgotten() {
 }
 
 #[test]
+fn an_outbox_that_is_finished_is_forgotten_like_any_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let stream = StreamId::of_key("o");
+    let batch = |kind| Batch {
+        sender: Sender::Anonymous,
+        stream: Some((stream, kind)),
+        source: SOURCE,
+        messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
+    };
+    let mut store = open(&path).unwrap();
+    store.deposit(&[batch(StreamKind::Outbox)], 1).unwrap();
+    let unknown = StreamId::of_key("never seen");
+    store.finish(&Sender::Anonymous, &[stream, unknown]).unwrap();
+    store.finish(&Sender::Datagram, &[stream]).unwrap();
+    drop(store);
+    for (hours, mark) in [(720, 1), (1, 0)] {
+        pass_hours(&path, hours);
+        let mut store = open(&path).unwrap();
+        tidy(&mut store);
+        assert_eq!(store.mark(&Sender::Anonymous, stream).unwrap(), mark);
+    }
+}
+
+/// The first start used to make the tables in the log, with a file in front of it that named nobody. Killed before the
+/// first checkpoint, it left a store that the next start called somebody else's.
+#[test]
+fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(folder.path().join("store.db.new"), "half").unwrap();
+    fs::write(folder.path().join("store.db.new-wal"), "half").unwrap();
+    let store = open(&path).unwrap();
+    let id = store.id();
+    // As a kill leaves it: no checkpoint, no closing; a power cut may take the log with it.
+    for files in [&["store.db", "store.db-wal"][..], &["store.db"]] {
+        let killed = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::copy(folder.path().join(file), killed.path().join(file)).unwrap();
+        }
+        assert_eq!(open(&killed.path().join("store.db")).unwrap().id(), id);
+    }
+}
+
+#[test]
 fn offsets_are_not_used_again_after_their_messages_are_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");

@@ -7,6 +7,7 @@ mod dial;
 mod driver;
 mod error;
 mod follower;
+mod outbox;
 mod session;
 mod state;
 mod status;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tenfour_proto::native::{ClientOptions, Resumption, StreamKind};
+use tenfour_proto::native::{ClientOptions, Past, Resumption, StreamKind};
 use tenfour_proto::{Durability, MailboxName, Message, StreamId};
 
 use crate::Address;
@@ -27,8 +28,9 @@ use crate::identity::{Identity, KnownHosts};
 pub use asking::AskError;
 pub use consumer::{Consumer, ConsumerOptions};
 pub use datagram::{deliver_datagram, send_datagram};
-pub use error::{ConnectError, DeliveryError, Failure, Stored};
+pub use error::{ConnectError, DeliveryError, Failure, Stored, WentBack};
 pub use follower::{FollowError, Follower};
+pub use outbox::{Courier, Deliveries, OutboxClient, RouteProgress, Trouble};
 use state::Shared;
 pub use status::{StatusError, Watch};
 pub use text::{TextDelivery, deliver_text};
@@ -110,6 +112,32 @@ impl Client {
         let shared = Arc::new(Shared::new(options, Clock::start(), config.timeout));
         driver::start(Arc::clone(&shared), addresses.to_vec(), config).await?;
         Ok(Client(Arc::new(Handle { shared, stream, id })))
+    }
+
+    /// Goes on with a stream of an outbox, of which these messages come next.
+    async fn resume(
+        address: &Address,
+        config: ClientConfig,
+        stream: StreamId,
+        past: Past,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<(Self, Vec<Sending>), ConnectError> {
+        let mut options = options(
+            &config,
+            Some((stream, Resumption::Continue, StreamKind::Outbox)),
+            None,
+        );
+        options.past = past;
+        let shared = Arc::new(Shared::new(options, Clock::start(), config.timeout));
+        let client = Client(Arc::new(Handle {
+            shared,
+            stream,
+            id: stream.to_string(),
+        }));
+        // Before the server tells of them.
+        let sendings = messages.into_iter().map(|message| client.send(message)).collect();
+        driver::start(Arc::clone(&client.0.shared), vec![address.clone()], config).await?;
+        Ok((client, sendings))
     }
 
     /// Shows the secret of an invitation, once; the server then knows our key. Gives the rights it has.
@@ -217,6 +245,7 @@ fn options(
         process: random(),
         durability: config.durability,
         stream,
+        past: Past::default(),
         invitation,
     }
 }

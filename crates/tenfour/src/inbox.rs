@@ -151,6 +151,17 @@ impl Inbox {
         answer.await.map_err(|_| StoreGone)?
     }
 
+    /// Nothing will be repeated of these streams of an outbox. Done when it is on the disk.
+    pub(crate) async fn finish(&self, sender: Sender, streams: Vec<StreamId>) -> Result<(), StoreGone> {
+        let (tell, done) = oneshot::channel();
+        self.push(Job::Finish {
+            sender,
+            streams,
+            tell,
+        });
+        done.await.map_err(|_| StoreGone)
+    }
+
     /// From here on all replies to the stream come there, until it is dropped, or expected again.
     pub(crate) fn expect_replies(&self, sender: Sender, stream: StreamId) -> Arc<Pigeonhole> {
         self.0.replies.expect(sender, stream)

@@ -40,9 +40,10 @@ mod tls;
 
 pub use address::{Address, HTTP_PORT, MODBUS_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
-    AskError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError, Failure,
-    FollowError, Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, deliver_datagram,
-    deliver_text, random_id, send_datagram,
+    AskError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, Courier, Deliveries,
+    DeliveryError, Failure, FollowError, Follower, OutboxClient, Receipt, RouteProgress, Sending,
+    StatusError, Stored, TextDelivery, Trouble, Watch, WentBack, deliver_datagram, deliver_text, random_id,
+    send_datagram,
 };
 #[cfg(unix)]
 pub use exec::{Exec, ExecError, Handled};
@@ -62,7 +63,8 @@ pub use tenfour_proto::{
     TemporaryCode, TokenName, TokenNameError, WordError, limits,
 };
 pub use tenfour_store::{
-    Checked, Finding, MemoryStore, OpenError, ReadError, SqliteOptions, SqliteStore, Store, check,
+    Checked, Dropped, Finding, MemoryStore, OpenError, Outbox, OutboxError, OutboxItem, OutboxRoute,
+    ReadError, SqliteOptions, SqliteStore, Store, Verdict, check,
 };
 pub use time::parse_time;
 

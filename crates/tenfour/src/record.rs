@@ -11,9 +11,12 @@ use tenfour_proto::native::{StatusRow, StatusValue};
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 #[schema(as = Message)]
 pub struct Record {
-    /// `stored`, `refused`, `unknown` (perhaps stored) or `unsent`; of a question `answered`, or `dead` when no handler
+    /// `stored`, `refused`, `unknown` (perhaps stored), `unsent` or `queued` (in the outbox); of a question `answered`, or `dead` when no handler
     /// could do it.
     pub outcome: &'static str,
+    /// Its number among the messages that wait for the same server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// Why it was not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

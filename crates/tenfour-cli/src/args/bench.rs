@@ -1,5 +1,6 @@
 //! `tenfour bench`, as it was typed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -35,6 +36,9 @@ pub struct Bench {
     /// Only hold so many connections, until stdin ends
     #[arg(long, value_name = "COUNT", env = "TENFOUR_IDLE")]
     pub idle: Option<usize>,
+    /// Measure an outbox instead, a new one there: how many messages a second it takes, and delivers
+    #[arg(long, value_name = "PATH", env = "TENFOUR_OUTBOX")]
+    pub outbox: Option<PathBuf>,
     /// End with one JSON object
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,

@@ -36,7 +36,7 @@ pub struct Content {
 
 impl Content {
     /// Forgets what was not chosen.
-    fn keep(&mut self, chosen: Option<&str>) {
+    pub(super) fn keep(&mut self, chosen: Option<&str>) {
         let not = |way| chosen.is_some_and(|chosen| chosen != way);
         if not("message") {
             self.message = None;

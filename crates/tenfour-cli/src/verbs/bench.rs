@@ -1,5 +1,7 @@
 //! `tenfour bench`: messages per second and latency against a server.
 
+mod outbox;
+
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
@@ -35,6 +37,12 @@ pub async fn run(arguments: Bench) -> Result<(), Failure> {
         ));
     }
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    if let Some(path) = arguments.outbox.clone() {
+        return tokio::select! {
+            result = outbox::run(&arguments, &path, &target, config) => result,
+            code = signals::stop() => Err(Failure::new(code, "interrupted")),
+        };
+    }
     tokio::select! {
         result = work(arguments, target, config) => result,
         code = signals::stop() => Err(Failure::new(code, "interrupted")),

@@ -1,7 +1,7 @@
 //! `tenfour send`: delivers, and waits for the receipt.
 
 mod datagram;
-mod lines;
+pub mod lines;
 mod text;
 
 use std::fs::File;

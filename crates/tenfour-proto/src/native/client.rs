@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
-use super::outgoing::{Fate, Outgoing};
+use super::outgoing::{Fate, Outgoing, Past};
 use super::parcel::Parcel;
 use super::reading::{self, ItemFrame, ProgressFrame, ReadCredit, ReadEnd, ReadRequest};
 use super::replying::AnswerFrame;
@@ -28,6 +28,8 @@ pub struct ClientOptions {
     pub durability: Durability,
     /// The stream to send on; without one the client only reads.
     pub stream: Option<(StreamId, Resumption, StreamKind)>,
+    /// What happened on the stream before this process.
+    pub past: Past,
     /// The secret of an invitation to show.
     pub invitation: Option<[u8; 32]>,
 }
@@ -45,12 +47,17 @@ pub enum ClientEvent {
     GoingAway(TemporaryCode),
     /// The server ended the connection for a reason.
     Failed(ErrorFrame),
-    /// The server lacks messages that we hold receipts for.
+    /// The server lacks messages that we hold receipts for. Its store may be another one: its disk was wiped, or there
+    /// are two servers of that name.
     WentBack {
         /// The server's mark.
         mark: u64,
         /// The last sequence we hold a receipt for.
         receipted: u64,
+        /// The store that gave the receipts.
+        first: [u8; 16],
+        /// The store of this connection.
+        now: [u8; 16],
     },
     /// The name leads to another store than before.
     OtherStore {
@@ -123,11 +130,11 @@ impl Client {
     /// A client without a connection.
     pub fn new(options: ClientOptions) -> Self {
         Client {
-            options,
             phase: Phase::Apart,
             attempt: 0,
-            store: None,
-            outgoing: Outgoing::new(),
+            store: options.past.store,
+            outgoing: Outgoing::new(&options.past),
+            options,
             splitter: Splitter::new(),
             transmit: Vec::new(),
             events: VecDeque::new(),
@@ -190,6 +197,7 @@ impl Client {
                 kind,
             }),
             invitation: self.options.invitation,
+            finished: self.options.past.finished.clone(),
         })
         .encode(&mut self.transmit);
     }
@@ -237,18 +245,8 @@ impl Client {
         match frame {
             Frame::Error(error) => {
                 self.phase = Phase::Ended;
-                let first = self.store;
                 self.events.push_back(match (error.code, error.went_back) {
-                    (ErrorCode::WentBack, Some((_, now))) if first.is_some_and(|first| first != now) => {
-                        ClientEvent::OtherStore {
-                            first: first.unwrap_or_default(),
-                            now,
-                        }
-                    }
-                    (ErrorCode::WentBack, Some((mark, _))) => ClientEvent::WentBack {
-                        mark,
-                        receipted: self.outgoing.receipted(),
-                    },
+                    (ErrorCode::WentBack, Some((mark, store))) => self.went_back(mark, store),
                     _ => ClientEvent::Failed(error),
                 });
                 Ok(())
@@ -266,9 +264,9 @@ impl Client {
                 if receipt.durability < self.options.durability {
                     return Err(Fault::protocol("a receipt is less durable than agreed"));
                 }
-                self.outgoing.settle(&receipt.settlement)?;
+                let settlement = self.outgoing.settle(receipt.settlement)?;
                 self.events
-                    .push_back(ClientEvent::Settled(receipt.settlement, receipt.durability));
+                    .push_back(ClientEvent::Settled(settlement, receipt.durability));
                 Ok(())
             }
             Frame::Credit(credit) => {
@@ -348,6 +346,12 @@ impl Client {
                 text: "the server welcomes with less durability than demanded",
             });
         }
+        let mark = welcome.mark.unwrap_or(0);
+        if self.options.stream.is_some() && mark < self.outgoing.receipted() {
+            self.phase = Phase::Ended;
+            self.events.push_back(self.went_back(mark, welcome.store));
+            return Ok(());
+        }
         let first = *self.store.get_or_insert(welcome.store);
         if first != welcome.store {
             self.phase = Phase::Ended;
@@ -361,12 +365,6 @@ impl Client {
             let mark = welcome
                 .mark
                 .ok_or(Fault::protocol("WELCOME lacks the mark of the stream"))?;
-            let receipted = self.outgoing.receipted();
-            if mark < receipted {
-                self.phase = Phase::Ended;
-                self.events.push_back(ClientEvent::WentBack { mark, receipted });
-                return Ok(());
-            }
             self.outgoing.resume(mark, resumption == Resumption::Continue)?;
         }
         self.credit = welcome.credit;
@@ -379,6 +377,15 @@ impl Client {
         }
         self.events.push_back(ClientEvent::Welcomed(Box::new(welcome)));
         Ok(())
+    }
+
+    fn went_back(&self, mark: u64, store: [u8; 16]) -> ClientEvent {
+        ClientEvent::WentBack {
+            mark,
+            receipted: self.outgoing.receipted(),
+            first: self.store.unwrap_or(store),
+            now: store,
+        }
     }
 
     fn take_pause(&mut self, now: Moment, pause: Pause) -> Result<(), Fault> {
@@ -522,6 +529,11 @@ impl Client {
             Phase::Paused(until) => Some(until.min(due)),
             Phase::Apart | Phase::Greeting | Phase::Ended => None,
         }
+    }
+
+    /// The id of the server's store, once it was told.
+    pub fn store(&self) -> Option<[u8; 16]> {
+        self.store
     }
 
     /// Messages without an answer.

@@ -8,6 +8,9 @@ use crate::{Durability, StreamId};
 /// Sequences fit a signed integer, as SQLite and many languages have it, with room to count on.
 const MAX_SEQUENCE: u64 = 1 << 62;
 
+/// Most streams that one HELLO says are finished: what is left of its room is for the rest.
+pub const MAX_FINISHED: usize = 64;
+
 /// A range of protocol versions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
@@ -70,6 +73,9 @@ pub struct Hello {
     pub stream: Option<StreamWish>,
     /// The secret of an invitation, from a client that is to be enrolled.
     pub invitation: Option<[u8; 32]>,
+    /// Earlier streams of an outbox of which nothing will be repeated; at most [`MAX_FINISHED`]. A WELCOME confirms
+    /// them.
+    pub finished: Vec<StreamId>,
 }
 
 /// The server's answer to HELLO.
@@ -138,6 +144,15 @@ impl Hello {
         if let Some(secret) = &self.invitation {
             fields::put(out, 0x88, secret);
         }
+        if !self.finished.is_empty() {
+            let ids: Vec<u8> = self
+                .finished
+                .iter()
+                .take(MAX_FINISHED)
+                .flat_map(|id| *id.as_bytes())
+                .collect();
+            fields::put(out, 0x09, &ids);
+        }
     }
 
     pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
@@ -152,6 +167,7 @@ impl Hello {
             features: 0,
             stream: None,
             invitation: None,
+            finished: Vec::new(),
         };
         while let Some((tag, mut value)) = fields::next(&mut body)? {
             match tag {
@@ -168,6 +184,13 @@ impl Hello {
                 0x06 => hello.features = fields::number(&mut value)?,
                 0x87 => hello.stream = Some(StreamWish::decode(value)?),
                 0x88 => hello.invitation = Some(fields::array(&mut value)?),
+                0x09 => {
+                    while !value.is_empty() && hello.finished.len() < MAX_FINISHED {
+                        hello
+                            .finished
+                            .push(StreamId::from_bytes(fields::array(&mut value)?));
+                    }
+                }
                 other => fields::unknown(other)?,
             }
         }

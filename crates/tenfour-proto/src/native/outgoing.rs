@@ -6,7 +6,24 @@ use super::frame::Frame;
 use super::transfer::MessageFrame;
 use super::{Credit, Fault};
 use crate::limits::MAX_FRAME_BODY;
-use crate::{Message, Run, Settled, Settlement};
+use crate::{Message, Run, Settled, Settlement, StreamId};
+
+/// What an outbox remembers of a stream from before this process; all zero for a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The last sequence that is settled.
+    pub settled: u64,
+    /// The last one with a receipt.
+    pub receipted: u64,
+    /// The last one that is numbered, and may have left.
+    pub numbered: u64,
+    /// Nothing comes after this one.
+    pub end: Option<u64>,
+    /// The store that gave the receipts.
+    pub store: Option<[u8; 16]>,
+    /// Earlier streams of which nothing will be repeated.
+    pub finished: Vec<StreamId>,
+}
 
 /// What is known of a message that has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +44,8 @@ pub(super) struct Outgoing {
     transmitted: u64,
     /// May have reached a server, on any connection.
     exposed: u64,
+    /// No message comes after this one. What a server has above it was sent by another copy of the outbox.
+    end: Option<u64>,
     /// The highest mark a server named: up to here something is stored under our identity, by us or by
     /// whoever used the same id before.
     mark: u64,
@@ -38,15 +57,16 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(past: &Past) -> Self {
         Outgoing {
             queue: VecDeque::new(),
-            settled: 0,
-            receipted: 0,
-            transmitted: 0,
-            exposed: 0,
+            settled: past.settled,
+            receipted: past.receipted,
+            transmitted: past.settled,
+            exposed: past.numbered,
+            end: past.end,
             mark: 0,
-            acceptable: 0,
+            acceptable: past.settled,
             progress: None,
             bytes_in_flight: 0,
         }
@@ -88,6 +108,7 @@ impl Outgoing {
     /// A new connection to a server with this mark. A stream of our own goes on behind what the server has,
     /// whose receipts will come; otherwise everything without an answer is sent again.
     pub(super) fn resume(&mut self, mark: u64, own: bool) -> Result<(), Fault> {
+        let mark = mark.min(self.end.unwrap_or(u64::MAX));
         if own && mark > self.exposed {
             return Err(Fault::protocol(
                 "the server has messages of this stream that were never sent",
@@ -120,8 +141,18 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Checks that `settlement` speaks of exactly what is next, and takes it off the queue.
-    pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<(), Fault> {
+    /// Checks that `settlement` speaks of exactly what is next, and takes it off the queue. Gives what it says of
+    /// messages of ours.
+    pub(super) fn settle(&mut self, settlement: Settlement) -> Result<Settlement, Fault> {
+        let settlement = match self.end {
+            Some(end) if settlement.settled > end => settlement.up_to(end),
+            _ => settlement,
+        };
+        self.check_and_settle(&settlement)?;
+        Ok(settlement)
+    }
+
+    fn check_and_settle(&mut self, settlement: &Settlement) -> Result<(), Fault> {
         if settlement.settled > self.acceptable {
             return Err(Fault::protocol("a receipt for something never sent"));
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, Fault, Hello, Resumption, Server, ServerEvent, ServerOptions,
-    StreamKind, WelcomeTerms,
+    Client, ClientEvent, ClientOptions, Credit, Fault, Hello, Past, Resumption, Server, ServerEvent,
+    ServerOptions, StreamKind, WelcomeTerms,
 };
 use tenfour_proto::{
     Durability, MailboxName, Message, Moment, RefusalCode, Refused, Run, Settled, Settlement, StreamId,
@@ -17,7 +17,7 @@ pub const MAX_MESSAGE: usize = 40;
 
 /// What is sent, and what must become of it.
 #[derive(Clone, Default)]
-pub struct Script(Vec<(Message, Result<(), RefusalCode>)>);
+pub struct Script(pub Vec<(Message, Result<(), RefusalCode>)>);
 
 impl Script {
     pub fn new() -> Self {
@@ -133,11 +133,11 @@ impl ModelStore {
 }
 
 pub struct Pair {
-    script: Script,
+    pub script: Script,
     resumption: Resumption,
     pub store: ModelStore,
     pub now: Moment,
-    client: Client,
+    pub client: Client,
     server: Server,
     hello: Option<Hello>,
     /// Deposited, not yet committed: (epoch, messages).
@@ -167,6 +167,7 @@ impl Pair {
             process: [7; 16],
             durability: Durability::Disk,
             stream: Some((StreamId::of_key("test"), resumption, StreamKind::OneShot)),
+            past: Past::default(),
             invitation: None,
         });
         for (message, _) in &script.0 {
@@ -197,6 +198,34 @@ impl Pair {
             connections: 0,
             seen: Vec::new(),
             receipts: HashMap::new(),
+        }
+    }
+
+    /// The sender is killed, and the next process goes on with its outbox, in which all messages were numbered and the
+    /// answers up to `settled` are noted.
+    pub fn kill_sender(&mut self, settled: u64) {
+        let receipted = (1..=settled)
+            .rev()
+            .find(|sequence| matches!(self.receipts.get(sequence), Some(Ok(_))));
+        let last = self.script.0.len() as u64;
+        self.receipts.retain(|sequence, _| *sequence <= settled);
+        self.client = Client::new(ClientOptions {
+            software: "test".into(),
+            process: [8; 16],
+            durability: Durability::Disk,
+            stream: Some((StreamId::of_key("test"), self.resumption, StreamKind::Outbox)),
+            past: Past {
+                settled,
+                receipted: receipted.unwrap_or(0),
+                numbered: last,
+                end: Some(last),
+                store: Some(self.store.id),
+                finished: Vec::new(),
+            },
+            invitation: None,
+        });
+        for (message, _) in self.script.0.iter().skip(settled as usize) {
+            self.client.send(message.clone());
         }
     }
 

@@ -9,6 +9,7 @@ use tenfour_proto::{MailboxName, StreamId};
 
 use super::open::{check_version, plan_once};
 use super::reader::{KnownStream, MESSAGES, item};
+use super::schema;
 use super::{LAST_OFFSET, OFFSET_MASK, message_key, streams};
 use crate::bench_mailbox::is_bench;
 use crate::check::{Checked, Finding};
@@ -56,7 +57,7 @@ pub fn check(
     .map_err(sqlite)?;
     plan_once(&connection).map_err(sqlite)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
-    check_version(path, &connection)?;
+    check_version(path, &connection, &schema::STORE)?;
     let mut check = Check {
         connection: &connection,
         checked: Checked::default(),

@@ -5,6 +5,7 @@ mod checkpoint;
 mod cursors;
 mod hours;
 mod open;
+mod outbox;
 mod reader;
 mod replies;
 mod schema;
@@ -15,6 +16,9 @@ mod writer;
 
 pub use check::check;
 pub use open::SqliteOptions;
+pub use outbox::{
+    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, OutboxStream, Verdict,
+};
 pub use writer::SqliteStore;
 
 use tenfour_proto::{Listener, Source};

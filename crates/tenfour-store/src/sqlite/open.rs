@@ -34,6 +34,16 @@ impl Default for SqliteOptions {
     }
 }
 
+/// What kind of file of ours it is, and how a new one is made.
+pub(super) struct Format {
+    /// In SQLite's `application_id`.
+    pub(super) application: u32,
+    /// The version that is written, in SQLite's `user_version`.
+    pub(super) version: u32,
+    /// Makes the tables, with a random id and the time.
+    pub(super) create: fn(&Connection, [u8; 16], i64) -> rusqlite::Result<()>,
+}
+
 /// An open database, owned by this process, of which everything readable is on stable storage.
 pub(super) struct Opened {
     pub(super) lock: Lock,
@@ -42,43 +52,106 @@ pub(super) struct Opened {
 }
 
 pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
+    let is_new = judge(path, &schema::STORE)?;
+    let lock = Lock::take(path)?;
+    let connection = connect_or_create(path, &schema::STORE, options, is_new)?;
+    own(path, &connection)?;
+    let id = connection
+        .query_row("SELECT id FROM store", (), |row| row.get::<_, [u8; 16]>(0))
+        .map_err(|source| OpenError::Sqlite {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(Opened { lock, connection, id })
+}
+
+/// Makes the folder, and looks whether a file of that format may be there. True if there is none yet.
+pub(super) fn judge(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let folder = folder_of(path);
     place::make_folder(folder)?;
-    let io = |source| OpenError::Io {
+    let kind = place::network_file_system(folder).map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
-    };
-    if let Some(kind) = place::network_file_system(folder).map_err(io)? {
+    })?;
+    if let Some(kind) = kind {
         return Err(OpenError::Network {
             path: path.to_owned(),
             kind,
         });
     }
-    let is_new = judge_header(path)?;
-    let lock = Lock::take(path)?;
-    let sqlite = |source| OpenError::Sqlite {
+    judge_header(path, format)
+}
+
+/// A connection to a file of that format, which is made first if it is not there. Only for who holds the lock, if so.
+pub(super) fn connect_or_create(
+    path: &Path,
+    format: &Format,
+    options: SqliteOptions,
+    is_new: bool,
+) -> Result<Connection, OpenError> {
+    if is_new {
+        create(path, format)?;
+    }
+    let connection = connect(path)
+        .and_then(|connection| configure(&connection, options).map(|()| connection))
+        .map_err(|source| OpenError::Sqlite {
+            path: path.to_owned(),
+            source,
+        })?;
+    check_version(path, &connection, format)?;
+    Ok(connection)
+}
+
+/// Makes the file under another name, and gives it its own when it is whole: whoever is killed meanwhile leaves
+/// nothing behind that looks like somebody else's file.
+fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let io = |source| OpenError::Io {
         path: path.to_owned(),
         source,
     };
-    if is_new {
-        // SQLite gives its log the rights of the database: messages are nobody else's business.
-        place::make_private_file(path).map_err(io)?;
+    for rest in ["", "-journal", "-wal", "-shm"] {
+        let mut name = new.as_os_str().to_owned();
+        name.push(rest);
+        match std::fs::remove_file(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
     }
-    let mut connection = connect(path).map_err(sqlite)?;
-    configure(&connection, options).map_err(sqlite)?;
-    if is_new && table_count(&connection).map_err(sqlite)? == 0 {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|e| io(io::Error::other(e.to_string())))?;
-        schema::create(&mut connection, id, now()).map_err(sqlite)?;
-    }
-    check_version(path, &connection)?;
-    settle_on_disk(&connection).map_err(sqlite)?;
-    prewrite_log(path).map_err(io)?;
-    place::flush_folder(folder)?;
-    let id = connection
-        .query_row("SELECT id FROM store", (), |row| row.get::<_, [u8; 16]>(0))
-        .map_err(sqlite)?;
-    Ok(Opened { lock, connection, id })
+    // SQLite gives its log the rights of the database: messages are nobody else's business.
+    place::make_private_file(&new).map_err(io)?;
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|e| io(io::Error::other(e.to_string())))?;
+    let fill = || -> rusqlite::Result<()> {
+        let mut connection = connect(&new)?;
+        configure(&connection, SqliteOptions::default())?;
+        let transaction = connection.transaction()?;
+        (format.create)(&transaction, id, now())?;
+        transaction.pragma_update(None, "application_id", format.application)?;
+        transaction.pragma_update(None, "user_version", format.version)?;
+        transaction.commit()?;
+        // Closing moves the log into the file, and removes it.
+        connection.close().map_err(|(_, error)| error)
+    };
+    fill().map_err(|source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    })?;
+    File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&new, path).map_err(io)?;
+    place::flush_folder(folder_of(path))
+}
+
+/// Makes everything that is readable durable, before any of it is acted on. Only for who holds the lock.
+pub(super) fn own(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    settle_on_disk(connection).map_err(|source| OpenError::Sqlite {
+        path: path.to_owned(),
+        source,
+    })?;
+    prewrite_log(path, connection)?;
+    place::flush_folder(folder_of(path))
 }
 
 pub(super) fn folder_of(path: &Path) -> &Path {
@@ -88,7 +161,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Looks at the file's first bytes without touching it. True for a file that is not there, or empty.
-fn judge_header(path: &Path) -> Result<bool, OpenError> {
+fn judge_header(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let mut header = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(100).read_to_end(&mut header),
@@ -107,41 +180,37 @@ fn judge_header(path: &Path) -> Result<bool, OpenError> {
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
     };
     // Offsets of https://www.sqlite.org/fileformat.html, section 1.3.
-    let ours = header.starts_with(b"SQLite format 3\0") && word(68) == Some(schema::APPLICATION_ID);
+    let ours = header.starts_with(b"SQLite format 3\0") && word(68) == Some(format.application);
     match word(60) {
         _ if !ours => Err(OpenError::NotOurs(path.to_owned())),
-        Some(found) if found > schema::VERSION => Err(newer(path, found)),
+        Some(found) if found > format.version => Err(newer(path, found, format)),
         _ => Ok(false),
     }
 }
 
 /// The header may be older than what the write-ahead log holds.
-pub(super) fn check_version(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn check_version(path: &Path, connection: &Connection, format: &Format) -> Result<(), OpenError> {
     let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let answer = || -> rusqlite::Result<_> { Ok((ask("application_id")?, ask("user_version")?)) };
     let (application, version) = answer().map_err(|source| OpenError::Sqlite {
         path: path.to_owned(),
         source,
     })?;
-    if application != schema::APPLICATION_ID {
+    if application != format.application {
         Err(OpenError::NotOurs(path.to_owned()))
-    } else if version > schema::VERSION {
-        Err(newer(path, version))
+    } else if version > format.version {
+        Err(newer(path, version, format))
     } else {
         Ok(())
     }
 }
 
-fn newer(path: &Path, found: u32) -> OpenError {
+fn newer(path: &Path, found: u32, format: &Format) -> OpenError {
     OpenError::Newer {
         path: PathBuf::from(path),
         found,
-        known: schema::VERSION,
+        known: format.version,
     }
-}
-
-fn table_count(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
 }
 
 /// A connection for the writer or the checkpointer.
@@ -201,19 +270,37 @@ fn settle_on_disk(connection: &Connection) -> rusqlite::Result<()> {
 /// only overwrites need not flush the file system's own records: it takes a third of the time. SQLite takes
 /// a log without a valid header for an empty one, and what lies behind its last frame for nothing
 /// (https://www.sqlite.org/fileformat.html, section 4).
-fn prewrite_log(path: &Path) -> io::Result<()> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
+fn prewrite_log(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let length = u64::from(schema::PAGE_SIZE) * super::checkpoint::SOFT_LIMIT;
     if !place::has_room_for(folder_of(path), length) {
         return Ok(());
     }
-    let mut file = OpenOptions::new().write(true).open(log)?;
-    if file.metadata()?.len() == 0 {
-        io::copy(&mut io::repeat(0).take(length), &mut file)?;
-        file.sync_all()?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let fill = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(log)?;
+        if file.metadata()?.len() == 0 {
+            io::copy(&mut io::repeat(0).take(length), &mut file)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    };
+    // Others may write to an outbox; not while this lasts.
+    let filled = connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map(|()| fill())
+        .and_then(|filled| connection.execute_batch("ROLLBACK").map(|()| filled));
+    match filled {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(source)) => Err(OpenError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+        Err(source) => Err(OpenError::Sqlite {
+            path: path.to_owned(),
+            source,
+        }),
     }
-    Ok(())
 }
 
 pub(super) fn now() -> i64 {

@@ -2,11 +2,15 @@
 
 use rusqlite::Connection;
 
-/// `10-4` in ASCII, in SQLite's `application_id`.
-pub(super) const APPLICATION_ID: u32 = 0x3130_2d34;
+use super::open::Format;
 
-/// The format that this version writes, in SQLite's `user_version`.
-pub(super) const VERSION: u32 = 1;
+/// A store.
+pub(super) const STORE: Format = Format {
+    // `10-4` in ASCII.
+    application: 0x3130_2d34,
+    version: 1,
+    create,
+};
 
 /// Pages of 8 KiB hold seven messages of 1 KiB where 4 KiB ones hold three and waste the rest.
 pub(super) const PAGE_SIZE: u32 = 8192;
@@ -111,15 +115,11 @@ CREATE VIEW messages AS
      ORDER BY message.id;
 ";
 
-/// Makes the tables of a new store, in one transaction.
-pub(super) fn create(connection: &mut Connection, id: [u8; 16], now: i64) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    transaction.execute(
+fn create(connection: &Connection, id: [u8; 16], now: i64) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.execute(
         "INSERT INTO store(id, created, hours) VALUES (?1, ?2, 0)",
         (id, now),
     )?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
+    Ok(())
 }

@@ -135,6 +135,31 @@ impl Streams {
         }))
     }
 
+    /// Makes streams of an outbox one-shot streams, in a transaction of its own.
+    pub(super) fn finish(
+        &mut self,
+        connection: &Connection,
+        sender: &Sender,
+        streams: &[StreamId],
+        hours: i64,
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.unchecked_transaction()?;
+        for stream in streams {
+            transaction
+                .prepare_cached(&format!(
+                    "UPDATE stream SET kind = {}, used = ?3 WHERE kind = {} AND stream = ?2
+                     AND sender = (SELECT id FROM sender WHERE name = ?1)",
+                    Policy::ONE_SHOT,
+                    Policy::OUTBOX
+                ))?
+                .execute((sender.to_string(), stream.as_bytes(), hours))?;
+            self.known.remove(&(sender.clone(), *stream));
+        }
+        transaction.commit()?;
+        self.senders.remove(sender);
+        Ok(())
+    }
+
     /// Forgets a piece of the streams that were not used for so long; true when there is more to look at.
     pub(super) fn sweep(&mut self, connection: &Connection, hours: i64) -> rusqlite::Result<bool> {
         let after = match self.sweep {

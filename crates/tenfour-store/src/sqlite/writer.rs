@@ -270,6 +270,22 @@ impl SqliteStore {
         Ok(false)
     }
 
+    /// What only makes room can wait for room. Any other failure of a write or a flush: what the disk holds is not known
+    /// any more.
+    fn unless_full<T>(&mut self, result: rusqlite::Result<T>, later: T) -> Result<T, StoreError> {
+        match result {
+            Ok(done) => Ok(done),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                self.streams.forget();
+                Ok(later)
+            }
+            Err(error) => {
+                self.poisoned = true;
+                Err(StoreError::Failed(error))
+            }
+        }
+    }
+
     /// After a failed commit: if nothing of it remains and the reason was a full disk, the store goes on.
     fn recover(
         &mut self,
@@ -375,18 +391,17 @@ impl Store for SqliteStore {
         Ok(deposit::replay(&self.mailboxes, runs, after, most))
     }
 
+    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError> {
+        self.check_poison()?;
+        let hours = self.hours.now();
+        let finished = self.streams.finish(&self.connection, sender, streams, hours);
+        self.unless_full(finished, ())
+    }
+
     fn tidy(&mut self) -> Result<bool, StoreError> {
         self.check_poison()?;
-        match self.tidy_up() {
-            // What cannot be deleted for want of room is deleted later.
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Ok(false),
-            // A flush or a write that failed: what the disk holds is not known any more.
-            Err(error) => {
-                self.poisoned = true;
-                Err(StoreError::Failed(error))
-            }
-            Ok(more) => Ok(more),
-        }
+        let tidied = self.tidy_up();
+        self.unless_full(tidied, false)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::dial::dial;
+use super::error::WentBack;
 use super::state::Shared;
-use super::{ClientConfig, ConnectError, Failure, hex};
+use super::{ClientConfig, ConnectError, Failure};
 use crate::Address;
 use crate::clock::sleep_until;
 
@@ -36,7 +37,13 @@ pub(super) async fn start(
     config: ClientConfig,
 ) -> Result<(Address, String), ConnectError> {
     let until = Instant::now() + config.timeout;
-    let (address, welcome, halves) = connect(&shared, &addresses, &config, until).await?;
+    let (address, welcome, halves) = match connect(&shared, &addresses, &config, until).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            shared.has_finished();
+            return Err(error);
+        }
+    };
     // From now on only this server: another address of the same name is another matter.
     let driver = Driver {
         shared,
@@ -127,7 +134,17 @@ async fn greet(
                 },
                 _ => broken(format!("the server ended the connection: {}", error.text)),
             },
-            Some(ClientEvent::WentBack { mark, receipted }) => ConnectError::WentBack { mark, receipted },
+            Some(ClientEvent::WentBack {
+                mark,
+                receipted,
+                first,
+                now,
+            }) => ConnectError::WentBack(WentBack {
+                mark,
+                receipted,
+                first,
+                now,
+            }),
             Some(ClientEvent::OtherStore { first, now }) => ConnectError::OtherStore { first, now },
             Some(ClientEvent::GoingAway(reason)) => ConnectError::NotNow {
                 address: address.clone(),
@@ -211,14 +228,9 @@ impl Driver {
                     return Ok(halves);
                 }
                 Err(ConnectError::TakenOver) => return Err(Failure::TakenOver),
-                Err(ConnectError::WentBack { mark, receipted }) => {
-                    return Err(Failure::WentBack { mark, receipted });
-                }
+                Err(ConnectError::WentBack(went_back)) => return Err(Failure::WentBack(went_back)),
                 Err(ConnectError::OtherStore { first, now }) => {
-                    return Err(Failure::OtherStore {
-                        first: hex(first),
-                        now: hex(now),
-                    });
+                    return Err(Failure::OtherStore { first, now });
                 }
                 Err(error) if error.is_temporary() => {
                     tracing::debug!(%error, "no connection");
@@ -366,15 +378,6 @@ impl Driver {
                     let silence = limits::HEARTBEAT.as_secs() * 2;
                     return Some(End::Lost(format!("nothing was heard for {silence} s")));
                 }
-                ClientEvent::WentBack { mark, receipted } => {
-                    return Some(End::Failed(Failure::WentBack { mark, receipted }));
-                }
-                ClientEvent::OtherStore { first, now } => {
-                    return Some(End::Failed(Failure::OtherStore {
-                        first: hex(first),
-                        now: hex(now),
-                    }));
-                }
                 ClientEvent::Failed(error) => {
                     return Some(match error.code {
                         ErrorCode::TakenOver => End::Failed(Failure::TakenOver),
@@ -391,7 +394,10 @@ impl Driver {
                     });
                 }
                 ClientEvent::Reply(sequence, reply) => self.shared.reply(sequence, reply),
-                ClientEvent::Welcomed(_)
+                // The first three come instead of a WELCOME only, which is not taken here.
+                ClientEvent::WentBack { .. }
+                | ClientEvent::OtherStore { .. }
+                | ClientEvent::Welcomed(_)
                 | ClientEvent::Item(_)
                 | ClientEvent::ReadEnd(_)
                 | ClientEvent::Progressed(_)
@@ -421,7 +427,7 @@ async fn push(writer: &mut WriteHalf<TlsStream<TcpStream>>, bytes: &[u8]) -> std
 }
 
 /// A number from 0 to 1.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     let draw = RandomState::new().build_hasher().finish();
     (draw >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -94,13 +94,8 @@ pub enum ConnectError {
     #[error("another process sends under the same id now")]
     TakenOver,
     /// The server lacks messages that it gave receipts for.
-    #[error("the server went back: it has this stream up to {mark}, but gave receipts up to {receipted}")]
-    WentBack {
-        /// The last sequence the server has.
-        mark: u64,
-        /// The last sequence we have a receipt for.
-        receipted: u64,
-    },
+    #[error("{0}")]
+    WentBack(WentBack),
     /// The name led to another store than before.
     #[error("the name leads to another server now")]
     OtherStore {
@@ -139,6 +134,39 @@ impl ConnectError {
                 | ConnectError::NotNow { .. }
                 | ConnectError::Broken { .. }
         )
+    }
+}
+
+/// A server lacks messages that it gave receipts for: a backup was restored, or its disk was wiped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WentBack {
+    /// The last message of the stream that the server has.
+    pub mark: u64,
+    /// The last one that we have a receipt for.
+    pub receipted: u64,
+    /// The store that gave the receipts.
+    pub first: [u8; 16],
+    /// The store that the server has now.
+    pub now: [u8; 16],
+}
+
+impl std::fmt::Display for WentBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let WentBack { mark, receipted, .. } = self;
+        write!(
+            f,
+            "the server went back: it gave receipts for the messages up to {receipted} of this stream, and lacks those from {} on",
+            mark + 1
+        )?;
+        if self.first != self.now {
+            write!(
+                f,
+                "; its store is another one, {} where the receipts came from {}",
+                super::hex(self.now),
+                super::hex(self.first)
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -222,23 +250,18 @@ pub enum Failure {
     #[error("{0}")]
     Connect(ConnectError),
     /// The server lacks messages that it gave receipts for.
-    #[error("the server went back: it has this stream up to {mark}, but gave receipts up to {receipted}")]
-    WentBack {
-        /// The last sequence the server has.
-        mark: u64,
-        /// The last sequence we have a receipt for.
-        receipted: u64,
-    },
+    #[error("{0}")]
+    WentBack(WentBack),
     /// Another process sends under the same id.
     #[error("another process sends under the same id now")]
     TakenOver,
     /// The name led to another store than before. Nothing was sent there.
-    #[error("the name leads to another server now: its store is {now}, the first one was {first}")]
+    #[error("the name leads to another server now: its store is {}, the first one was {}", super::hex(*now), super::hex(*first))]
     OtherStore {
         /// The store of the first connection.
-        first: String,
+        first: [u8; 16],
         /// The store of the last one.
-        now: String,
+        now: [u8; 16],
     },
     /// One side broke the protocol.
     #[error("{0}")]

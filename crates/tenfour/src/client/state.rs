@@ -50,9 +50,9 @@ impl Shared {
     pub(super) fn new(options: ClientOptions, clock: Clock, timeout: Duration) -> Self {
         Shared {
             state: Mutex::new(State {
+                base: options.past.settled + 1,
                 machine: Machine::new(options),
                 slots: VecDeque::new(),
-                base: 1,
                 failure: None,
                 asked: HashMap::new(),
                 finishing: false,
@@ -68,6 +68,11 @@ impl Shared {
     /// From a message to its receipt, and to its reply.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The id of the server's store.
+    pub(super) fn store(&self) -> Option<[u8; 16]> {
+        self.with(|state| state.machine.store())
     }
 
     /// Why the stream has ended, if it has.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct Home {
     /// `identity.pem`, `known_hosts`, `authorized_keys`, `tokens`, `invitations`.
     pub config: PathBuf,
-    /// `store.db`.
+    /// `store.db`, `outbox.db`.
     pub data: PathBuf,
 }
 
@@ -44,6 +44,11 @@ impl Home {
     /// The user's key.
     pub fn identity(&self) -> PathBuf {
         self.config.join("identity.pem")
+    }
+
+    /// Messages that wait for their servers.
+    pub fn outbox(&self) -> PathBuf {
+        self.data.join("outbox.db")
     }
 
     /// Pins of servers.

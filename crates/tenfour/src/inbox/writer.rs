@@ -49,6 +49,12 @@ pub(super) enum Job {
         sequence: u64,
         tell: oneshot::Sender<Result<Option<Reply>, StoreGone>>,
     },
+    /// Nothing will be repeated of these streams.
+    Finish {
+        sender: Sender,
+        streams: Vec<StreamId>,
+        tell: oneshot::Sender<()>,
+    },
     /// Where a cursor is.
     Position {
         mailbox: MailboxName,
@@ -105,6 +111,7 @@ impl Job {
             | Job::Reader(_)
             | Job::Position { .. }
             | Job::Reply { .. }
+            | Job::Finish { .. }
             | Job::Sizes(_) => true,
         }
     }
@@ -193,6 +200,18 @@ fn work(
                 let _ = tell.send(found);
             }
             Job::Cursor(cursor) => gathered.cursors.push(cursor),
+            Job::Finish {
+                sender,
+                streams,
+                tell,
+            } => {
+                // What was deposited on them comes first.
+                result = result.and_then(|()| commit(store, gathered, shared));
+                result = result.and_then(|()| store.finish(&sender, &streams));
+                if result.is_ok() {
+                    let _ = tell.send(());
+                }
+            }
             // It may have been made a moment ago.
             Job::Position { mailbox, name, reply } => {
                 result = result.and_then(|()| commit(store, gathered, shared));

@@ -19,7 +19,7 @@ use crate::{output, setup, signals};
 const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 
 /// Lines handed over at once by the thread that reads.
-const BATCH: usize = 512;
+pub const BATCH: usize = 512;
 
 /// Refused lines that are named one by one; of the others only the number is said.
 const NAMED: u64 = 10;
@@ -299,7 +299,7 @@ fn read_pieces(separator: u8) -> mpsc::Receiver<Result<Vec<Bytes>, Failure>> {
 }
 
 /// One message: up to the separator, or to the end. Nothing behind the last separator is no message.
-fn read_piece(stdin: &mut impl BufRead, separator: u8) -> Result<Option<Bytes>, Failure> {
+pub fn read_piece(stdin: &mut impl BufRead, separator: u8) -> Result<Option<Bytes>, Failure> {
     let mut piece = Vec::new();
     let most = u64::from(limits::CEILING_MAX_MESSAGE) + 2;
     let count = stdin

@@ -71,6 +71,14 @@ impl Connection {
                 asked: Asked::default(),
             });
         }
+        if !hello.finished.is_empty()
+            && let Err(error) = context
+                .inbox
+                .finish(Sender::Key(key), hello.finished.clone())
+                .await
+        {
+            return deny(&mut self.machine, ErrorCode::Internal, &error.to_string());
+        }
         let terms = WelcomeTerms {
             software: crate::SOFTWARE.to_owned(),
             store: context.inbox.store_id(),

@@ -1,0 +1,125 @@
+//! `tenfour bench --outbox`: how fast an outbox takes messages, and how fast it is delivered.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::json;
+use tenfour::{Address, Client, ClientConfig, Message, Outbox, OutboxClient};
+
+use super::{grouped, mailbox, noise};
+use crate::args::Bench;
+use crate::exit::Failure;
+use crate::output;
+use crate::target::Target;
+
+/// Messages that are delivered in one go: some seconds' worth.
+const PILE: u64 = 400_000;
+
+/// Messages put at once onto the pile.
+const BATCH: u64 = 4_000;
+
+/// Measures with an outbox at `path`, which is removed afterwards.
+pub async fn run(
+    arguments: &Bench,
+    path: &Path,
+    target: &Target,
+    config: ClientConfig,
+) -> Result<(), Failure> {
+    if path.exists() {
+        return Err(Failure::usage(format!("`{}` is there already", path.display()))
+            .hint("name a file that is not there; it is removed afterwards"));
+    }
+    let result = measure(arguments, path, target, config).await;
+    for rest in ["", "-wal", "-shm", ".lock"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(rest);
+        // What cannot be removed is left.
+        let _ = std::fs::remove_file(PathBuf::from(name));
+    }
+    result
+}
+
+async fn measure(
+    arguments: &Bench,
+    path: &Path,
+    target: &Target,
+    config: ClientConfig,
+) -> Result<(), Failure> {
+    let message = Message::new(mailbox(target, 0, 1)?, Bytes::from(noise(arguments.size)));
+    let open = |address: &Address| {
+        Client::with_outbox(path, address.clone(), config.clone()).map_err(|error| Failure::caused(&error))
+    };
+    let failed = |error: &dyn std::error::Error| Failure::caused(error);
+    // Nobody is there, so nothing is delivered meanwhile.
+    let nobody = Address::from_ip(std::net::Ipv4Addr::LOCALHOST.into(), 1);
+    let client = open(&nobody)?;
+    let alone = singly(&client, &message, arguments.seconds).await?;
+    client.stop().await;
+    let client = open(&target.address)?;
+    let beside = singly(&client, &message, arguments.seconds).await?;
+    flush(&client, arguments.timeout).await?;
+    client.stop().await;
+    // Many that wait.
+    let mut outbox = Outbox::open(path).map_err(|error| failed(&error))?;
+    let batch = vec![message; BATCH as usize];
+    let started = Instant::now();
+    for _ in 0..PILE / BATCH {
+        outbox
+            .put(&target.address.to_string(), &batch)
+            .map_err(|error| failed(&error))?;
+    }
+    let piled = PILE as f64 / started.elapsed().as_secs_f64();
+    drop(outbox);
+    let started = Instant::now();
+    let client = open(&target.address)?;
+    flush(&client, arguments.timeout).await?;
+    let drained = PILE as f64 / started.elapsed().as_secs_f64();
+    client.stop().await;
+    if arguments.json {
+        return output::line(
+            &json!({
+                "size": arguments.size,
+                "queued_singly_per_second": alone,
+                "queued_singly_beside_delivery_per_second": beside,
+                "queued_in_batches_per_second": piled,
+                "delivered_per_second": drained,
+            })
+            .to_string(),
+        );
+    }
+    output::line(&format!(
+        "queued one at a time {} messages/s ({}/s while they are delivered), in batches of {} {}/s; delivered {}/s  ({} B)",
+        grouped(alone),
+        grouped(beside),
+        grouped(BATCH as f64),
+        grouped(piled),
+        grouped(drained),
+        arguments.size,
+    ))
+}
+
+/// Messages a second, one after the other, each on the disk before the next.
+async fn singly(client: &OutboxClient, message: &Message, length: Duration) -> Result<f64, Failure> {
+    let started = Instant::now();
+    let mut count = 0;
+    while started.elapsed() < length {
+        client
+            .queue(message.clone())
+            .await
+            .map_err(|error| Failure::caused(&*error))?;
+        count += 1;
+    }
+    Ok(f64::from(count) / started.elapsed().as_secs_f64())
+}
+
+async fn flush(client: &OutboxClient, timeout: Duration) -> Result<(), Failure> {
+    match tokio::time::timeout(timeout, client.flush()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(trouble)) => Err(Failure::local(format!("not delivered: {trouble}"))),
+        Err(_) => Err(Failure::local(match client.progress().trouble {
+            Some(trouble) => format!("not delivered in time: {trouble}"),
+            None => "not delivered in time".to_owned(),
+        })),
+    }
+}

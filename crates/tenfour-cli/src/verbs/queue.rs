@@ -1,0 +1,225 @@
+//! `tenfour queue`: the outbox on this machine.
+
+mod deliver;
+mod list;
+
+use std::io;
+
+use tenfour::{Address, Dropped, MailboxName, Message, OpenError, Outbox, OutboxError, Record, Verdict};
+
+use super::send::lines::{BATCH, read_piece};
+use super::send::{Input, PROMPT, ask, message};
+use crate::args::{Queue, What, Which};
+use crate::exit::{Code, Failure};
+use crate::target::{Dialect, Target};
+use crate::{output, setup};
+
+/// Queues, shows, drops or delivers.
+pub async fn run(mut arguments: Queue) -> Result<(), Failure> {
+    let target = arguments.target.take();
+    if let Some(target) = target.as_ref().filter(|target| target.dialect != Dialect::Native) {
+        return Err(Failure::usage(format!(
+            "{target} cannot tell one message from another, so nothing is queued for it"
+        ))
+        .hint("tenfour queue HOST \"message\""));
+    }
+    match arguments.what() {
+        What::Put => put(&arguments, target).await,
+        What::List => list::run(
+            &open(&arguments)?,
+            address(target.as_ref()).as_deref(),
+            arguments.json,
+        ),
+        What::Run if target.is_some() => Err(Failure::usage("--run delivers everything")
+            .hint("tenfour queue --run, or --flush for one server")),
+        What::Run => deliver::run(arguments).await,
+        What::Flush => deliver::flush(arguments, address(target.as_ref())).await,
+        What::Drop(which) => drop_messages(open(&arguments)?, &required(target.as_ref())?, which),
+        What::Retry(number) => retry(open(&arguments)?, &required(target.as_ref())?, number),
+        What::ResendLost => decide(open(&arguments)?, &required(target.as_ref())?, Verdict::Resend),
+        What::ForgetLost => decide(open(&arguments)?, &required(target.as_ref())?, Verdict::Forget),
+    }
+}
+
+/// How the outbox calls a server.
+fn address(target: Option<&Target>) -> Option<String> {
+    target.map(|target| target.address.to_string())
+}
+
+fn required(target: Option<&Target>) -> Result<String, Failure> {
+    address(target).ok_or_else(|| Failure::usage("no target").hint("tenfour queue --list shows them"))
+}
+
+/// The outbox that was named, or the user's own.
+fn open(arguments: &Queue) -> Result<Outbox, Failure> {
+    let path = match &arguments.outbox {
+        Some(path) => path.clone(),
+        None => setup::home()?.outbox(),
+    };
+    Outbox::open(path).map_err(|error| open_failure(&error))
+}
+
+fn open_failure(error: &OpenError) -> Failure {
+    let failure = Failure::caused(error);
+    match error {
+        OpenError::InUse { .. } => failure.hint("one process delivers from an outbox; it delivers this, too"),
+        OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --outbox PATH"),
+        OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
+        OpenError::Network { .. } => failure.hint("name a place on a local disk: --outbox PATH"),
+        _ => failure,
+    }
+}
+
+fn failed(error: &OutboxError) -> Failure {
+    let failure = Failure::local(error.to_string());
+    match error {
+        OutboxError::Full => failure.hint("make room; nothing was queued"),
+        OutboxError::Damaged { .. } => {
+            failure.hint("tenfour queue TARGET --drop NUMBER goes on without it, if it has not left")
+        }
+        _ => failure,
+    }
+}
+
+async fn put(arguments: &Queue, target: Option<Target>) -> Result<(), Failure> {
+    let target = match target {
+        Some(target) => target,
+        None if output::is_terminal(&io::stdin()) => Target::localhost(),
+        None => return Err(Failure::usage("no target").hint("tenfour queue HOST \"message\"")),
+    };
+    let mailbox = target.mailbox_or(&MailboxName::inbox())?;
+    let mut outbox = Queuer {
+        outbox: open(arguments)?,
+        address: target.address.clone(),
+        json: arguments.json,
+        count: 0,
+    };
+    if arguments.lines || arguments.zero {
+        let separator = if arguments.zero { 0 } else { b'\n' };
+        let mut stdin = io::BufReader::with_capacity(256 * 1024, io::stdin());
+        let mut batch = Vec::new();
+        loop {
+            let piece = read_piece(&mut stdin, separator).map_err(|failure| outbox.so_far(failure))?;
+            let ended = piece.is_none();
+            batch.extend(piece.map(|body| message(&arguments.content, &mailbox, body, None)));
+            // What somebody typed goes at once.
+            if !batch.is_empty() && (ended || batch.len() >= BATCH || stdin.buffer().is_empty()) {
+                outbox.put(&batch)?;
+                batch.clear();
+            }
+            if ended {
+                break;
+            }
+        }
+    } else {
+        let (body, name) = match Input::choose(&arguments.content)? {
+            Input::Ready(body, name) => (body, name),
+            Input::Ask => (ask(PROMPT).await?, None),
+        };
+        outbox.put(&[message(&arguments.content, &mailbox, body, name)])?;
+    }
+    if output::is_terminal(&io::stderr()) && !arguments.json {
+        output::talk(&format!(
+            "queued  {}  {} on this machine's disk; tenfour queue --run delivers",
+            target.address,
+            match outbox.count {
+                1 => "1 message".to_owned(),
+                count => format!("{count} messages"),
+            },
+        ));
+    }
+    Ok(())
+}
+
+/// Where messages go, and how many went.
+struct Queuer {
+    outbox: Outbox,
+    address: Address,
+    json: bool,
+    count: u64,
+}
+
+impl Queuer {
+    fn put(&mut self, messages: &[Message]) -> Result<(), Failure> {
+        let address = self.address.to_string();
+        let first = self
+            .outbox
+            .put(&address, messages)
+            .map_err(|error| self.so_far(failed(&error)))?;
+        self.count += messages.len() as u64;
+        if self.json {
+            for (number, message) in (first..).zip(messages) {
+                let record = Record {
+                    outcome: "queued",
+                    number: Some(number),
+                    address: Some(address.clone()),
+                    mailbox: Some(message.mailbox.to_string()),
+                    bytes: Some(message.body.len() as u64),
+                    ..Record::default()
+                };
+                output::line(&record.json())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a stream of messages came to before it failed.
+    fn so_far(&self, mut failure: Failure) -> Failure {
+        if self.count > 0 {
+            failure.message = format!("{}; the first {} are queued", failure.message, self.count);
+        }
+        failure
+    }
+}
+
+fn drop_messages(mut outbox: Outbox, address: &str, which: Which) -> Result<(), Failure> {
+    let Which::One(number) = which else {
+        let mut dispatch = outbox.claim().map_err(|error| match error {
+            OpenError::InUse { .. } => Failure::caused(&error)
+                .hint("messages may be under way; stop `tenfour queue --run` first, or drop them one by one"),
+            other => open_failure(&other),
+        })?;
+        let (dropped, left) = dispatch.abandon(address).map_err(|error| failed(&error))?;
+        output::talk(&match left {
+            0 => format!("{dropped} messages for {address} are dropped"),
+            _ => format!("{dropped} messages for {address} are dropped; {left} of them may have arrived"),
+        });
+        return Ok(());
+    };
+    match outbox.discard(address, number).map_err(|error| failed(&error))? {
+        Dropped::Gone => Ok(()),
+        Dropped::OnItsWay => Err(Failure::new(
+            Code::Unknown,
+            format!("message #{number} for {address} may have arrived already; it stays"),
+        )
+        .hint("--drop all drops everything for that server")),
+        Dropped::NotThere => Err(not_there(address, number)),
+    }
+}
+
+fn retry(mut outbox: Outbox, address: &str, number: u64) -> Result<(), Failure> {
+    match outbox.retry(address, number).map_err(|error| failed(&error))? {
+        Some(new) => {
+            output::talk(&format!("queued again, as #{new}"));
+            Ok(())
+        }
+        None => Err(not_there(address, number)),
+    }
+}
+
+fn not_there(address: &str, number: u64) -> Failure {
+    Failure::local(format!(
+        "there is no message #{number} for {address} of that kind"
+    ))
+    .hint("tenfour queue --list shows them")
+}
+
+fn decide(mut outbox: Outbox, address: &str, verdict: Verdict) -> Result<(), Failure> {
+    if outbox.decide(address, verdict).map_err(|error| failed(&error))? {
+        output::talk("noted; tenfour queue --run or --flush does it");
+        return Ok(());
+    }
+    Err(Failure::local(format!(
+        "{address} is not known to lack anything that it gave receipts for"
+    )))
+}

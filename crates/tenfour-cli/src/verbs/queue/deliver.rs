@@ -1,0 +1,233 @@
+//! `tenfour queue --run` and `--flush`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenfour::{Courier, OpenError, Outbox, Trouble};
+use tokio::time::{Instant, sleep_until};
+
+use super::{failed, open, open_failure};
+use crate::args::{self, Queue};
+use crate::exit::{Code, Failure, connect_code, ending_code};
+use crate::{setup, signals};
+
+/// So often it is looked how far another process is that delivers.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// From a message to its receipt, on a connection that works; then another one is made. Long enough for a window of
+/// messages on a slow line.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes the delivering of the outbox.
+fn start(outbox: Outbox, arguments: &Queue) -> Result<Courier, OpenError> {
+    let identity = arguments.identity.clone();
+    let setup = move || config(&identity).map_err(|failure| failure.message);
+    Courier::start(outbox, arguments.keep, setup)
+}
+
+fn config(identity: &args::Identity) -> Result<tenfour::ClientConfig, Failure> {
+    setup::client(identity, PATIENCE, tenfour::Durability::Disk, None)
+}
+
+/// Delivers until a signal comes.
+pub async fn run(arguments: Queue) -> Result<(), Failure> {
+    // Said at once, not in a log.
+    config(&arguments.identity)?;
+    let courier = start(open(&arguments)?, &arguments).map_err(|error| open_failure(&error))?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!("delivering from the outbox");
+    signals::stop().await;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    courier.stop().await;
+    Ok(())
+}
+
+/// Delivers what is there now.
+pub async fn flush(arguments: Queue, only: Option<String>) -> Result<(), Failure> {
+    config(&arguments.identity)?;
+    let mut job = Flush {
+        path: open(&arguments)?.path().to_owned(),
+        only,
+        timeout: arguments.timeout,
+    };
+    let work = async {
+        match start(job.outbox()?, &arguments) {
+            Ok(courier) => {
+                let result = job.deliver(&courier).await;
+                courier.stop().await;
+                result
+            }
+            Err(OpenError::InUse { .. }) => job.wait_for_another().await,
+            Err(error) => Err(open_failure(&error)),
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        code = signals::stop() => Err(Failure::new(code, "interrupted; what was not delivered stays in the outbox")),
+    }
+}
+
+struct Flush {
+    path: PathBuf,
+    /// `HOST:PORT` of the one server that counts.
+    only: Option<String>,
+    timeout: Duration,
+}
+
+/// What is left for the servers that count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Left {
+    waiting: u64,
+    numbered: u64,
+    refused: u64,
+}
+
+impl Flush {
+    fn outbox(&self) -> Result<Outbox, Failure> {
+        Outbox::open(&self.path).map_err(|error| open_failure(&error))
+    }
+
+    fn counts(&self, address: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == address)
+    }
+
+    fn left(&self, outbox: &Outbox) -> Result<Left, Failure> {
+        let routes = outbox.routes().map_err(|error| failed(&error))?;
+        let mut left = Left::default();
+        for route in routes.iter().filter(|route| self.counts(&route.address)) {
+            left.waiting += route.waiting;
+            left.numbered += route.numbered;
+            left.refused += route.refused;
+        }
+        Ok(left)
+    }
+
+    async fn deliver(&mut self, courier: &Courier) -> Result<(), Failure> {
+        let outbox = self.outbox()?;
+        let addresses: Vec<Arc<str>> = outbox
+            .routes()
+            .map_err(|error| failed(&error))?
+            .into_iter()
+            .filter(|route| self.counts(&route.address) && (route.waiting > 0 || route.lost.is_some()))
+            .map(|route| route.address.into())
+            .collect();
+        let mut board = courier.watch();
+        let mut answers = 0;
+        let mut deadline = Instant::now() + self.timeout;
+        let mut refused = 0;
+        for address in &addresses {
+            loop {
+                {
+                    let now = board.borrow_and_update();
+                    let progress = addresses.iter().filter_map(|address| now.routes.get(address));
+                    let answered = progress.map(|it| it.receipts + it.refused).sum();
+                    if answered > answers {
+                        answers = answered;
+                        deadline = Instant::now() + self.timeout;
+                    }
+                }
+                tokio::select! {
+                    delivered = courier.delivered(address) => match delivered {
+                        Ok(()) => break,
+                        Err(trouble) => return Err(self.failure(&outbox, Some(&(Arc::clone(address), trouble)))),
+                    },
+                    _ = board.changed() => {}
+                    () = sleep_until(deadline) => {
+                        let trouble = courier.progress(address).trouble;
+                        let trouble = trouble.map(|trouble| (Arc::clone(address), trouble));
+                        return Err(self.failure(&outbox, trouble.as_ref()));
+                    }
+                }
+            }
+            refused += courier.progress(address).refused;
+        }
+        if refused > 0 {
+            let text = format!("{refused} messages were refused; they stay in the outbox");
+            return Err(Failure::new(Code::Refused, text).hint("tenfour queue --list shows the reasons"));
+        }
+        Ok(())
+    }
+
+    /// The words and the code for what could not be delivered.
+    fn failure(&self, outbox: &Outbox, trouble: Option<&(Arc<str>, Arc<Trouble>)>) -> Failure {
+        let left = match self.left(outbox) {
+            Ok(left) => left,
+            Err(failure) => return failure,
+        };
+        let what = format!("{} messages wait in the outbox", left.waiting);
+        let unknown = if left.numbered > 0 {
+            Code::Unknown
+        } else {
+            Code::Unavailable
+        };
+        let Some((address, trouble)) = trouble else {
+            return Failure::new(unknown, format!("nothing was answered for a while; {what}"));
+        };
+        let (code, hint) = match &**trouble {
+            Trouble::Connect(error) if connect_code(error) != Code::Unavailable => {
+                return with_words(Failure::connect(error, address), &what);
+            }
+            Trouble::Connect(error) => {
+                return with_words(Failure::connect(error, address), &what).code(unknown);
+            }
+            Trouble::Failed(failure) => (ending_code(failure).unwrap_or(unknown), None),
+            Trouble::WentBack { .. } => (
+                Code::WentBack,
+                Some(format!(
+                    "tenfour queue {address} --resend-lost sends again what is still here, --forget-lost goes on without it"
+                )),
+            ),
+            Trouble::OtherStore { .. } => (
+                Code::Unknown,
+                Some(format!(
+                    "to send them there all the same: tenfour queue {address} --resend-lost"
+                )),
+            ),
+            Trouble::OtherKey { .. } => (Code::Unknown, Some("--identity FILE names that key".to_owned())),
+            _ => (Code::Local, None),
+        };
+        let failure = Failure::new(code, format!("{address}: {trouble}; {what}"));
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// Another process delivers: it is watched.
+    async fn wait_for_another(&self) -> Result<(), Failure> {
+        let outbox = self.outbox()?;
+        let mut before = self.left(&outbox)?;
+        let mut deadline = Instant::now() + self.timeout;
+        loop {
+            let now = self.left(&outbox)?;
+            if now.waiting == 0 {
+                return Ok(());
+            }
+            if now != before {
+                before = now;
+                deadline = Instant::now() + self.timeout;
+            }
+            if Instant::now() >= deadline {
+                let code = if now.numbered > 0 {
+                    Code::Unknown
+                } else {
+                    Code::Unavailable
+                };
+                let text = format!(
+                    "nothing was answered for a while; {} messages wait in the outbox",
+                    now.waiting
+                );
+                return Err(
+                    Failure::new(code, text).hint("tenfour queue --list shows what stands in the way")
+                );
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+}
+
+fn with_words(mut failure: Failure, words: &str) -> Failure {
+    failure.message = format!("{}; {words}", failure.message);
+    failure
+}

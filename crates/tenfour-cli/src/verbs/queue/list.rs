@@ -1,0 +1,122 @@
+//! `tenfour queue --list`
+
+use tenfour::{Outbox, OutboxItem, OutboxRoute, Record};
+
+use super::failed;
+use crate::escape::{Escape, escape};
+use crate::exit::Failure;
+use crate::output;
+use crate::size::show_size;
+
+/// Messages read at once.
+const PAGE: usize = 1_000;
+
+/// Prints each server with what waits for it.
+pub fn run(outbox: &Outbox, only: Option<&str>, json: bool) -> Result<(), Failure> {
+    let routes = outbox.routes().map_err(|error| failed(&error))?;
+    let wanted = |route: &OutboxRoute| match only {
+        Some(only) => only == route.address,
+        None => route.waiting > 0 || route.refused > 0 || route.lost.is_some(),
+    };
+    for route in routes.into_iter().filter(wanted) {
+        if !json {
+            output::line(&summary(&route))?;
+        }
+        let mut from = 1;
+        loop {
+            let items = outbox
+                .list(&route.address, from, PAGE)
+                .map_err(|error| failed(&error))?;
+            let Some(last) = items.last() else { break };
+            from = last.number + 1;
+            for item in &items {
+                output::line(&if json {
+                    record(&route.address, item).json()
+                } else {
+                    line(item)
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn summary(route: &OutboxRoute) -> String {
+    let mut words = format!("{}  {} waiting", route.address, route.waiting);
+    if route.waiting > 0 {
+        words.push_str(&format!(" ({})", show_size(route.bytes)));
+    }
+    if route.numbered > 0 {
+        words.push_str(&format!(", {} of them under way", route.numbered));
+    }
+    if route.refused > 0 {
+        words.push_str(&format!(", {} refused", route.refused));
+    }
+    if route.kept > 0 {
+        words.push_str(&format!(", {} delivered and kept", route.kept));
+    }
+    if let Some(trouble) = &route.trouble {
+        words.push_str(&format!("\n  {}", safe(trouble)));
+    }
+    if let Some((from, to)) = route.lost {
+        words.push_str(&format!(
+            "\n  it lacks #{from} to #{to}: tenfour queue {0} --resend-lost, or --forget-lost",
+            route.address
+        ));
+    }
+    words
+}
+
+fn time(item: &OutboxItem) -> String {
+    jiff::Timestamp::from_microsecond(item.time)
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+fn line(item: &OutboxItem) -> String {
+    let message = &item.message;
+    let mut words = format!(
+        "  #{}  {}  {}  {}",
+        item.number,
+        time(item),
+        message.mailbox,
+        show_size(message.body.len() as u64)
+    );
+    if let Some(name) = &message.name {
+        words.push_str(&format!("  {}", safe(name.as_str())));
+    }
+    match (&item.refused, item.identity) {
+        (Some(reason), _) => words.push_str(&format!("  refused: {}", safe(reason))),
+        (None, Some(_)) => words.push_str("  under way"),
+        (None, None) => {}
+    }
+    words
+}
+
+fn record(address: &str, item: &OutboxItem) -> Record {
+    let message = &item.message;
+    let outcome = match (&item.refused, item.identity) {
+        (Some(_), _) => "refused",
+        (None, Some(_)) => "unknown",
+        (None, None) => "queued",
+    };
+    Record {
+        outcome,
+        reason: item.refused.clone(),
+        number: Some(item.number),
+        mailbox: Some(message.mailbox.to_string()),
+        stream: item.identity.map(|identity| identity.0.to_string()),
+        sequence: item.identity.map(|identity| identity.1),
+        time: Some(time(item)),
+        address: Some(address.to_owned()),
+        bytes: Some(message.body.len() as u64),
+        content_type: message.content_type.as_ref().map(ToString::to_string),
+        name: message.name.as_ref().map(ToString::to_string),
+        ..Record::default()
+    }
+    .with_body(&message.body)
+}
+
+fn safe(text: &str) -> String {
+    String::from_utf8_lossy(&escape(text.as_bytes(), Escape::ForTerminal)).into_owned()
+}

@@ -1,0 +1,208 @@
+//! `tenfour queue`: what is safe on this machine arrives over there, once.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+
+use support::{Home, Lines, mailbox, signal, wait_for};
+
+/// An address where nobody is, yet.
+fn free() -> String {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    free.to_string()
+}
+
+/// `tenfour queue --run`, until the test ends it.
+struct Running {
+    child: Child,
+    log: Lines,
+}
+
+impl Running {
+    fn start(home: &Home) -> Self {
+        let mut child = home
+            .command(&["queue", "--run"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Lines::of(child.stderr.take().unwrap());
+        log.wait_for("delivering from the outbox");
+        Running { child, log }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn queued_while_the_server_is_away() {
+    let home = Home::new();
+    let address = free();
+    let at = format!("{address}/logs");
+    home.run(&["queue", &address, "one"]).ok();
+    let said = home
+        .run_with_input(&["queue", &at, "-l", "--json"], b"two\nthree\n")
+        .ok();
+    assert!(
+        said.contains(r#""outcome":"queued","number":2,"mailbox":"logs""#),
+        "{said}"
+    );
+    let listed = home.run(&["queue", "--list"]).ok();
+    assert!(
+        listed.starts_with(&format!("{address}  3 waiting (11 B)\n  #1  ")),
+        "{listed}"
+    );
+    home.run(&["queue", "--flush", "--timeout", "300ms"])
+        .failed(69, "connection refused")
+        .failed(69, "3 messages wait in the outbox");
+    let listed = home.run(&["queue", "--list"]).ok();
+    assert!(listed.contains("connection refused"), "{listed}");
+
+    let served = home.serve_with(&["--native", &address]);
+    home.run(&["queue", "--flush"]).ok();
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.native), ["one"]);
+    assert_eq!(mailbox(&home, &served.at("logs")), ["two", "three"]);
+    assert_eq!(home.run(&["queue", "--list"]).ok(), "");
+    let listed = home.run(&["queue", "--list", &address]).ok();
+    assert_eq!(listed, format!("{address}  0 waiting, 3 delivered and kept\n"));
+}
+
+#[test]
+fn one_delivers_and_the_others_put_and_wait() {
+    let home = Home::new();
+    let served = home.serve();
+    let mut running = Running::start(&home);
+    home.run(&["queue", "--run"]).failed(1, "is in use by process");
+    for body in ["one", "two"] {
+        home.run(&["queue", &served.native, body]).ok();
+    }
+    // Beside the one that delivers, it only waits.
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.native), ["one", "two"]);
+    home.run(&["queue", &served.native, "--drop", "all"])
+        .failed(1, "is in use by process");
+    signal(running.child.id(), "TERM");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    assert!(running.log.all().iter().any(|line| line.contains("delivering")));
+}
+
+#[test]
+fn refused_messages_stay_with_their_reason() {
+    let home = Home::new();
+    let served = home.serve();
+    let other = Home::new();
+    let key = other.fingerprint();
+    home.run(&["keys", "allow", &key, "send=inbox"]).ok();
+    other
+        .run(&["keys", "trust", &served.native, &home.fingerprint()])
+        .ok();
+    other.run(&["queue", &served.at("secret"), "no"]).ok();
+    other.run(&["queue", &served.native, "yes"]).ok();
+    other
+        .run(&["queue", "--flush"])
+        .failed(65, "1 messages were refused; they stay in the outbox");
+    assert_eq!(mailbox(&home, &served.native), ["yes"]);
+    let listed = other.run(&["queue", "--list"]).ok();
+    assert!(
+        listed.contains("#1 ") && listed.contains("refused: not-allowed"),
+        "{listed}"
+    );
+    home.run(&["keys", "allow", &key, "send=inbox,secret"]).ok();
+    wait_for("the server to read the rights", || {
+        other.run(&["send", &served.at("secret"), "first"]).code == Some(0)
+    });
+    other
+        .run(&["queue", &served.native, "--retry", "2"])
+        .failed(1, "there is no message #2");
+    other.run(&["queue", &served.native, "--retry", "1"]).ok();
+    other.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.at("secret")), ["first", "no"]);
+    assert_eq!(other.run(&["queue", "--list"]).ok(), "");
+}
+
+#[test]
+fn a_dropped_message_does_not_arrive() {
+    let home = Home::new();
+    let address = free();
+    for body in ["one", "two", "three"] {
+        home.run(&["queue", &address, body]).ok();
+    }
+    home.run(&["queue", &address, "--drop", "2"]).ok();
+    home.run(&["queue", &address, "--drop", "2"])
+        .failed(1, "there is no message #2");
+    home.run(&["queue", "--drop", "2"]).failed(2, "no target");
+    let served = home.serve_with(&["--native", &address]);
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.native), ["one", "three"]);
+    served.stop();
+    home.run(&["queue", &address, "four"]).ok();
+    let said = home.run(&["queue", &address, "--drop", "all"]);
+    assert!(said.stderr.contains("1 messages"), "{}", said.stderr);
+    let served = home.serve_with(&["--native", &address]);
+    home.run(&["queue", &address, "five"]).ok();
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.native), ["one", "three", "five"]);
+}
+
+#[test]
+fn a_server_that_went_back_is_named_and_can_be_given_again_what_it_lacks() {
+    let home = Home::new();
+    let path = home.path().join("store.db");
+    let served = home.serve();
+    let native = served.native.clone();
+    served.stop();
+    let backup = fs::read(&path).unwrap();
+    let served = home.serve_with(&["--native", &native]);
+    home.run(&["queue", &native, "one"]).ok();
+    home.run(&["queue", "--flush"]).ok();
+    home.run(&["queue", &native, "two"]).ok();
+    home.run(&["queue", "--flush"]).ok();
+    served.stop();
+    // Somebody restores a backup.
+    fs::write(&path, backup).unwrap();
+    for log in ["store.db-wal", "store.db-shm"] {
+        let _ = fs::remove_file(home.path().join(log));
+    }
+    let served = home.serve_with(&["--native", &native]);
+    home.run(&["queue", &native, "three"]).ok();
+    home.run(&["queue", "--flush"])
+        .failed(74, "it lacks messages #1 to #2, which it gave receipts for")
+        .failed(74, "--resend-lost");
+    served
+        .log
+        .wait_for("this store is older than what the client holds receipts for");
+    assert!(mailbox(&home, &native).is_empty(), "nothing goes there unasked");
+    let listed = home.run(&["queue", "--list"]).ok();
+    assert!(listed.contains("it lacks #1 to #2"), "{listed}");
+    home.run(&["queue", &native, "--resend-lost"]).ok();
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &native), ["one", "two", "three"]);
+    home.run(&["queue", &native, "--resend-lost"])
+        .failed(1, "is not known to lack anything");
+}
+
+#[test]
+fn wrong_usage_says_what_is_right() {
+    let home = Home::new();
+    home.run(&["queue"]).failed(2, "no target");
+    home.run(&["queue", "tcp://a", "x"])
+        .failed(2, "nothing is queued for it");
+    home.run(&["queue", "a", "--run"])
+        .failed(2, "--run delivers everything");
+    home.run(&["queue", "a", "--drop", "x"]).failed(2, "`all`");
+    home.run(&["queue", "a", "--list", "--flush"])
+        .failed(2, "cannot be used together");
+    home.run(&["queue", "a/X", "x"]).failed(65, "mailbox");
+    fs::write(home.path().join("other"), "not ours").unwrap();
+    let other = home.path().join("other");
+    home.run(&["queue", "a", "x", "--outbox", other.to_str().unwrap()])
+        .failed(1, "is not a tenfour")
+        .failed(1, "--outbox PATH");
+}

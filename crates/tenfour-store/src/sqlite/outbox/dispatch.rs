@@ -1,0 +1,684 @@
+//! Delivering what is in an outbox, as far as the disk is concerned.
+
+use std::collections::{HashMap, VecDeque};
+
+use rusqlite::{Connection, OptionalExtension};
+use tenfour_proto::{Fingerprint, Message, StreamId};
+
+use super::rows;
+use super::{Outbox, OutboxError, OutboxRoute};
+use crate::OpenError;
+use crate::lock::Lock;
+use crate::sqlite::open::own;
+use crate::sqlite::{OFFSET_MASK, message_key};
+
+/// What a message that is kept costs beside its body, in bytes.
+const OVERHEAD: u64 = 100;
+
+/// Finished streams of a server that are remembered: about one for each start.
+const REMEMBERED: usize = 256;
+
+/// Kept messages that are counted together, and deleted together, after a start.
+const PIECE: i64 = 1_000;
+
+/// What is to be done about messages that a server lacks although it gave receipts for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send those again that are still here.
+    Resend,
+    /// Go on without them.
+    Forget,
+}
+
+impl Verdict {
+    pub(super) fn to_row(self) -> i64 {
+        match self {
+            Verdict::Resend => 1,
+            Verdict::Forget => 2,
+        }
+    }
+}
+
+/// A stretch of numbers that is, or was, sent as one stream. The message of number `first` has sequence 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxStream {
+    /// Its id.
+    pub id: StreamId,
+    /// The key under which it is sent: another key would make other messages of these.
+    pub sender: Fingerprint,
+    /// Its first number.
+    pub first: u64,
+    /// Its last number so far.
+    pub numbered: u64,
+    /// Up to this number there are answers.
+    pub settled: u64,
+    /// The last number with a receipt.
+    pub receipted: u64,
+    /// The server knows that nothing of it is repeated.
+    pub finished: bool,
+    /// From this number on the server lacks what it gave receipts for.
+    pub lost: Option<u64>,
+}
+
+impl OutboxStream {
+    /// The sequence of a number; 0 for one before the stream.
+    pub fn sequence(&self, number: u64) -> u64 {
+        (number + 1).saturating_sub(self.first)
+    }
+
+    /// The number of a sequence.
+    pub fn number(&self, sequence: u64) -> u64 {
+        (self.first + sequence).saturating_sub(1)
+    }
+
+    /// Nothing is in it yet.
+    fn is_empty(&self) -> bool {
+        self.numbered < self.first
+    }
+
+    /// Something of it has no answer.
+    pub fn is_unsettled(&self) -> bool {
+        self.settled < self.numbered
+    }
+}
+
+/// A step of a delivery: written down with one flush.
+#[derive(Clone, Debug, Default)]
+pub struct Advance {
+    /// Up to this number there are answers.
+    pub settled: u64,
+    /// The last number with a receipt.
+    pub receipted: u64,
+    /// Numbers that the server refused for good, with its reasons.
+    pub refused: Vec<(u64, &'static str)>,
+    /// The id of the store that gave the receipts.
+    pub store: Option<[u8; 16]>,
+    /// So many messages more are wanted.
+    pub items: usize,
+    /// Or as many as have so many bytes together.
+    pub bytes: u64,
+}
+
+/// An outbox whose messages this process delivers, alone.
+pub struct Dispatch {
+    outbox: Outbox,
+    /// Bytes of delivered messages that are kept for each server, in case it goes back.
+    keep: u64,
+    kept: HashMap<i64, Kept>,
+    /// The stream of each route that is being carried.
+    carried: HashMap<i64, Carried>,
+    flushes: bool,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct Carried {
+    stream: OutboxStream,
+    /// New messages are put into it.
+    grows: bool,
+    /// Up to this number its messages were handed out.
+    given: u64,
+}
+
+/// Delivered messages of one route that are still here.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Last number and bytes of each piece.
+    pieces: VecDeque<(u64, u64)>,
+    bytes: u64,
+}
+
+impl Dispatch {
+    pub(super) fn claim(outbox: Outbox) -> Result<Self, OpenError> {
+        let lock = Lock::take(&outbox.path)?;
+        own(&outbox.path, &outbox.connection)?;
+        outbox.connection.set_prepared_statement_cache_capacity(64);
+        Ok(Dispatch {
+            outbox,
+            keep: 0,
+            kept: HashMap::new(),
+            carried: HashMap::new(),
+            flushes: true,
+            _lock: lock,
+        })
+    }
+
+    /// Keeps so many bytes of delivered messages for each server.
+    pub fn keep(&mut self, bytes: u64) {
+        self.keep = bytes;
+    }
+
+    /// As [`Outbox::put`]. While a stream to that server grows, the messages are in it at once.
+    pub fn put(&mut self, address: &str, messages: &[Message]) -> Result<u64, OutboxError> {
+        self.flush_commits(true)?;
+        let mut grown = None;
+        let carried = &self.carried;
+        let first = self
+            .outbox
+            .put_and(address, messages, |transaction, route, first| {
+                let last = first + messages.len() as u64 - 1;
+                if let Some(carried) = carried.get(&route).filter(|carried| carried.grows)
+                    && !carried.stream.is_empty()
+                    && carried.stream.numbered + 1 == first
+                {
+                    let mut stream = carried.stream.clone();
+                    stream.numbered = last;
+                    save(transaction, route, &stream)?;
+                    grown = Some((route, last));
+                }
+                Ok(())
+            })?;
+        if let Some((route, last)) = grown
+            && let Some(carried) = self.carried.get_mut(&route)
+        {
+            carried.stream.numbered = last;
+        }
+        Ok(first)
+    }
+
+    /// Begins to carry a stream, of which messages up to the number `given` were handed out. With `grows`, new
+    /// messages are put into it. Before, and after [`end`](Self::end), they are in none.
+    pub fn begin(&mut self, route: i64, stream: OutboxStream, given: u64, grows: bool) {
+        self.carried.insert(route, Carried { stream, grows, given });
+    }
+
+    /// Carries no stream to that server any more.
+    pub fn end(&mut self, route: i64) {
+        self.carried.remove(&route);
+    }
+
+    /// Whether commits are flushed. What only notes answers need not be: without the note they are given again.
+    fn flush_commits(&mut self, flushes: bool) -> rusqlite::Result<()> {
+        if self.flushes != flushes {
+            let word = if flushes { "FULL" } else { "NORMAL" };
+            self.outbox.connection.pragma_update(None, "synchronous", word)?;
+            self.flushes = flushes;
+        }
+        Ok(())
+    }
+
+    /// Changes whenever another process has changed something.
+    pub fn version(&self) -> Result<i64, OutboxError> {
+        Ok(self.outbox.version()?)
+    }
+
+    /// All servers.
+    pub fn routes(&self) -> Result<Vec<OutboxRoute>, OutboxError> {
+        self.outbox.routes()
+    }
+
+    /// The numbers and addresses of all servers.
+    pub fn addresses(&self) -> Result<Vec<(i64, String)>, OutboxError> {
+        let mut statement = self
+            .outbox
+            .connection
+            .prepare_cached("SELECT id, address FROM route ORDER BY id")?;
+        let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The id of the store that gave the last receipts.
+    pub fn store(&self, route: i64) -> Result<Option<[u8; 16]>, OutboxError> {
+        Ok(self
+            .outbox
+            .connection
+            .prepare_cached("SELECT store FROM route WHERE id = ?1")?
+            .query_row([route], |row| row.get(0))?)
+    }
+
+    /// The streams to a server in the order of their numbers, the oldest first.
+    pub fn streams(&self, route: i64) -> Result<Vec<OutboxStream>, OutboxError> {
+        Ok(streams(&self.outbox.connection, route)?)
+    }
+
+    /// The first number that is in no stream yet.
+    pub fn next_new(&self, route: i64) -> Result<Option<u64>, OutboxError> {
+        let connection = &self.outbox.connection;
+        let first = rows::numbered(connection, route)? + 1;
+        Ok(connection
+            .prepare_cached("SELECT min(id) & 0xffffffffffff FROM message WHERE id BETWEEN ?1 AND ?2")?
+            .query_row(
+                (message_key(route, first), message_key(route, OFFSET_MASK as u64)),
+                |row| row.get::<_, Option<i64>>(0),
+            )?
+            .map(|number| number as u64))
+    }
+
+    /// The next messages of a stream that have no answers: at most `items`, and no more once they have `bytes` bytes.
+    pub fn unsettled(
+        &self,
+        route: i64,
+        stream: &OutboxStream,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Vec<(u64, Message)>, OutboxError> {
+        let address = self.address(route)?;
+        let (first, last) = (stream.settled + 1, stream.numbered);
+        let found = rows::stretch(
+            &self.outbox.connection,
+            &address,
+            route,
+            first,
+            last,
+            items,
+            bytes,
+        )?;
+        let gap = (first..)
+            .zip(&found)
+            .find(|(number, item)| item.number != *number);
+        if let Some(number) = gap.map_or((found.is_empty() && first <= last).then_some(first), |gap| {
+            Some(gap.0)
+        }) {
+            return Err(OutboxError::Damaged { address, number });
+        }
+        Ok(found
+            .into_iter()
+            .map(|item| (item.number, item.message))
+            .collect())
+    }
+
+    fn address(&self, route: i64) -> rusqlite::Result<String> {
+        self.outbox
+            .connection
+            .prepare_cached("SELECT address FROM route WHERE id = ?1")?
+            .query_row([route], |row| row.get(0))
+    }
+
+    /// Writes down what the server answered, and gives the next messages of the stream that is carried: they are in it,
+    /// on the disk, and may leave. None when the next one does not follow the last without a gap; it needs a stream of
+    /// its own.
+    pub fn advance(
+        &mut self,
+        route: i64,
+        step: &Advance,
+    ) -> Result<(OutboxStream, Vec<(u64, Message)>), OutboxError> {
+        let Some(mut carried) = self.carried.remove(&route) else {
+            return Err(OutboxError::Closed);
+        };
+        let advanced = self.try_advance(route, &mut carried, step);
+        if advanced.is_err() {
+            // It may count what was rolled back.
+            self.kept.remove(&route);
+        }
+        let stream = carried.stream.clone();
+        self.carried.insert(route, carried);
+        Ok((stream, advanced?))
+    }
+
+    fn try_advance(
+        &mut self,
+        route: i64,
+        carried: &mut Carried,
+        step: &Advance,
+    ) -> Result<Vec<(u64, Message)>, OutboxError> {
+        let new = self.next(route, carried, step)?;
+        let stream = &carried.stream;
+        let mut after = stream.clone();
+        if let (Some((first, _)), Some((last, _))) = (new.first(), new.last()) {
+            if stream.is_empty() {
+                after.first = *first;
+                after.settled = first - 1;
+                after.receipted = first - 1;
+            }
+            after.numbered = after.numbered.max(*last);
+        }
+        // Before they leave.
+        self.flush_commits(after.numbered != stream.numbered)?;
+        if step.settled > after.settled {
+            after.settled = step.settled;
+            after.receipted = after.receipted.max(step.receipted);
+        }
+        if after != *stream || !step.refused.is_empty() {
+            let transaction = rows::write(&mut self.outbox.connection)?;
+            save(&transaction, route, &after)?;
+            for (number, reason) in &step.refused {
+                transaction
+                    .prepare_cached("UPDATE message SET refused = ?2 WHERE id = ?1")?
+                    .execute((message_key(route, *number), reason))?;
+            }
+            if step.store.is_some() {
+                transaction
+                    .prepare_cached("UPDATE route SET store = ?2 WHERE id = ?1 AND store IS NOT ?2")?
+                    .execute((route, step.store))?;
+            }
+            if after.settled > stream.settled && !stream.is_empty() {
+                let kept = match self.kept.get_mut(&route) {
+                    Some(kept) => kept,
+                    None => {
+                        self.kept
+                            .entry(route)
+                            .or_insert(count_kept(&transaction, route, stream.settled)?)
+                    }
+                };
+                let bytes = size(&transaction, route, stream.settled + 1, after.settled)?;
+                kept.pieces.push_back((after.settled, bytes));
+                kept.bytes += bytes;
+                trim(&transaction, route, kept, self.keep)?;
+            }
+            transaction.commit()?;
+        }
+        carried.given = new.last().map_or(carried.given, |last| last.0);
+        carried.stream = after;
+        Ok(new)
+    }
+
+    /// Messages that may leave next, if the stream covers them or can.
+    fn next(
+        &self,
+        route: i64,
+        carried: &Carried,
+        step: &Advance,
+    ) -> Result<Vec<(u64, Message)>, OutboxError> {
+        let stream = &carried.stream;
+        if step.items == 0 {
+            return Ok(Vec::new());
+        }
+        let connection = &self.outbox.connection;
+        let is_last = stream.is_empty() || rows::numbered(connection, route)? == stream.numbered;
+        let first = if stream.is_empty() {
+            rows::numbered(connection, route)? + 1
+        } else {
+            carried.given + 1
+        };
+        let last = if is_last && carried.grows {
+            OFFSET_MASK as u64
+        } else {
+            stream.numbered
+        };
+        let address = self.address(route)?;
+        let found = rows::stretch(connection, &address, route, first, last, step.items, step.bytes)?;
+        let begin = match found.first() {
+            Some(item) if stream.is_empty() => item.number,
+            _ => first,
+        };
+        Ok((begin..)
+            .zip(found)
+            .take_while(|(number, item)| item.number == *number)
+            .map(|(number, item)| (number, item.message))
+            .collect())
+    }
+
+    /// The server knows that these streams are finished.
+    pub fn finished(&mut self, route: i64, streams: &[StreamId]) -> Result<(), OutboxError> {
+        self.flush_commits(true)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        for stream in streams {
+            transaction
+                .prepare_cached("UPDATE stream SET finished = 1 WHERE stream = ?1")?
+                .execute([stream.as_bytes()])?;
+        }
+        drop_old_streams(&transaction, route)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Drops everything for a server. Gives the number of messages, and how many of them may have left already.
+    pub fn abandon(&mut self, address: &str) -> Result<(u64, u64), OutboxError> {
+        self.flush_commits(true)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        let Some(route) = rows::route(&transaction, address)? else {
+            return Ok((0, 0));
+        };
+        let settled = rows::settled(&transaction, route)?;
+        let numbered = rows::numbered(&transaction, route)?;
+        let count = |first: u64, last: u64| {
+            let count: rusqlite::Result<i64> = transaction.query_row(
+                "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2",
+                (message_key(route, first), message_key(route, last)),
+                |row| row.get(0),
+            );
+            count.map(|count| count as u64)
+        };
+        let last = OFFSET_MASK as u64;
+        let left = count(settled + 1, numbered)?;
+        let refused: i64 = transaction.query_row(
+            "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NOT NULL",
+            (message_key(route, 0), message_key(route, settled)),
+            |row| row.get(0),
+        )?;
+        let dropped = count(settled + 1, last)? + refused as u64;
+        rows::keep_last(&transaction, route)?;
+        rows::delete(&transaction, route, 0, last)?;
+        // Their sequences are spent.
+        transaction.execute(
+            "UPDATE stream SET settled = numbered, lost = NULL WHERE route = ?1",
+            [route],
+        )?;
+        transaction.execute(
+            "UPDATE route SET verdict = 0, trouble = NULL WHERE id = ?1",
+            [route],
+        )?;
+        transaction.commit()?;
+        Ok((dropped, left))
+    }
+
+    /// Notes why nothing is delivered, or that the trouble is over.
+    pub fn note(&mut self, route: i64, trouble: Option<&str>) -> Result<(), OutboxError> {
+        self.outbox
+            .connection
+            .prepare_cached("UPDATE route SET trouble = ?2 WHERE id = ?1 AND trouble IS NOT ?2")?
+            .execute((route, trouble))?;
+        Ok(())
+    }
+
+    /// Notes that the server lacks what it gave receipts for: of each stream, from this number on. `store` is the one
+    /// that it has now.
+    pub fn note_lost(
+        &mut self,
+        route: i64,
+        lost: &[(StreamId, u64)],
+        store: [u8; 16],
+    ) -> Result<(), OutboxError> {
+        self.flush_commits(true)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        transaction.execute(
+            "UPDATE route SET now = ?2, verdict = 0 WHERE id = ?1",
+            (route, store),
+        )?;
+        for (stream, from) in lost {
+            transaction.execute(
+                "UPDATE stream SET lost = ?2 WHERE stream = ?1",
+                (stream.as_bytes(), *from as i64),
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Does what was decided about lost messages, if anything was. Gives the number of messages that will go again and
+    /// of those that are not here any more.
+    pub fn take_verdict(&mut self, route: i64) -> Result<Option<(u64, u64)>, OutboxError> {
+        self.flush_commits(true)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        let verdict: i64 =
+            transaction.query_row("SELECT verdict FROM route WHERE id = ?1", [route], |row| {
+                row.get(0)
+            })?;
+        if verdict == 0 {
+            return Ok(None);
+        }
+        let resend = verdict == Verdict::Resend.to_row();
+        let (mut again, mut gone) = (0, 0);
+        for mut stream in streams(&transaction, route)? {
+            let Some(lost) = stream.lost.take() else { continue };
+            let receipted = stream.receipted;
+            // The server's mark is there now.
+            stream.receipted = receipted.min(lost - 1);
+            let here: Option<i64> = transaction
+                .query_row(
+                    "SELECT min(id) & 0xffffffffffff FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
+                    (message_key(route, lost), message_key(route, stream.numbered)),
+                    |row| row.get(0),
+                )
+                .optional()?
+                .flatten();
+            let here = here.map(|number| number as u64);
+            gone += here
+                .map_or(receipted + 1, |here| here.min(receipted + 1))
+                .saturating_sub(lost);
+            match here.filter(|_| resend) {
+                // Nothing is between: it goes on as it was, under the same identities.
+                Some(here) if here == lost && whole(&transaction, route, here, stream.numbered)? => {
+                    again += (receipted + 1).saturating_sub(here);
+                    stream.settled = lost - 1;
+                    stream.finished = false;
+                    save(&transaction, route, &stream)?;
+                }
+                Some(here) => {
+                    again += move_to_the_end(&transaction, route, here, stream.settled)?;
+                    save(&transaction, route, &stream)?;
+                }
+                None => save(&transaction, route, &stream)?,
+            }
+        }
+        transaction.execute(
+            "UPDATE route SET verdict = 0, trouble = NULL, store = now, now = NULL WHERE id = ?1",
+            [route],
+        )?;
+        transaction.commit()?;
+        self.kept.remove(&route);
+        Ok(Some((again, gone)))
+    }
+}
+
+/// There is a message for each number.
+fn whole(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<bool> {
+    let count: i64 = connection.query_row(
+        "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
+        (message_key(route, first), message_key(route, last)),
+        |row| row.get(0),
+    )?;
+    Ok(count as u64 == last + 1 - first)
+}
+
+/// Queues delivered messages again, as new ones: their stream has a gap that cannot be filled.
+fn move_to_the_end(connection: &Connection, route: i64, first: u64, last: u64) -> Result<u64, OutboxError> {
+    let address: String =
+        connection.query_row("SELECT address FROM route WHERE id = ?1", [route], |row| {
+            row.get(0)
+        })?;
+    let found = rows::stretch(connection, &address, route, first, last, usize::MAX, u64::MAX)?;
+    let mut moved = 0;
+    for item in found.into_iter().filter(|item| item.refused.is_none()) {
+        let new = rows::last(connection, route)? + 1;
+        rows::insert(connection, &address, route, new, item.time, &item.message)?;
+        rows::delete(connection, route, item.number, item.number)?;
+        moved += 1;
+    }
+    Ok(moved)
+}
+
+fn streams(connection: &Connection, route: i64) -> rusqlite::Result<Vec<OutboxStream>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT stream, sender, first, numbered, settled, receipted, finished, lost FROM stream
+         WHERE route = ?1 ORDER BY first, id",
+    )?;
+    let rows = statement.query_map([route], |row| {
+        let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+        Ok(OutboxStream {
+            id: StreamId::from_bytes(row.get(0)?),
+            sender: row
+                .get_ref(1)?
+                .as_str()?
+                .parse()
+                .map_err(|_| rusqlite::Error::InvalidQuery)?,
+            first: number(2)?,
+            numbered: number(3)?,
+            settled: number(4)?,
+            receipted: number(5)?,
+            finished: row.get(6)?,
+            lost: row.get::<_, Option<i64>>(7)?.map(|number| number as u64),
+        })
+    })?;
+    rows.collect()
+}
+
+fn save(connection: &Connection, route: i64, stream: &OutboxStream) -> rusqlite::Result<()> {
+    if stream.is_empty() {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO stream(route, stream, sender, first, numbered, settled, receipted, finished, lost)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT(stream) DO UPDATE SET
+                numbered = max(numbered, ?5), settled = ?6, receipted = ?7, finished = ?8, lost = ?9",
+        )?
+        .execute((
+            route,
+            stream.id.as_bytes(),
+            stream.sender.to_string(),
+            stream.first as i64,
+            stream.numbered as i64,
+            stream.settled as i64,
+            stream.receipted as i64,
+            stream.finished,
+            stream.lost.map(|number| number as i64),
+        ))?;
+    Ok(())
+}
+
+/// What a stretch of delivered messages costs.
+fn size(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<u64> {
+    let bytes: i64 = connection
+        .prepare_cached(
+            "SELECT ifnull(sum(length(body) + ?3), 0) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
+        )?
+        .query_row(
+            (
+                message_key(route, first),
+                message_key(route, last),
+                OVERHEAD as i64,
+            ),
+            |row| row.get(0),
+        )?;
+    Ok(bytes as u64)
+}
+
+fn count_kept(connection: &Connection, route: i64, settled: u64) -> rusqlite::Result<Kept> {
+    let mut statement = connection.prepare_cached(
+        "SELECT max(id) & 0xffffffffffff, sum(length(body) + ?3) FROM message
+         WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL GROUP BY id / ?4 ORDER BY 1",
+    )?;
+    let mut rows = statement.query((
+        message_key(route, 0),
+        message_key(route, settled),
+        OVERHEAD as i64,
+        PIECE,
+    ))?;
+    let mut kept = Kept::default();
+    while let Some(row) = rows.next()? {
+        let bytes = row.get::<_, i64>(1)? as u64;
+        kept.pieces.push_back((row.get::<_, i64>(0)? as u64, bytes));
+        kept.bytes += bytes;
+    }
+    Ok(kept)
+}
+
+/// Deletes the oldest delivered messages, down to `keep` bytes.
+fn trim(connection: &Connection, route: i64, kept: &mut Kept, keep: u64) -> rusqlite::Result<()> {
+    let mut last = None;
+    while kept.bytes > keep
+        && let Some((number, bytes)) = kept.pieces.pop_front()
+    {
+        kept.bytes -= bytes;
+        last = Some(number);
+    }
+    let Some(last) = last else { return Ok(()) };
+    rows::keep_last(connection, route)?;
+    connection
+        .prepare_cached("DELETE FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL")?
+        .execute((message_key(route, 0), message_key(route, last)))?;
+    Ok(())
+}
+
+/// Forgets finished streams, except the last ones: by them it is found out what a server that went back lacks.
+fn drop_old_streams(connection: &Connection, route: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM stream WHERE route = ?1 AND finished AND lost IS NULL AND first <
+             (SELECT first FROM stream WHERE route = ?1 ORDER BY first DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute((route, REMEMBERED as i64))?;
+    Ok(())
+}

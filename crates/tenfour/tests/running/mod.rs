@@ -1,0 +1,153 @@
+//! A server on the loopback, and who talks to it.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tenfour::identity::{Identity, KnownHosts};
+use tenfour::{
+    Address, ClientConfig, Durability, Follower, Listeners, MailboxName, MemoryStore, Message, ReadFrom,
+    ServeError, Server, ServerConfig, Store,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub struct Running {
+    pub text: SocketAddr,
+    pub native: Address,
+    stop: oneshot::Sender<()>,
+    pub server: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    pub async fn start(config: ServerConfig) -> Self {
+        Self::start_on("127.0.0.1:0", Box::new(MemoryStore::default()), config).await
+    }
+
+    pub async fn start_on(native: &str, store: Box<dyn Store>, config: ServerConfig) -> Self {
+        let text = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let native = TcpListener::bind(native).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (text_address, native_address) = (text.local_addr().unwrap(), native.local_addr().unwrap());
+        let listeners = Listeners {
+            datagram: Vec::new(),
+            text: vec![text],
+            native: vec![native],
+            ..Listeners::default()
+        };
+        let server = Server::new(store, config).unwrap();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        Running {
+            text: text_address,
+            native: Address::from_ip(native_address.ip(), native_address.port()),
+            stop,
+            server: tokio::spawn(server.run(listeners, shutdown)),
+        }
+    }
+
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.server.await.unwrap().unwrap();
+    }
+}
+
+pub fn identity() -> Identity {
+    Identity::generate().unwrap()
+}
+
+pub fn client_config(identity: &Identity) -> ClientConfig {
+    let mut config = ClientConfig::new(identity.clone(), KnownHosts::default());
+    config.durability = Durability::Memory;
+    config.timeout = Duration::from_secs(20);
+    config
+}
+
+pub fn inbox(body: &str) -> Message {
+    Message::new(MailboxName::inbox(), body.to_owned())
+}
+
+pub async fn bodies(address: &Address, config: ClientConfig, mailbox: &str) -> Vec<String> {
+    let mailbox = mailbox.parse().unwrap();
+    let mut follower = Follower::connect(
+        std::slice::from_ref(address),
+        config,
+        mailbox,
+        ReadFrom::Oldest,
+        false,
+    )
+    .await
+    .unwrap();
+    let mut bodies = Vec::new();
+    while let Some(item) = follower.next().await.unwrap() {
+        assert_eq!(item.offset, bodies.len() as u64 + 1);
+        bodies.push(String::from_utf8(item.message.body.to_vec()).unwrap());
+    }
+    bodies
+}
+
+/// Stands between a client and a server; what the server says can be held back.
+pub struct Relay {
+    pub address: Address,
+    open: watch::Sender<bool>,
+}
+
+impl Relay {
+    pub async fn to(server: &Address) -> Self {
+        let server = server.to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, gate) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(&server).await else {
+                    continue;
+                };
+                tokio::spawn(relay(client, server, gate.clone()));
+            }
+        });
+        Relay {
+            address: Address::from_ip(address.ip(), address.port()),
+            open,
+        }
+    }
+
+    pub fn hold(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub fn let_go(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+async fn relay(client: TcpStream, server: TcpStream, mut gate: watch::Receiver<bool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let back = async {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+            if gate.wait_for(|open| *open).await.is_err()
+                || to_client.write_all(&bytes[..count]).await.is_err()
+            {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+        () = back => {}
+    }
+}
+
+/// Nothing in these tests may hang for ever.
+pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work)
+        .await
+        .expect("in time")
+}
