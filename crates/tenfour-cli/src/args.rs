@@ -1,5 +1,6 @@
 //! What was typed, before what it means.
 
+mod backup;
 mod bench;
 mod check;
 mod keys;
@@ -14,6 +15,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
+pub use backup::Backup;
 pub use bench::Bench;
 pub use check::Check;
 pub use keys::{Invite, Join, Keys, KeysVerb};
@@ -96,6 +98,7 @@ verbs! {
     Tail "tail" "Look at a mailbox; moves nothing"
     Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"
     Status "status" "Show what a server is doing, or what became of a message"
+    Backup "backup" "Fetch the whole store of a running server, as a file"
     Check "check" "Read a whole store and name what is damaged; changes nothing"
     Keys "keys" "Show, trust, allow and remove keys"
     Invite "invite" "Let another machine in: prints a token for `tenfour join`"

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
         Verb::Receive(receive) => on_this_thread(verbs::receive::run(receive)),
         Verb::Status(status) => on_this_thread(verbs::status::run(status)),
+        Verb::Backup(backup) => on_this_thread(verbs::backup::run(backup)),
         Verb::Check(check) => verbs::check::run(check),
         Verb::Keys(keys) => verbs::keys::run(keys),
         Verb::Invite(invite) => verbs::invite::run(invite),

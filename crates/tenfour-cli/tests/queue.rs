@@ -93,6 +93,34 @@ fn one_delivers_and_the_others_put_and_wait() {
     assert!(running.log.all().iter().any(|line| line.contains("delivering")));
 }
 
+/// Who delivers makes the outbox when there is none, and holds its lock from then on. Whoever began to queue in the
+/// moment before waited for that lock, and gave up after ten seconds.
+#[test]
+fn many_that_make_the_outbox_at_once() {
+    let home = Home::new();
+    home.fingerprint();
+    for _ in 0..10 {
+        for rest in ["", "-wal", "-shm", ".lock"] {
+            let _ = fs::remove_file(home.path().join(format!("outbox.db{rest}")));
+        }
+        let mut running = home
+            .command(&["queue", "--run"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut queuing: Vec<Child> = (0..4)
+            .map(|_| home.command(&["queue", "127.0.0.1:1", "x"]).spawn().unwrap())
+            .collect();
+        for child in &mut queuing {
+            assert_eq!(child.wait().unwrap().code(), Some(0));
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+        let listed = home.run(&["queue", "--list"]).ok();
+        assert!(listed.contains("4 waiting"), "{listed}");
+    }
+}
+
 #[test]
 fn refused_messages_stay_with_their_reason() {
     let home = Home::new();

@@ -27,6 +27,14 @@ pub enum Finding {
         /// The last.
         last: u64,
     },
+    /// A message was deleted because it need not be kept, and is there.
+    #[error("{mailbox} #{offset}: deleted, and there all the same")]
+    Deleted {
+        /// Its mailbox.
+        mailbox: MailboxName,
+        /// Its offset.
+        offset: u64,
+    },
     /// A message belongs to no mailbox that is known.
     #[error("{count} messages belong to mailbox number {number}, which is not there")]
     Homeless {

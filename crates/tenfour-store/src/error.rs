@@ -83,3 +83,21 @@ pub enum ReadError {
     #[error("the store cannot be read")]
     Sqlite(#[from] rusqlite::Error),
 }
+
+/// A store could not be copied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// There is no file to copy.
+    #[error("the store is in memory")]
+    NoFile,
+    /// There is no room for a copy.
+    #[error("there is no room for a copy of the store")]
+    Full,
+    /// The operating system said no.
+    #[error("the store cannot be copied: {0}")]
+    Io(#[from] std::io::Error),
+    /// SQLite said no.
+    #[error("the store cannot be copied: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}

@@ -33,17 +33,19 @@ mod place;
 mod policy;
 mod quota;
 mod replies;
+mod retention;
 mod sqlite;
 
 pub use batch::{Answered, Batch, Committed, Outcome, Stored};
 pub use check::{Checked, Finding};
 pub use cursor::{CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, Given, MAX_CURSORS, Position};
-pub use error::{OpenError, ReadError, StoreError};
+pub use error::{CopyError, OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{
     DATAGRAM_HOURS, MAX_DATAGRAM_STREAMS, MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS,
     REPLY_HOURS,
 };
+pub use retention::{Retain, Rules};
 pub use sqlite::{
     Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, OutboxStream, SqliteOptions,
     SqliteStore, Verdict, check,
@@ -166,6 +168,12 @@ pub trait Reader: Send {
 
     /// All cursors, by mailbox and name.
     fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError>;
+
+    /// A copy of the whole store as it is at one moment, in a file without a name: it is gone when it is closed. Takes
+    /// its time, and holds nobody up.
+    fn copy(&mut self) -> Result<std::fs::File, CopyError> {
+        Err(CopyError::NoFile)
+    }
 
     /// All mailboxes, by name.
     fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError>;

@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::OpenError;
 
@@ -12,17 +11,6 @@ use crate::OpenError;
 pub(crate) struct Lock(#[allow(dead_code, reason = "held, not read")] File);
 
 impl Lock {
-    /// The same, but waits a while for whoever has it.
-    pub(crate) fn wait(store: &Path) -> Result<Self, OpenError> {
-        let begun = Instant::now();
-        loop {
-            match Self::take(store) {
-                Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => std::thread::sleep(STEP),
-                taken => return taken,
-            }
-        }
-    }
-
     /// Takes the lock beside the store, and writes down who has it.
     pub(crate) fn take(store: &Path) -> Result<Self, OpenError> {
         let path = lock_path(store);
@@ -57,10 +45,6 @@ impl Lock {
         Ok(Lock(file))
     }
 }
-
-/// How long [`Lock::wait`] waits, in steps of [`STEP`].
-const PATIENCE: Duration = Duration::from_secs(10);
-const STEP: Duration = Duration::from_millis(5);
 
 fn lock_path(store: &Path) -> PathBuf {
     let mut name = store.file_name().unwrap_or_default().to_owned();

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::OpenError;
 
@@ -11,6 +12,9 @@ const RESERVE_SHARE: u64 = 20;
 
 /// ... or below this many bytes, if that is less: room to end in good order, and for whoever has to clean up.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Marks the name of a copy.
+const COPY: &str = ".copy-";
 
 /// Makes the folder and everything above it that lacks; flushes each new entry into its parent.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), OpenError> {
@@ -92,6 +96,41 @@ pub(crate) fn network_file_system(_folder: &Path) -> io::Result<Option<&'static 
 pub(crate) fn has_room_for(folder: &Path, bytes: u64) -> bool {
     rustix::fs::statvfs(folder)
         .is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) / RESERVE_SHARE >= bytes)
+}
+
+/// So many bytes more leave more than is kept free.
+pub(crate) fn has_room_beside(folder: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|space| {
+        let total = space.f_blocks.saturating_mul(space.f_frsize);
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        free.saturating_sub(bytes) >= (total / RESERVE_SHARE).min(RESERVE_BYTES)
+    })
+}
+
+/// How a copy of a store on its way is called: one for each process and moment.
+pub(crate) fn copy_name(store: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(format!("{COPY}{}-{count}", std::process::id()));
+    store.with_file_name(name)
+}
+
+/// Removes copies that somebody who was killed has left. Only for who owns the store.
+pub(crate) fn remove_copies(store: &Path, folder: &Path) -> io::Result<()> {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(COPY);
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        if file
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(name.as_encoded_bytes())
+        {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// There is so little room left that nothing more is taken.

@@ -125,8 +125,8 @@ fn each_kind_of_damage_is_named() {
             &["a #1 to #1: missing"],
         ),
         (
-            "UPDATE mailbox SET last = 9 WHERE name = 'c'",
-            &["c #2 to #9: missing"],
+            "UPDATE mailbox SET gone = 1 WHERE name = 'c'",
+            &["c #1: deleted, and there all the same"],
         ),
         (
             "DELETE FROM run WHERE first = 1",
@@ -157,7 +157,7 @@ fn each_kind_of_damage_is_named() {
             &["cursor worker of a: it is at #99, behind the last message"],
         ),
         (
-            "UPDATE mailbox SET bytes = 1, counted = last WHERE name = 'a'",
+            "UPDATE mailbox SET bytes = 1, counted = 0 WHERE name = 'a'",
             &["a: 1 bytes are counted, and 0 are there"],
         ),
     ] {

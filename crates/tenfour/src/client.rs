@@ -1,6 +1,7 @@
 //! The client: messages out, receipts back, over whatever the network does in between.
 
 mod asking;
+mod backup;
 mod consumer;
 mod datagram;
 mod dial;
@@ -26,6 +27,7 @@ use crate::Address;
 use crate::clock::Clock;
 use crate::identity::{Identity, KnownHosts};
 pub use asking::AskError;
+pub use backup::{BackupError, backup};
 pub use consumer::{Consumer, ConsumerOptions};
 pub use datagram::{deliver_datagram, send_datagram};
 pub use error::{ConnectError, DeliveryError, Failure, Stored, WentBack};

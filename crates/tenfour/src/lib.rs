@@ -40,10 +40,10 @@ mod tls;
 
 pub use address::{Address, HTTP_PORT, MODBUS_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use client::{
-    AskError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, Courier, Deliveries,
-    DeliveryError, Failure, FollowError, Follower, OutboxClient, Receipt, RouteProgress, Sending,
-    StatusError, Stored, TextDelivery, Trouble, Watch, WentBack, deliver_datagram, deliver_text, random_id,
-    send_datagram,
+    AskError, BackupError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, Courier,
+    Deliveries, DeliveryError, Failure, FollowError, Follower, OutboxClient, Receipt, RouteProgress, Sending,
+    StatusError, Stored, TextDelivery, Trouble, Watch, WentBack, backup, deliver_datagram, deliver_text,
+    random_id, send_datagram,
 };
 #[cfg(unix)]
 pub use exec::{Exec, ExecError, Handled};
@@ -64,7 +64,7 @@ pub use tenfour_proto::{
 };
 pub use tenfour_store::{
     Checked, Dropped, Finding, MemoryStore, OpenError, Outbox, OutboxError, OutboxItem, OutboxRoute,
-    ReadError, SqliteOptions, SqliteStore, Store, Verdict, check,
+    ReadError, Retain, SqliteOptions, SqliteStore, Store, Verdict, check,
 };
 pub use time::parse_time;
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tenfour::Durability;
+use tenfour::identity::Pattern;
+use tenfour::{Durability, Retain, parse_time};
 
 use super::{Handling, Identity};
 use crate::size::parse_size;
@@ -89,6 +90,18 @@ pub struct Serve {
     /// Bytes of messages that senders without a key may hold together [default: 1G, or a tenth of the disk if less]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "TENFOUR_ANONYMOUS_QUOTA")]
     pub anonymous_quota: Option<u64>,
+    /// What is kept: `30d`, `10G` or `forever`, or MAILBOX=... for some (`logs/*=30d,10G`); the first that fits counts, and
+    /// what a cursor has not passed is kept all the same. Days count while the server runs
+    #[arg(long, value_name = "[MAILBOX=]RULE", value_parser = parse_retain, env = "TENFOUR_RETAIN", value_delimiter = ';')]
+    pub retain: Vec<(Pattern, Retain)>,
+    /// Mailboxes whose oldest messages go by --retain even if a cursor has not passed them
+    #[arg(
+        long,
+        value_name = "MAILBOXES",
+        env = "TENFOUR_RETAIN_UNREAD",
+        value_delimiter = ','
+    )]
+    pub retain_unread: Vec<Pattern>,
     /// Do not print connections and messages
     #[arg(long, short, env = "TENFOUR_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
@@ -98,6 +111,37 @@ pub struct Serve {
     /// The server's key
     #[command(flatten)]
     pub identity: Identity,
+}
+
+/// `[MAILBOX=]RULE[,RULE]`
+fn parse_retain(text: &str) -> Result<(Pattern, Retain), String> {
+    let (pattern, rules) = match text.split_once('=') {
+        Some((pattern, rules)) => (pattern.parse().map_err(|error| format!("{error}"))?, rules),
+        None => (Pattern::All, text),
+    };
+    let mut retain = Retain::FOREVER;
+    if rules == "forever" {
+        return Ok((pattern, retain));
+    }
+    for rule in rules.split(',') {
+        if rule.ends_with(['h', 'd']) {
+            let hours = parse_time(rule)?.as_secs() / 3600;
+            if hours == 0 {
+                return Err("the shortest time is `1h`".to_owned());
+            }
+            retain.hours = Some(u32::try_from(hours).unwrap_or(u32::MAX));
+        } else {
+            // `5m` would be megabytes to the one and minutes to the other.
+            let bad = |_| format!("`{rule}` is none of `30d`, `12h`, `10G` or `forever`");
+            let size = if rule.ends_with('m') {
+                Err(String::new())
+            } else {
+                parse_size(rule)
+            };
+            retain.bytes = Some(size.map_err(bad)?);
+        }
+    }
+    Ok((pattern, retain))
 }
 
 /// A listener that can be opened.

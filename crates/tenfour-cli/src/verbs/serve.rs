@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tenfour::identity::{Home, Invitations};
 use tenfour::{
-    Access, MemoryStore, OpenError, ServeError, Server, ServerConfig, ServerLimits, SqliteOptions,
+    Access, MemoryStore, OpenError, Retain, ServeError, Server, ServerConfig, ServerLimits, SqliteOptions,
     SqliteStore, Store, limits,
 };
 
@@ -113,6 +113,11 @@ fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Acce
 fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {
     let path: PathBuf = match (&arguments.store, home) {
         (Some(path), _) if path == Path::new("memory") => {
+            if !arguments.retain.is_empty() {
+                return Err(Failure::usage(
+                    "--retain is for a store on disk; one in memory keeps nothing for long",
+                ));
+            }
             let store = MemoryStore::default();
             return Ok(Box::new(match arguments.anonymous_quota {
                 Some(quota) => store.with_anonymous_quota(quota),
@@ -137,7 +142,19 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
         anonymous_quota: arguments.anonymous_quota,
     };
     match SqliteStore::open(&path, options) {
-        Ok(store) => Ok(Box::new(store)),
+        Ok(mut store) => {
+            if !arguments.retain.is_empty() {
+                let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
+                store.retain(Box::new(move |mailbox| {
+                    let rule = rules.iter().find(|(pattern, _)| pattern.covers(mailbox));
+                    Retain {
+                        unread: unread.iter().any(|pattern| pattern.covers(mailbox)),
+                        ..rule.map_or(Retain::FOREVER, |rule| rule.1)
+                    }
+                }));
+            }
+            Ok(Box::new(store))
+        }
         Err(error) => Err(store_failure(&error)),
     }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 pub mod browser;
+pub mod disk;
+pub mod history;
 pub mod http;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,15 +20,21 @@ use tempfile::TempDir;
 pub const LONG: Duration = Duration::from_secs(90);
 
 /// One user on one machine.
-pub struct Home(TempDir);
+pub struct Home(PathBuf, Option<TempDir>);
 
 impl Home {
     pub fn new() -> Self {
-        Home(tempfile::tempdir().unwrap())
+        let folder = tempfile::tempdir().unwrap();
+        Home(folder.path().to_owned(), Some(folder))
+    }
+
+    /// A home that is not removed.
+    pub fn at(path: &Path) -> Self {
+        Home(path.to_owned(), None)
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        &self.0
     }
 
     /// `tenfour ARGUMENTS`, with nothing of our own environment but PATH.
@@ -58,7 +66,31 @@ impl Home {
     }
 
     pub fn serve_with(&self, arguments: &[&str]) -> Served {
-        Served::start(self, arguments)
+        Served::start(self, &[], arguments)
+    }
+
+    /// The same with other words in front of the command.
+    pub fn serve_under(&self, front: &[&str], arguments: &[&str]) -> Served {
+        Served::start(self, front, arguments)
+    }
+
+    /// `tenfour ARGUMENTS` with other words in front.
+    pub fn command_under(&self, front: &[&str], arguments: &[&str]) -> Command {
+        let command = self.command(arguments);
+        let Some((first, rest)) = front.split_first() else {
+            return command;
+        };
+        let mut under = Command::new(first);
+        under
+            .args(rest)
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            under.env(name, value.unwrap_or_default());
+        }
+        under
     }
 }
 
@@ -148,10 +180,10 @@ pub struct Served {
 }
 
 impl Served {
-    fn start(home: &Home, arguments: &[&str]) -> Self {
+    fn start(home: &Home, front: &[&str], arguments: &[&str]) -> Self {
         let ports = home.path().join("ports");
         let _ = std::fs::remove_file(&ports);
-        let mut command = home.command(&["serve", "--port-file", ports.to_str().unwrap()]);
+        let mut command = home.command_under(front, &["serve", "--port-file", ports.to_str().unwrap()]);
         if !arguments.contains(&"--text") {
             command.args(["--text", "127.0.0.1:0"]);
         }

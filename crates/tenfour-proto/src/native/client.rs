@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
+use super::backup::BackupEnd;
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
 use super::outgoing::{Fate, Outgoing, Past};
@@ -78,6 +81,10 @@ pub enum ClientEvent {
     Status(StatusRow),
     /// Its end.
     StatusEnd(StatusEnd),
+    /// A piece of the answer to [`backup`](Client::backup).
+    Backup(Bytes),
+    /// Its end.
+    BackupEnd(BackupEnd),
     /// The server closed in good order: whatever has no answer now is not stored.
     Closed,
     /// Nothing was heard for two heartbeats.
@@ -320,6 +327,14 @@ impl Client {
                 self.events.push_back(ClientEvent::StatusEnd(frame.end));
                 Ok(())
             }
+            Frame::BackupPart(part) => {
+                self.events.push_back(ClientEvent::Backup(part.bytes));
+                Ok(())
+            }
+            Frame::BackupEnd(frame) => {
+                self.events.push_back(ClientEvent::BackupEnd(frame.end));
+                Ok(())
+            }
             Frame::Welcome(_) => Err(Fault::protocol("a second WELCOME")),
             Frame::Hello(_)
             | Frame::Message(_)
@@ -329,6 +344,7 @@ impl Client {
             | Frame::Read(_)
             | Frame::Progress(_)
             | Frame::Status(_)
+            | Frame::Backup(_)
             | Frame::ReadCredit(_) => Err(Fault::protocol("a frame that only a client sends")),
         }
     }
@@ -442,6 +458,11 @@ impl Client {
             })
             .encode(&mut self.transmit);
         }
+    }
+
+    /// Asks for the whole store.
+    pub fn backup(&mut self, request: u32) {
+        Frame::Backup(request).encode(&mut self.transmit);
     }
 
     /// Asks what the server is doing, or what became of the messages of a stream of ours.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::backup::{BackupEndFrame, BackupPart};
 use super::handshake::{ErrorFrame, Hello, Welcome};
 use super::reading::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
 use super::replying::{AnswerFrame, ReplyFrame};
@@ -46,6 +47,9 @@ pub enum Frame {
     Status(StatusRequest),
     StatusRow(RowFrame),
     StatusEnd(EndFrame),
+    Backup(u32),
+    BackupPart(BackupPart),
+    BackupEnd(BackupEndFrame),
 }
 
 /// Types of frames. Numbers are never used again.
@@ -75,6 +79,9 @@ mod kind {
     pub(super) const STATUS: u8 = 0x30;
     pub(super) const STATUS_ROW: u8 = 0x31;
     pub(super) const STATUS_END: u8 = 0x32;
+    pub(super) const BACKUP: u8 = 0x33;
+    pub(super) const BACKUP_PART: u8 = 0x34;
+    pub(super) const BACKUP_END: u8 = 0x35;
 }
 
 impl Frame {
@@ -111,6 +118,9 @@ impl Frame {
             kind::STATUS => Frame::Status(StatusRequest::decode(body)?),
             kind::STATUS_ROW => Frame::StatusRow(RowFrame::decode(body)?),
             kind::STATUS_END => Frame::StatusEnd(EndFrame::decode(body)?),
+            kind::BACKUP => Frame::Backup(fields::number(&mut body)?),
+            kind::BACKUP_PART => Frame::BackupPart(BackupPart::decode(body)?),
+            kind::BACKUP_END => Frame::BackupEnd(BackupEndFrame::decode(body)?),
             _ if flags & CRITICAL != 0 => {
                 return Err(Fault::protocol("a critical frame is not known here"));
             }
@@ -152,6 +162,11 @@ impl Frame {
             Frame::Status(request) => put(out, kind::STATUS, 0, |body| request.encode(body)),
             Frame::StatusRow(row) => put(out, kind::STATUS_ROW, 0, |body| row.encode(body)),
             Frame::StatusEnd(end) => put(out, kind::STATUS_END, 0, |body| end.encode(body)),
+            Frame::Backup(request) => put(out, kind::BACKUP, 0, |body| {
+                body.extend_from_slice(&request.to_be_bytes());
+            }),
+            Frame::BackupPart(part) => put(out, kind::BACKUP_PART, 0, |body| part.encode(body)),
+            Frame::BackupEnd(end) => put(out, kind::BACKUP_END, 0, |body| end.encode(body)),
         }
     }
 }

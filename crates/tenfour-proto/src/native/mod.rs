@@ -8,6 +8,7 @@
 //! - [`Server`], [`Client`]: one side of one connection (and, for the client, the stream that
 //!   outlives it). Feed them with `handle_*`, then drain `poll_event` and `poll_transmit`.
 
+mod backup;
 mod client;
 mod error;
 mod fields;
@@ -22,6 +23,7 @@ mod splitter;
 mod status;
 mod transfer;
 
+pub use backup::{BackupEnd, BackupPart};
 pub use client::{Client, ClientEvent, ClientOptions};
 pub use error::{ErrorCode, Fault};
 pub use frame::Frame;

@@ -64,6 +64,8 @@ pub enum ServerEvent {
     Await(u64),
     /// Somebody wants to know. Answer with [`Server::send_status`] and [`Server::end_status`].
     Status(StatusRequest),
+    /// The client wants the whole store, under this number.
+    Backup(u32),
 }
 
 /// What the driver knows when it lets a client in.
@@ -291,6 +293,10 @@ impl Server {
                 self.events.push_back(ServerEvent::Status(request));
                 Ok(())
             }
+            Frame::Backup(request) => {
+                self.events.push_back(ServerEvent::Backup(request));
+                Ok(())
+            }
             Frame::Error(_) => {
                 self.phase = Phase::Ended;
                 Ok(())
@@ -306,7 +312,9 @@ impl Server {
             | Frame::ReadEnd(_)
             | Frame::Progressed(_)
             | Frame::StatusRow(_)
-            | Frame::StatusEnd(_) => Err(Fault::protocol("a frame that only a server sends")),
+            | Frame::StatusEnd(_)
+            | Frame::BackupPart(_)
+            | Frame::BackupEnd(_) => Err(Fault::protocol("a frame that only a server sends")),
         }
     }
 

@@ -11,7 +11,6 @@ use super::open::{check_version, plan_once};
 use super::reader::{KnownStream, MESSAGES, item};
 use super::schema;
 use super::{LAST_OFFSET, OFFSET_MASK, message_key, streams};
-use crate::bench_mailbox::is_bench;
 use crate::check::{Checked, Finding};
 use crate::{OpenError, ReadError};
 
@@ -23,6 +22,8 @@ struct Mailbox {
     id: i64,
     name: MailboxName,
     last: u64,
+    /// Up to here messages were deleted, by whoever may.
+    gone: u64,
     /// Bytes that are written down, up to the offset `counted`.
     bytes: u64,
     counted: u64,
@@ -106,7 +107,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
 
     fn mailboxes(&mut self) -> rusqlite::Result<Vec<Mailbox>> {
         let mut statement = self.connection.prepare(&format!(
-            "SELECT id, name, {LAST_OFFSET}, bytes, counted FROM mailbox ORDER BY id"
+            "SELECT id, name, {LAST_OFFSET}, bytes, counted, gone FROM mailbox ORDER BY id"
         ))?;
         let mut rows = statement.query(())?;
         let mut mailboxes = Vec::new();
@@ -120,6 +121,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
                     last: row.get::<_, i64>(2)?.unsigned_abs(),
                     bytes: row.get::<_, i64>(3)?.unsigned_abs(),
                     counted: row.get::<_, i64>(4)?.unsigned_abs(),
+                    gone: row.get::<_, i64>(5)?.unsigned_abs(),
                 }),
                 Err(error) => malformed.push(format!("mailbox `{}`: {error}", name.escape_debug())),
             }
@@ -134,8 +136,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
     /// Each message: as it was written, where it should be, and known to its stream.
     fn mailbox(&mut self, mailbox: &Mailbox) -> rusqlite::Result<()> {
         let mut known: HashMap<i64, KnownStream> = HashMap::new();
-        // What `tenfour bench` leaves is deleted from its old end; nothing else is.
-        let mut expected = (!is_bench(&mailbox.name)).then_some(1);
+        let mut expected = mailbox.gone + 1;
         let mut counted = 0;
         let mut next = 1;
         let end = message_key(mailbox.id, OFFSET_MASK.unsigned_abs());
@@ -147,16 +148,27 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
             while let Some(row) = rows.next()? {
                 any = true;
                 let offset = (row.get::<_, i64>(0)? & OFFSET_MASK).unsigned_abs();
-                if let Some(expected) = expected
-                    && offset > expected
-                {
+                if offset < next {
+                    // A damaged tree could be walked through for ever.
+                    self.say(Finding::File(format!(
+                        "the messages of {} are not in order",
+                        mailbox.name
+                    )));
+                    return Ok(());
+                }
+                if offset <= mailbox.gone {
+                    self.say(Finding::Deleted {
+                        mailbox: mailbox.name.clone(),
+                        offset,
+                    });
+                } else if offset > expected {
                     self.say(Finding::Missing {
                         mailbox: mailbox.name.clone(),
                         first: expected,
                         last: offset - 1,
                     });
                 }
-                expected = Some(offset + 1);
+                expected = expected.max(offset + 1);
                 next = offset + 1;
                 self.checked.messages += 1;
                 match item(connection, &mut known, &mailbox.name, row) {
@@ -190,17 +202,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
                 break;
             }
         }
-        if let Some(expected) = expected
-            && expected <= mailbox.last
-            && !is_bench(&mailbox.name)
-        {
-            self.say(Finding::Missing {
-                mailbox: mailbox.name.clone(),
-                first: expected,
-                last: mailbox.last,
-            });
-        }
-        if counted != mailbox.bytes && !is_bench(&mailbox.name) {
+        if counted != mailbox.bytes {
             self.say(Finding::Size {
                 mailbox: mailbox.name.clone(),
                 counted: mailbox.bytes,

@@ -8,6 +8,7 @@ mod open;
 mod outbox;
 mod reader;
 mod replies;
+mod retention;
 mod schema;
 mod sizes;
 mod streams;
@@ -34,7 +35,7 @@ fn message_key(mailbox: i64, offset: u64) -> i64 {
 
 /// The highest offset of a row of `mailbox`, in SQL. A commit does not write it down: it is the offset of the
 /// last message, and only who deletes messages has to remember it.
-const LAST_OFFSET: &str = "max(last, ifnull((SELECT max(message.id) & 0xffffffffffff FROM message
+const LAST_OFFSET: &str = "max(gone, ifnull((SELECT max(message.id) & 0xffffffffffff FROM message
     WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff), 0))";
 
 /// The offset of the oldest message of a row of `mailbox`, in SQL; null if there is none.

@@ -54,6 +54,10 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
     let is_new = judge(path, &schema::STORE)?;
     let lock = Lock::take(path)?;
+    place::remove_copies(path, folder_of(path)).map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let connection = connect_or_create(path, &schema::STORE, options, is_new)?;
     own(path, &connection)?;
     let id = connection

@@ -1,17 +1,19 @@
 //! Reading a store on disk, in short transactions, beside its writer.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{Item, MailboxName, Message, StreamId};
 
-use super::open::plan_once;
+use super::open::{folder_of, plan_once};
 use super::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
 use crate::checksum::Prefix;
-use crate::{CURSOR_HOURS, CursorInfo, MailboxInfo, ReadError, Reader};
+use crate::place;
+use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, ReadError, Reader};
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
@@ -27,6 +29,7 @@ pub(super) struct KnownStream {
 
 /// A connection that only reads.
 pub(super) struct SqliteReader {
+    path: PathBuf,
     connection: Connection,
     streams: HashMap<i64, KnownStream>,
 }
@@ -41,6 +44,7 @@ impl SqliteReader {
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(SqliteReader {
+            path: path.to_owned(),
             connection,
             streams: HashMap::new(),
         })
@@ -144,6 +148,31 @@ impl Reader for SqliteReader {
             }
         }
         Ok(cursors)
+    }
+
+    fn copy(&mut self) -> Result<File, CopyError> {
+        let length = |pragma| {
+            self.connection
+                .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+        };
+        let bytes = (length("page_count")? * length("page_size")?).unsigned_abs();
+        if !place::has_room_beside(folder_of(&self.path), bytes) {
+            return Err(CopyError::Full);
+        }
+        let copy = place::copy_name(&self.path);
+        let path = copy
+            .to_str()
+            .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;
+        let file = self
+            .connection
+            .execute("VACUUM INTO ?1", [path])
+            .map_err(CopyError::from)
+            .and_then(|_| Ok(File::open(&copy)?));
+        // It lives as long as it is open.
+        match std::fs::remove_file(&copy) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => file,
+        }
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError> {

@@ -27,7 +27,7 @@ CREATE TABLE mailbox(
     bytes   INTEGER NOT NULL,          -- of bodies up to the offset `counted`, as far as they are kept
     pseudo  INTEGER NOT NULL,          -- of these, of senders without a key
     counted INTEGER NOT NULL,
-    last INTEGER NOT NULL              -- no offset up to here is given again; the messages may be further
+    gone INTEGER NOT NULL              -- up to here messages were deleted; none of these offsets is given again
 ) STRICT;
 CREATE TABLE sender(
     id   INTEGER PRIMARY KEY,
@@ -69,6 +69,12 @@ CREATE TABLE message(
     asks     INTEGER,                  -- 1: its sender wants a reply
     origin   TEXT                      -- of a dead letter, where it was first: 'inbox 41'
 ) STRICT;
+CREATE TABLE age(                      -- of mailboxes that keep their messages for a time only
+    mailbox INTEGER NOT NULL REFERENCES mailbox(id),
+    hours   INTEGER NOT NULL,          -- in this hour of the store
+    last    INTEGER NOT NULL,          -- this was its last offset
+    PRIMARY KEY(mailbox, hours)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE cursor(
     id      INTEGER PRIMARY KEY,
     mailbox TEXT NOT NULL,

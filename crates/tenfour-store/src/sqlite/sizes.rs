@@ -130,19 +130,14 @@ fn write_down(connection: &Connection, mailbox: i64, size: &mut Size) -> rusqlit
     Ok(())
 }
 
-/// Bytes of the messages with keys from one to another, at most so many: all, and those of senders without a key.
-pub(super) fn of_oldest(
-    connection: &Connection,
-    first: i64,
-    last: i64,
-    most: u32,
-) -> rusqlite::Result<(u64, u64)> {
+/// Bytes of the messages with keys from one to another: all, and those of senders without a key.
+pub(super) fn of_stretch(connection: &Connection, first: i64, last: i64) -> rusqlite::Result<(u64, u64)> {
     connection
         .prepare_cached(&format!(
-            "SELECT ifnull(sum(bytes), 0), ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN bytes END), 0) FROM
-             (SELECT length(body) AS bytes, stream FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)"
+            "SELECT ifnull(sum(length(body)), 0), ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN length(body) END), 0)
+             FROM message WHERE id BETWEEN ?1 AND ?2"
         ))?
-        .query_row((first, last, most), |row| {
+        .query_row((first, last), |row| {
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
         })
 }

@@ -13,10 +13,11 @@ use super::checkpoint::Checkpointer;
 use super::hours::Hours;
 use super::open::{SqliteOptions, folder_of, open};
 use super::reader::SqliteReader;
-use super::sizes::{self, Sizes};
+use super::retention::{self, Retention};
+use super::sizes::Sizes;
 use super::streams::{self, Streams};
 use super::work::Work;
-use super::{LAST_OFFSET, cursors, message_key, replies};
+use super::{LAST_OFFSET, cursors, replies};
 use crate::batch::{Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::cursor::{CursorChange, CursorOutcome, Position};
@@ -25,10 +26,8 @@ use crate::lock::Lock;
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
 use crate::quota::Quota;
+use crate::retention::Rules;
 use crate::{OpenError, Reader, Store, StoreError, place};
-
-/// Rows deleted at once: a few milliseconds, for which a message may have to wait.
-const TIDY: u32 = 2_000;
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -48,6 +47,7 @@ pub struct SqliteStore {
     quota: Quota,
     /// Number of the mailbox -> what it holds of `tenfour bench`.
     bench: HashMap<i64, Ages>,
+    retention: Retention,
     hours: Hours,
     poisoned: bool,
     _lock: Lock,
@@ -83,6 +83,7 @@ impl SqliteStore {
             ),
             streams: Streams::default(),
             bench: HashMap::new(),
+            retention: Retention::default(),
             hours: Hours::start(&connection).map_err(sqlite)?,
             poisoned: false,
             connection,
@@ -199,7 +200,7 @@ impl SqliteStore {
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
                 .prepare_cached(
-                    "INSERT INTO mailbox(id, name, last, bytes, pseudo, counted) VALUES (?1, ?2, 0, 0, 0, 0)",
+                    "INSERT INTO mailbox(id, name, gone, bytes, pseudo, counted) VALUES (?1, ?2, 0, 0, 0, 0)",
                 )?
                 .execute((mailbox.id, mailbox.name.as_str()))?;
         }
@@ -237,7 +238,29 @@ impl SqliteStore {
         self.sizes.tidy(&self.connection)?;
         Ok(self.streams.sweep(&self.connection, hours)?
             | replies::sweep(&self.connection, hours)?
-            | self.delete_expendable()?)
+            | self.delete_expendable()?
+            | self.delete_old(hours)?)
+    }
+
+    /// Says what mailboxes keep; without it, everything. What `tenfour bench` leaves is none of it.
+    pub fn retain(&mut self, rules: Rules) {
+        self.retention = Retention::by(rules);
+    }
+
+    /// Deletes a piece of what need not be kept any more; true when there is more.
+    fn delete_old(&mut self, hours: i64) -> rusqlite::Result<bool> {
+        let next = self
+            .retention
+            .next(&self.connection, &self.mailboxes, &self.sizes, hours)?;
+        let Some((mailbox, last)) = next else {
+            return Ok(false);
+        };
+        let deleted = retention::delete(&self.connection, &mut self.sizes, mailbox, last)?;
+        self.checkpointer.after_commit(&self.connection)?;
+        if let Some(mailbox) = self.mailboxes.by_id(mailbox) {
+            tracing::info!(mailbox = %mailbox.name, deleted, up_to = last, "deleted the oldest messages");
+        }
+        Ok(true)
     }
 
     /// Deletes a piece of what `tenfour bench` left; true when there is more.
@@ -246,23 +269,9 @@ impl SqliteStore {
             if ages.expendable == 0 {
                 continue;
             }
-            let transaction = self.connection.unchecked_transaction()?;
-            // The offset of the last message must outlive it.
-            transaction
-                .prepare_cached("UPDATE mailbox SET last = ?2 WHERE id = ?1 AND last < ?2")?
-                .execute((*mailbox, ages.expendable as i64))?;
-            let (first, last) = (message_key(*mailbox, 0), message_key(*mailbox, ages.expendable));
-            let (bytes, pseudo) = sizes::of_oldest(&transaction, first, last, TIDY)?;
-            self.sizes.delete(&transaction, *mailbox, bytes, pseudo)?;
-            let deleted = transaction
-                .prepare_cached(
-                    "DELETE FROM message WHERE id IN
-                     (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
-                )?
-                .execute((first, last, TIDY))?;
-            transaction.commit()?;
+            let deleted = retention::delete(&self.connection, &mut self.sizes, *mailbox, ages.expendable)?;
             self.checkpointer.after_commit(&self.connection)?;
-            if deleted == TIDY as usize {
+            if deleted == retention::PIECE as usize {
                 return Ok(true);
             }
             ages.expendable = 0;

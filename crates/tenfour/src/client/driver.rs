@@ -402,7 +402,9 @@ impl Driver {
                 | ClientEvent::ReadEnd(_)
                 | ClientEvent::Progressed(_)
                 | ClientEvent::Status(_)
-                | ClientEvent::StatusEnd(_) => {}
+                | ClientEvent::StatusEnd(_)
+                | ClientEvent::Backup(_)
+                | ClientEvent::BackupEnd(_) => {}
             }
         }
         None

@@ -19,7 +19,8 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    fn covers(&self, mailbox: &MailboxName) -> bool {
+    /// The mailbox is one of these.
+    pub fn covers(&self, mailbox: &MailboxName) -> bool {
         match self {
             Pattern::All => true,
             Pattern::One(name) => name == mailbox,
@@ -157,6 +158,11 @@ impl Rights {
     /// It may read `mailbox`.
     pub fn may_read(&self, mailbox: &MailboxName) -> bool {
         self.admin || self.read.iter().any(|pattern| pattern.covers(mailbox))
+    }
+
+    /// It may do everything, and have everything.
+    pub fn is_admin(&self) -> bool {
+        self.admin
     }
 
     /// It may see connections, mailboxes, cursors and counters.

@@ -23,6 +23,10 @@ const MAX_RUNS: usize = 8_192;
 /// What can wait is done when nothing came for so long: a piece of it takes as long as several commits.
 const QUIET: Duration = Duration::from_millis(20);
 
+/// When it is never quiet, that much of what can wait is done this often.
+const WITHOUT_QUIET: Duration = Duration::from_millis(500);
+const SHARE: Duration = Duration::from_millis(50);
+
 /// So often the writer looks whether others have worked: they do not wake it.
 const GLANCE: Duration = Duration::from_secs(60);
 
@@ -127,8 +131,15 @@ impl Job {
 
 /// Works until the inbox is closed and empty, or the store fails.
 pub(super) fn run(shared: &Shared) {
+    let mut tidied = Instant::now();
     while wait(shared) {
         work_off(&mut lock(&shared.owned), shared);
+        // While it is never quiet, what can wait gets a part of the time.
+        if tidied.elapsed() >= WITHOUT_QUIET {
+            let begun = Instant::now();
+            while tidy(shared) && begun.elapsed() < SHARE {}
+            tidied = Instant::now();
+        }
     }
     *lock(&shared.owned) = None;
 }
@@ -260,16 +271,20 @@ fn wait(shared: &Shared) -> bool {
     true
 }
 
-/// One piece of what can wait.
-fn tidy(shared: &Shared) {
+/// One piece of what can wait; true when there is more.
+fn tidy(shared: &Shared) -> bool {
     let mut owned = lock(&shared.owned);
     shared.untidy.store(false, Ordering::Relaxed);
     match owned.as_mut().map(|store| store.tidy()) {
         Some(Ok(more)) => {
             shared.untidy.fetch_or(more, Ordering::Relaxed);
+            more
         }
-        Some(Err(error)) => fail(&error, Vec::new(), shared),
-        None => {}
+        Some(Err(error)) => {
+            fail(&error, Vec::new(), shared);
+            false
+        }
+        None => false,
     }
 }
 

@@ -337,6 +337,7 @@ impl Connection {
             }
             ServerEvent::ReadCredit => {}
             ServerEvent::Status(request) => Box::pin(self.tell_status(request)).await,
+            ServerEvent::Backup(request) => Box::pin(self.tell_backup(request)).await,
             ServerEvent::Progress(steps) => {
                 if let Some(consuming) = self.consuming() {
                     consuming.report(&steps);

@@ -2,7 +2,10 @@
 
 use super::Phase;
 use super::Server;
+use bytes::Bytes;
+
 use crate::native::EndReason;
+use crate::native::backup::{BackupEnd, BackupEndFrame, BackupPart};
 use crate::native::frame::Frame;
 use crate::native::reading::{ItemFrame, Progressed, ReadEnd};
 use crate::native::replying::ReplyFrame;
@@ -94,6 +97,20 @@ impl Server {
     pub fn end_status(&mut self, request: u32, end: StatusEnd) {
         if self.is_open() {
             Frame::StatusEnd(EndFrame { request, end }).encode(&mut self.transmit);
+        }
+    }
+
+    /// Sends a piece of the store; an empty one only says that it takes time.
+    pub fn send_backup(&mut self, request: u32, bytes: Bytes) {
+        if self.is_open() {
+            Frame::BackupPart(BackupPart { request, bytes }).encode(&mut self.transmit);
+        }
+    }
+
+    /// That was the last piece.
+    pub fn end_backup(&mut self, request: u32, end: BackupEnd) {
+        if self.is_open() {
+            Frame::BackupEnd(BackupEndFrame { request, end }).encode(&mut self.transmit);
         }
     }
 }

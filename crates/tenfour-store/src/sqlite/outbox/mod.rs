@@ -10,6 +10,7 @@ mod rows;
 mod schema;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tenfour_proto::{Message, StreamId};
@@ -18,6 +19,10 @@ use super::open::{SqliteOptions, connect_or_create, folder_of, judge, now};
 use crate::lock::Lock;
 use crate::{OpenError, place};
 pub use dispatch::{Advance, Dispatch, OutboxStream, Verdict};
+
+/// How long it is waited for somebody who makes the file, in steps of [`STEP`].
+const PATIENCE: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(5);
 
 /// An outbox does not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -106,15 +111,21 @@ impl Outbox {
     /// [put](Self::put), or [`claim`](Self::claim), before anything is sent.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let path = path.into();
-        let connection = if judge(&path, &schema::OUTBOX)? {
-            // Two that make it at once would get in each other's way.
-            let making = Lock::wait(&path)?;
-            let still_new = judge(&path, &schema::OUTBOX)?;
-            let connection = connect_or_create(&path, &schema::OUTBOX, SqliteOptions::default(), still_new)?;
-            drop(making);
-            connection
-        } else {
-            connect_or_create(&path, &schema::OUTBOX, SqliteOptions::default(), false)?
+        // Two that make it at once would get in each other's way; whoever delivers has the lock as well, but then it is
+        // there.
+        let begun = Instant::now();
+        let connection = loop {
+            if !judge(&path, &schema::OUTBOX)? {
+                break connect_or_create(&path, &schema::OUTBOX, SqliteOptions::default(), false)?;
+            }
+            match Lock::take(&path) {
+                Ok(_making) => {
+                    let is_new = judge(&path, &schema::OUTBOX)?;
+                    break connect_or_create(&path, &schema::OUTBOX, SqliteOptions::default(), is_new)?;
+                }
+                Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => std::thread::sleep(STEP),
+                Err(error) => return Err(error),
+            }
         };
         // Nobody runs a thread for checkpoints here.
         connection

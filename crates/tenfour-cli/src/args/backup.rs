@@ -1,0 +1,29 @@
+//! `tenfour backup`, as it was typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tenfour::parse_time;
+
+use super::Identity;
+use crate::target::Target;
+
+/// `tenfour backup`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file is whole and checked when this ends with 0. To use it: stop the server, move its store away, and name the file
+by `tenfour serve --store`. Senders notice what it lacks, and an outbox can send that again."
+)]
+pub struct Backup {
+    /// Where to; a file that is not there yet
+    pub file: PathBuf,
+    /// HOST[:PORT] [default: localhost]
+    pub target: Option<Target>,
+    /// For the connection
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
+    pub timeout: Duration,
+    /// The key
+    #[command(flatten)]
+    pub identity: Identity,
+}

@@ -1,0 +1,116 @@
+//! `tenfour backup`: the whole store of a server, as a file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tenfour::{BackupError, Durability};
+
+use super::tail::readable;
+use crate::args::Backup;
+use crate::exit::{Code, Failure};
+use crate::size::show_size;
+use crate::target::Target;
+use crate::{output, setup, signals};
+
+/// Fetches beside the file, and gives it its name when it is whole and on the disk.
+pub async fn run(arguments: Backup) -> Result<(), Failure> {
+    let target = arguments.target.clone().unwrap_or_else(Target::localhost);
+    readable(&target, "backup")?;
+    let path = &arguments.file;
+    if path.exists() {
+        return Err(Failure::local(format!("`{}` is there already", path.display()))
+            .hint("a backup overwrites nothing; name another file"));
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let work = async {
+        let fetched = fetch(&arguments, &target, &beside).await;
+        if fetched.is_err() {
+            // What is not whole is of no use.
+            let _ = fs::remove_file(&beside);
+        }
+        fetched
+    };
+    let bytes = tokio::select! {
+        fetched = work => fetched?,
+        code = signals::stop() => {
+            let _ = fs::remove_file(&beside);
+            return Err(Failure::new(code, "interrupted; there is no backup"));
+        }
+    };
+    let failed = |error: &dyn std::error::Error| Failure::caused(error);
+    let checked = tenfour::check(&beside, |_| {}, |_| {}).map_err(|error| failed(&error))?;
+    if checked.findings > 0 {
+        return Err(Failure::local(format!(
+            "the store of {target} is damaged, and so is its copy `{}`: {} findings",
+            beside.display(),
+            checked.findings
+        ))
+        .hint(format!("tenfour check {}", beside.display())));
+    }
+    name(&beside, path)
+        .map_err(|error| Failure::local(format!("cannot write `{}`: {error}", path.display())))?;
+    output::talk(&format!(
+        "{}: {} messages in {} mailboxes, {}; nothing is wrong",
+        path.display(),
+        checked.messages,
+        checked.mailboxes,
+        show_size(bytes)
+    ));
+    Ok(())
+}
+
+async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64, Failure> {
+    let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    let written = |error: io::Error| Failure::local(format!("cannot write `{}`: {error}", beside.display()));
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(beside)
+        .map_err(written)?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    if output::is_terminal(&io::stderr()) {
+        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes}") {
+        progress.set_style(style);
+    }
+    let fetched = tenfour::backup(
+        std::slice::from_ref(&target.address),
+        &config,
+        &mut out,
+        |bytes| progress.set_position(bytes),
+    )
+    .await;
+    progress.finish_and_clear();
+    let bytes = fetched.map_err(|error| failure(&error, target))?;
+    out.flush().map_err(written)?;
+    out.get_ref().sync_all().map_err(written)?;
+    Ok(bytes)
+}
+
+/// Gives the file its name, unless something has it by now, and flushes that.
+fn name(beside: &Path, path: &Path) -> io::Result<()> {
+    fs::hard_link(beside, path)?;
+    fs::remove_file(beside)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn failure(error: &BackupError, target: &Target) -> Failure {
+    match error {
+        BackupError::Connect(error) => Failure::connect_to("back up", error, &target.to_string()),
+        BackupError::NotAllowed => Failure::new(Code::NotAllowed, error.to_string())
+            .hint("use the server's own key, or on the server: tenfour keys allow FINGERPRINT admin"),
+        BackupError::Write(_) => Failure::local(error.to_string()),
+        BackupError::NoFile => Failure::new(Code::Refused, error.to_string()),
+        _ => Failure::new(Code::Unavailable, error.to_string()),
+    }
+}

@@ -1,0 +1,276 @@
+//! Power cuts: what had a receipt before the cut is there after it. Only receipts that were read before it count.
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use support::disk::Disk;
+use support::history::{Dice, Sender, Shared, assert_clean, content, rounds};
+use support::{Home, Served};
+use tenfour_checker::Breach;
+
+/// Where the server keeps its messages, and how it is started.
+struct Site {
+    home: Home,
+    disk: Disk,
+    arguments: Vec<&'static str>,
+    /// Flushes do nothing.
+    lies: bool,
+    /// Lines of each sender, bytes that make them longer, and microseconds until the cut, at most.
+    load: (u64, usize, u64),
+}
+
+impl Site {
+    fn new(kind: &str) -> Option<Self> {
+        Some(Site {
+            home: Home::new(),
+            disk: Disk::new(kind, 600)?,
+            arguments: vec!["--quiet"],
+            lies: false,
+            load: (300, 0, 40_000),
+        })
+    }
+
+    fn serve(&self, native: &str) -> Served {
+        let store = self.disk.path().join("store/store.db");
+        let mut arguments = vec!["--store", store.to_str().unwrap(), "--native", native];
+        arguments.extend(&self.arguments);
+        if self.lies {
+            return self.home.serve_under(
+                &[
+                    "strace",
+                    // The server is our child, so that a kill reaches it.
+                    "-D",
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    "trace=fsync,fdatasync",
+                    "-e",
+                    "inject=fsync,fdatasync:retval=0",
+                ],
+                &arguments,
+            );
+        }
+        self.home.serve_with(&arguments)
+    }
+}
+
+/// Cuts the power `cuts` times under load. With `repeat`, whatever was under way is sent again under its id after each
+/// cut. Gives the history, with the server for a last look.
+fn cut_again_and_again(site: &mut Site, cuts: u64, repeat: bool, durability: &str) -> (Shared, Served) {
+    let mut dice = Dice::new();
+    let history = Shared::default();
+    let mut served = site.serve("127.0.0.1:0");
+    let native = served.native.clone();
+    for cut in 0..cuts {
+        let mut senders: Vec<Sender> = ["one", "two", "one"]
+            .iter()
+            .enumerate()
+            .map(|(number, mailbox)| {
+                let id = format!("cut{cut}-{number}");
+                Sender::start_with(
+                    &site.home,
+                    &native,
+                    mailbox,
+                    &id,
+                    &history,
+                    &["--durability", durability],
+                )
+            })
+            .collect();
+        let knife = site.disk.knife();
+        for sender in &mut senders {
+            sender.pad = site.load.1;
+            sender.send(1 + dice.below(site.load.0));
+        }
+        std::thread::sleep(Duration::from_micros(dice.below(site.load.2)));
+        for sender in &senders {
+            sender.listening.store(false, Ordering::SeqCst);
+        }
+        knife.cut();
+        served.kill();
+        let killed: Vec<_> = senders.into_iter().map(Sender::kill).collect();
+        site.disk.restart();
+        served = site.serve(&native);
+        for (id, mailbox, lines) in killed.into_iter().filter(|_| repeat) {
+            let mut again = Sender::start_with(
+                &site.home,
+                &native,
+                &mailbox,
+                &id,
+                &history,
+                &["--durability", durability],
+            );
+            again.pad = site.load.1;
+            again.send(lines);
+            assert_eq!(again.finish(), Some(0), "{id}");
+        }
+    }
+    (history, served)
+}
+
+fn all_there(site: &Site, served: &Served) -> Vec<tenfour_checker::Found> {
+    ["one", "two"]
+        .iter()
+        .flat_map(|mailbox| content(&site.home, &served.native, mailbox))
+        .collect()
+}
+
+fn survives(kind: &str, cuts: u64) {
+    if let Some(site) = Site::new(kind) {
+        survives_at(site, cuts);
+    }
+}
+
+fn survives_at(mut site: Site, cuts: u64) {
+    let (history, served) = cut_again_and_again(&mut site, cuts, true, "disk");
+    let verdict = history.lock().unwrap().check(all_there(&site, &served));
+    assert_clean(&verdict);
+    assert_eq!((verdict.receipted, verdict.stored), (verdict.sent, verdict.sent));
+    served.stop();
+    let store = site.disk.path().join("store/store.db");
+    site.home.run(&["check", store.to_str().unwrap()]).ok();
+}
+
+#[test]
+fn a_server_on_ext4() {
+    survives("ext4", rounds(110, 1_500));
+}
+
+#[test]
+fn a_server_on_xfs() {
+    survives("xfs", rounds(50, 500));
+}
+
+/// The log is moved into the file every 8 MiB: large messages, and enough of them for several times between two cuts.
+#[test]
+fn in_the_middle_of_checkpoints() {
+    let Some(mut site) = Site::new("ext4") else { return };
+    site.load = (2_000, 4_000, 300_000);
+    survives_at(site, rounds(10, 200));
+}
+
+/// A rig that cannot lose proves nothing.
+fn loses(mut site: Site, durability: &str) {
+    let (history, served) = cut_again_and_again(&mut site, 20, false, durability);
+    let verdict = history.lock().unwrap().check(all_there(&site, &served));
+    let broken =
+        verdict.count(Breach::Lost) + verdict.count(Breach::Moved) + verdict.count(Breach::FalselyReceipted);
+    assert!(broken > 0, "nothing was lost in 20 cuts: {verdict}");
+}
+
+#[test]
+fn without_flushing_something_is_lost() {
+    let Some(mut site) = Site::new("ext4") else { return };
+    site.arguments.extend(["--durability", "os"]);
+    loses(site, "os");
+}
+
+#[test]
+fn with_a_disk_that_lies_something_is_lost() {
+    if !support::needs("strace") {
+        return;
+    }
+    let Some(mut site) = Site::new("ext4") else { return };
+    site.lies = true;
+    loses(site, "disk");
+}
+
+/// The first start makes folders, keys and a file: a cut at any moment of it must leave something that starts.
+#[test]
+fn a_first_start() {
+    let mut dice = Dice::new();
+    for _ in 0..rounds(20, 200) {
+        let Some(mut disk) = Disk::new("ext4", 64) else {
+            return;
+        };
+        let home = disk.path().join("home");
+        let knife = disk.knife();
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tenfour"))
+            .args([
+                "serve",
+                "--quiet",
+                "--native",
+                "127.0.0.1:0",
+                "--text",
+                "off",
+                "--datagram",
+                "off",
+            ])
+            .env("TENFOUR_HOME", &home)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(dice.below(30_000)));
+        knife.cut();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        disk.restart();
+        let next = Home::at(&home);
+        let served = next.serve_with(&["--quiet"]);
+        next.run(&["send", &served.native, "hi"]).ok();
+        served.kill();
+    }
+}
+
+/// The sender's machine loses its power while it queues and delivers: what `queue` had said to be safe arrives once.
+#[test]
+fn an_outbox() {
+    let mut dice = Dice::new();
+    let Some(mut disk) = Disk::new("ext4", 200) else {
+        return;
+    };
+    let home = Home::new();
+    let served = home.serve_with(&["--quiet"]);
+    let mut queued: Vec<String> = Vec::new();
+    let mut perhaps: Vec<String> = Vec::new();
+    let outbox = disk.path().join("outbox.db");
+    let outbox = outbox.to_str().unwrap();
+    for cut in 0..rounds(30, 500) {
+        let knife = disk.knife();
+        let mut running = home
+            .command(&["queue", "--run", "--outbox", outbox])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        for number in 0..3 {
+            let body = format!("{cut}-{number}");
+            home.run(&["queue", &served.native, &body, "--outbox", outbox])
+                .ok();
+            queued.push(body);
+        }
+        let last = format!("{cut}-last");
+        let mut queuing = home
+            .command(&["queue", &served.native, &last, "--outbox", outbox])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        perhaps.push(last);
+        std::thread::sleep(Duration::from_micros(dice.below(30_000)));
+        knife.cut();
+        for child in [&mut running, &mut queuing] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        disk.restart();
+    }
+    home.run(&["queue", "--flush", "--outbox", outbox]).ok();
+    let found = support::mailbox(&home, &served.native);
+    for body in &queued {
+        let count = found.iter().filter(|line| *line == body).count();
+        assert_eq!(count, 1, "{body} is there {count} times");
+    }
+    for body in &perhaps {
+        let count = found.iter().filter(|line| *line == body).count();
+        assert!(count <= 1, "{body} is there {count} times");
+    }
+    assert!(found.len() <= queued.len() + perhaps.len());
+    let places: Vec<_> = queued
+        .iter()
+        .map(|body| found.iter().position(|line| line == body))
+        .collect();
+    assert!(places.is_sorted(), "in the order in which they were queued");
+}

@@ -1,0 +1,186 @@
+//! What was sent and heard by the command, and what is there, for the checker.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+use tenfour_checker::{Found, History, Outcome, Verdict};
+
+use super::Home;
+
+/// A number that changes with each call; the same seed gives the same numbers (xorshift64*, Vigna 2014).
+pub struct Dice(u64);
+
+impl Dice {
+    /// By `TENFOUR_TEST_SEED`, or anew; says which.
+    pub fn new() -> Self {
+        let seed = std::env::var("TENFOUR_TEST_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_else(|| {
+                let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                time.unwrap().as_nanos() as u64 | 1
+            });
+        eprintln!("TENFOUR_TEST_SEED={seed}");
+        Dice(seed)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
+    }
+}
+
+/// How many rounds: a few in every run of the tests, many when `TENFOUR_TEST_LONG` is set.
+pub fn rounds(usual: u64, long: u64) -> u64 {
+    if std::env::var_os("TENFOUR_TEST_LONG").is_some() {
+        long
+    } else {
+        usual
+    }
+}
+
+/// The history of several senders.
+pub type Shared = Arc<Mutex<History>>;
+
+/// A `tenfour send -l --json` that goes on over everything: each line that it is given is noted as sent, each line that
+/// it answers as heard.
+pub struct Sender {
+    child: Child,
+    stdin: ChildStdin,
+    hearing: JoinHandle<()>,
+    history: Shared,
+    stream: String,
+    mailbox: String,
+    sent: u64,
+    /// Lines are so much longer.
+    pub pad: usize,
+    /// What is heard counts.
+    pub listening: Arc<AtomicBool>,
+}
+
+impl Sender {
+    pub fn start(home: &Home, address: &str, mailbox: &str, id: &str, history: &Shared) -> Self {
+        Self::start_with(home, address, mailbox, id, history, &[])
+    }
+
+    pub fn start_with(
+        home: &Home,
+        address: &str,
+        mailbox: &str,
+        id: &str,
+        history: &Shared,
+        more: &[&str],
+    ) -> Self {
+        let target = format!("{address}/{mailbox}");
+        let mut child = home
+            .command(&["send", &target, "-l", "--json", "--id", id, "--timeout", "80s"])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let listening = Arc::new(AtomicBool::new(true));
+        let (heard, stream, listens) = (Arc::clone(history), id.to_owned(), Arc::clone(&listening));
+        let hearing = std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if !listens.load(Ordering::SeqCst) {
+                    break;
+                }
+                let answer: Value = serde_json::from_str(&line).unwrap();
+                let sequence = answer["sequence"].as_u64().unwrap();
+                heard.lock().unwrap().hear(&stream, sequence, outcome(&answer));
+            }
+        });
+        Sender {
+            child,
+            stdin,
+            hearing,
+            history: Arc::clone(history),
+            stream: id.to_owned(),
+            mailbox: mailbox.to_owned(),
+            sent: 0,
+            pad: 0,
+            listening,
+        }
+    }
+
+    /// `kill -9`. Its id, its mailbox, and how many lines it was given.
+    pub fn kill(mut self) -> (String, String, u64) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.hearing.join().unwrap();
+        (self.stream, self.mailbox, self.sent)
+    }
+
+    /// Sends lines without waiting for anything.
+    pub fn send(&mut self, lines: u64) {
+        let mut text = String::new();
+        {
+            let mut history = self.history.lock().unwrap();
+            for _ in 0..lines {
+                self.sent += 1;
+                let body = format!("{} {} {}", self.stream, self.sent, "x".repeat(self.pad));
+                history.send(&self.stream, self.sent, &self.mailbox, body.as_bytes());
+                text.push_str(&body);
+                text.push('\n');
+            }
+        }
+        self.stdin.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// No more lines; its exit code.
+    pub fn finish(mut self) -> Option<i32> {
+        drop(self.stdin);
+        let status = self.child.wait().unwrap();
+        self.hearing.join().unwrap();
+        status.code()
+    }
+}
+
+/// An answer in JSON.
+pub fn outcome(answer: &Value) -> Outcome {
+    match answer["outcome"].as_str().unwrap() {
+        "stored" => Outcome::Receipt {
+            mailbox: answer["mailbox"].as_str().unwrap().to_owned(),
+            offset: answer["offset"].as_u64().unwrap(),
+        },
+        "refused" | "unsent" => Outcome::NotStored,
+        "unknown" => Outcome::Unknown,
+        other => panic!("{other}"),
+    }
+}
+
+/// All that a mailbox has. Streams are named by what the bodies of these tests say: `STREAM SEQUENCE`.
+pub fn content(home: &Home, address: &str, mailbox: &str) -> Vec<Found> {
+    let target = format!("{address}/{mailbox}");
+    let lines = home.run(&["tail", &target, "--json"]).ok();
+    lines
+        .lines()
+        .map(|line| {
+            let item: Value = serde_json::from_str(line).unwrap();
+            let body = item["text"].as_str().unwrap().to_owned();
+            Found {
+                mailbox: item["mailbox"].as_str().unwrap().to_owned(),
+                offset: item["offset"].as_u64().unwrap(),
+                stream: body.split(' ').next().unwrap().to_owned(),
+                sequence: item["sequence"].as_u64().unwrap(),
+                body: body.into_bytes(),
+            }
+        })
+        .collect()
+}
+
+/// No promise was broken; says the numbers.
+#[track_caller]
+pub fn assert_clean(verdict: &Verdict) {
+    eprintln!("{verdict}");
+    assert!(verdict.is_clean(), "{verdict}");
+}

@@ -1,0 +1,28 @@
+//! How long messages are kept.
+
+use tenfour_proto::MailboxName;
+
+/// What a mailbox keeps. Only the oldest messages are ever deleted, and none that a cursor has not passed, unless
+/// `unread` says so. Offsets are not used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retain {
+    /// Messages that were stored so many hours ago may go, counted in the store's own running time: a clock that is set
+    /// wrong deletes nothing. They go within the two hours after that.
+    pub hours: Option<u32>,
+    /// The oldest go while their bodies have more than so many bytes together.
+    pub bytes: Option<u64>,
+    /// Also messages that a cursor has not passed.
+    pub unread: bool,
+}
+
+impl Retain {
+    /// Everything is kept.
+    pub const FOREVER: Retain = Retain {
+        hours: None,
+        bytes: None,
+        unread: false,
+    };
+}
+
+/// Says what a mailbox keeps.
+pub type Rules = Box<dyn Fn(&MailboxName) -> Retain + Send>;

@@ -1,0 +1,193 @@
+//! Deletes what need not be kept any more, a piece at a time.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::sizes::{self, Sizes};
+use super::{OFFSET_MASK, message_key};
+use crate::cursor::CURSOR_HOURS;
+use crate::mailboxes::{Mailbox, Mailboxes};
+use crate::retention::{Retain, Rules};
+
+/// Rows deleted at once: a few milliseconds, for which a message may have to wait.
+pub(super) const PIECE: u32 = 2_000;
+
+/// The rules, and what is on its way out by them.
+#[derive(Default)]
+pub(super) struct Retention {
+    rules: Option<Rules>,
+    /// What each mailbox keeps, by its number.
+    known: HashMap<i64, Retain>,
+    /// The hour in which ages were noted last.
+    noted: Option<i64>,
+    /// Messages up to here are old enough, by the number of the mailbox.
+    old: HashMap<i64, u64>,
+    /// Mailboxes of which it has been said in this hour that a cursor holds messages back.
+    said: HashMap<i64, i64>,
+}
+
+impl Retention {
+    pub(super) fn by(rules: Rules) -> Self {
+        Retention {
+            rules: Some(rules),
+            ..Retention::default()
+        }
+    }
+
+    /// What comes next to be deleted: the mailbox, and the last offset that may go.
+    pub(super) fn next(
+        &mut self,
+        connection: &Connection,
+        mailboxes: &Mailboxes,
+        sizes: &Sizes,
+        hours: i64,
+    ) -> rusqlite::Result<Option<(i64, u64)>> {
+        let Some(rules) = &self.rules else { return Ok(None) };
+        for mailbox in mailboxes.iter().filter(|mailbox| !mailbox.is_new) {
+            self.known
+                .entry(mailbox.id)
+                .or_insert_with(|| rules(&mailbox.name));
+        }
+        if self.noted != Some(hours) {
+            self.note_ages(connection, mailboxes, hours)?;
+            self.noted = Some(hours);
+        }
+        for mailbox in mailboxes.iter() {
+            let Some(retain) = self.known.get(&mailbox.id).copied() else {
+                continue;
+            };
+            let too_large = retain.bytes.is_some_and(|bytes| sizes.of(mailbox.id) > bytes);
+            let old = self.old.get(&mailbox.id).copied();
+            if !too_large && old.is_none() {
+                continue;
+            }
+            let large = match retain.bytes.filter(|_| too_large) {
+                Some(bytes) => beyond(connection, mailbox.id, sizes.of(mailbox.id) - bytes)?,
+                None => 0,
+            };
+            let wanted = large.max(old.unwrap_or(0));
+            let last = match held(connection, mailbox, hours)? {
+                Some((floor, cursor)) if !retain.unread && floor < wanted => {
+                    if self.said.insert(mailbox.id, hours) != Some(hours) {
+                        tracing::warn!(mailbox = %mailbox.name, cursor, floor, wanted,
+                            "messages that need not be kept are held back by a cursor");
+                    }
+                    floor
+                }
+                _ => wanted,
+            };
+            let oldest = oldest(connection, mailbox.id)?;
+            if oldest.is_some_and(|oldest| oldest <= last) {
+                return Ok(Some((mailbox.id, last)));
+            }
+            self.old.remove(&mailbox.id);
+        }
+        Ok(None)
+    }
+
+    /// Once an hour: how far each mailbox is, and what was that far long enough ago.
+    fn note_ages(
+        &mut self,
+        connection: &Connection,
+        mailboxes: &Mailboxes,
+        hours: i64,
+    ) -> rusqlite::Result<()> {
+        let transaction = connection.unchecked_transaction()?;
+        for mailbox in mailboxes.iter() {
+            let Some(keep) = self.known.get(&mailbox.id).and_then(|retain| retain.hours) else {
+                continue;
+            };
+            transaction
+                .prepare_cached(
+                    "INSERT INTO age(mailbox, hours, last) SELECT ?1, ?2, ?3
+                     WHERE ?3 > ifnull((SELECT max(last) FROM age WHERE mailbox = ?1), 0)
+                     ON CONFLICT(mailbox, hours) DO NOTHING",
+                )?
+                .execute((mailbox.id, hours, mailbox.last as i64))?;
+            // Noted in the course of an hour: the next one says nothing yet of its end.
+            let before = hours - i64::from(keep) - 1;
+            let old: Option<i64> = transaction
+                .prepare_cached("SELECT max(last) FROM age WHERE mailbox = ?1 AND hours <= ?2")?
+                .query_row((mailbox.id, before), |row| row.get(0))?;
+            if let Some(old) = old {
+                self.old.insert(mailbox.id, old as u64);
+                transaction
+                    .prepare_cached("DELETE FROM age WHERE mailbox = ?1 AND last < ?2")?
+                    .execute((mailbox.id, old))?;
+            }
+        }
+        transaction.commit()
+    }
+}
+
+/// The first offset that is there.
+fn oldest(connection: &Connection, mailbox: i64) -> rusqlite::Result<Option<u64>> {
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT min(id) & 0xffffffffffff FROM message WHERE id BETWEEN ?1 AND ?2")?
+        .query_row(
+            (message_key(mailbox, 0), message_key(mailbox, OFFSET_MASK as u64)),
+            |row| row.get(0),
+        )?;
+    Ok(oldest.map(|oldest| oldest as u64))
+}
+
+/// The offset up to which the oldest messages have so many bytes, or what a piece of them has.
+fn beyond(connection: &Connection, mailbox: i64, bytes: u64) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id & 0xffffffffffff, length(body) FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let mut rows = statement.query((
+        message_key(mailbox, 0),
+        message_key(mailbox, OFFSET_MASK as u64),
+        PIECE,
+    ))?;
+    let (mut last, mut sum) = (0, 0);
+    while sum < bytes
+        && let Some(row) = rows.next()?
+    {
+        last = row.get::<_, i64>(0)? as u64;
+        sum += row.get::<_, i64>(1)? as u64;
+    }
+    Ok(last)
+}
+
+/// The cursor that is furthest behind, of those that are in use.
+fn held(connection: &Connection, mailbox: &Mailbox, hours: i64) -> rusqlite::Result<Option<(u64, String)>> {
+    connection
+        .prepare_cached(
+            "SELECT floor, name FROM cursor WHERE mailbox = ?1 AND ?2 - used < ?3 ORDER BY floor LIMIT 1",
+        )?
+        .query_row((mailbox.name.as_str(), hours, CURSOR_HOURS), |row| {
+            Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))
+        })
+        .optional()
+}
+
+/// Deletes the oldest messages of a mailbox up to an offset, a piece of them. Gives how many there were.
+pub(super) fn delete(
+    connection: &Connection,
+    sizes: &mut Sizes,
+    mailbox: i64,
+    last: u64,
+) -> rusqlite::Result<usize> {
+    let transaction = connection.unchecked_transaction()?;
+    let first = message_key(mailbox, 0);
+    let last: Option<i64> = transaction
+        .prepare_cached(
+            "SELECT max(id) FROM (SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)",
+        )?
+        .query_row((first, message_key(mailbox, last), PIECE), |row| row.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    let (bytes, pseudo) = sizes::of_stretch(&transaction, first, last)?;
+    sizes.delete(&transaction, mailbox, bytes, pseudo)?;
+    // The offset of the last message must outlive it.
+    transaction
+        .prepare_cached("UPDATE mailbox SET gone = ?2 WHERE id = ?1 AND gone < ?2")?
+        .execute((mailbox, last & OFFSET_MASK))?;
+    let deleted = transaction
+        .prepare_cached("DELETE FROM message WHERE id BETWEEN ?1 AND ?2")?
+        .execute((first, last))?;
+    transaction.commit()?;
+    Ok(deleted)
+}
