@@ -24,7 +24,7 @@ impl Dice {
                 let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 time.unwrap().as_nanos() as u64 | 1
             });
-        eprintln!("TENFOUR_TEST_SEED={seed}");
+        say(&format!("TENFOUR_TEST_SEED={seed}"));
         Dice(seed)
     }
 
@@ -181,6 +181,11 @@ pub fn content(home: &Home, address: &str, mailbox: &str) -> Vec<Found> {
 /// No promise was broken; says the numbers.
 #[track_caller]
 pub fn assert_clean(verdict: &Verdict) {
-    eprintln!("{verdict}");
+    say(&verdict.to_string());
     assert!(verdict.is_clean(), "{verdict}");
+}
+
+/// For whoever looks at a test's output: seeds and numbers.
+pub fn say(words: &str) {
+    eprintln!("{words}");
 }

@@ -7,6 +7,7 @@ pub mod browser;
 pub mod disk;
 pub mod history;
 pub mod http;
+pub mod injection;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

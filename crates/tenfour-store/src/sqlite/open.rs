@@ -136,7 +136,8 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
         transaction.pragma_update(None, "application_id", format.application)?;
         transaction.pragma_update(None, "user_version", format.version)?;
         transaction.commit()?;
-        // Closing moves the log into the file, and removes it.
+        // Closing would move the log into the file, too, but would not say whether it could.
+        settle_on_disk(&connection)?;
         connection.close().map_err(|(_, error)| error)
     };
     fill().map_err(|source| OpenError::Sqlite {

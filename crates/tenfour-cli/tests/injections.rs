@@ -1,0 +1,360 @@
+//! Either side killed at its k-th system call, for every k of a short session, and calls that fail: no receipt is false,
+//! and what is repeated under its id, or delivered again from the outbox, is there once.
+
+mod support;
+
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+use support::history::{content, outcome, rounds, say};
+use support::injection::Injection;
+use support::{Home, Ran, mailbox, run, wait_for};
+use tenfour_checker::History;
+
+/// Messages of a session.
+fn messages() -> u64 {
+    rounds(25, 250)
+}
+
+fn lines() -> String {
+    (1..=messages()).map(|number| format!("s {number}\n")).collect()
+}
+
+/// A server that may die at any moment, while it starts too.
+struct Fragile {
+    child: Child,
+    native: String,
+}
+
+impl Fragile {
+    fn start(home: &Home, native: &str, injection: Option<&Injection>) -> Self {
+        let front = injection.map(Injection::front).unwrap_or_default();
+        let ports = home.path().join("ports");
+        let _ = std::fs::remove_file(&ports);
+        let ports = ports.to_str().unwrap();
+        let arguments = [
+            "serve",
+            "--quiet",
+            "--text",
+            "off",
+            "--datagram",
+            "off",
+            "--native",
+            native,
+            "--port-file",
+            ports,
+        ];
+        let mut child = home
+            .command_under(&front, &arguments)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(home.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_for("the server to start, or to end", || {
+            child.try_wait().unwrap().is_some() || std::path::Path::new(ports).exists()
+        });
+        let listed = std::fs::read_to_string(ports).unwrap_or_default();
+        let native = listed.trim().strip_prefix("native ").unwrap_or(native).to_owned();
+        Fragile { child, native }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port where nobody is.
+fn free() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().to_string()
+}
+
+/// What a `send --json` said.
+fn note(history: &mut History, said: &str) {
+    for line in said.lines() {
+        // Of a sender that was killed the last line may be cut off.
+        let Ok(answer) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        history.hear("s", answer["sequence"].as_u64().unwrap(), outcome(&answer));
+    }
+}
+
+fn sent() -> History {
+    let mut history = History::new();
+    for number in 1..=messages() {
+        history.send("s", number, "inbox", format!("s {number}").as_bytes());
+    }
+    history
+}
+
+fn send(home: &Home, native: &str, injection: Option<&Injection>, timeout: &str, window: &str) -> Ran {
+    let front = injection.map(Injection::front).unwrap_or_default();
+    let arguments = [
+        "send",
+        native,
+        "-l",
+        "--json",
+        "--id",
+        "s",
+        "--window",
+        window,
+        "--timeout",
+        timeout,
+    ];
+    run(home.command_under(&front, &arguments), lines().as_bytes())
+}
+
+/// After whatever happened: a clean server, the same command again, and everything is there once.
+fn settle(home: &Home, native: &str, mut history: History) {
+    let served = Fragile::start(home, native, None);
+    let again = send(home, &served.native, None, "60s", "25");
+    let log = || std::fs::read_to_string(home.path().join("log")).unwrap();
+    assert_eq!(again.code, Some(0), "{} {}", again.stderr, log());
+    note(&mut history, &again.stdout);
+    let verdict = history.check(content(home, &served.native, "inbox"));
+    assert!(verdict.is_clean(), "{verdict}");
+    assert_eq!((verdict.receipted, verdict.stored), (messages(), messages()));
+}
+
+/// One session with a server that is tampered with. True if it lived through it.
+fn session_with(injection: &Injection, timeout: &str, window: &str) -> bool {
+    let home = Home::new();
+    let native = free();
+    let mut history = sent();
+    let mut served = Fragile::start(&home, &native, Some(injection));
+    if !served.has_ended() {
+        let said = send(&home, &native, None, timeout, window);
+        assert!(
+            matches!(said.code, Some(0 | 69 | 75)),
+            "{injection:?}: {:?} {}",
+            said.code,
+            said.stderr
+        );
+        note(&mut history, &said.stdout);
+    }
+    let lived = !served.has_ended();
+    drop(served);
+    settle(&home, &native, history);
+    lived
+}
+
+/// For every k until nothing happens any more. strace counts by thread: one message after the other is committed by
+/// whichever thread brought it, many at once by the writer, so both are tried.
+fn kills_the_server_at_every(call: &str) {
+    for window in ["1", "25"] {
+        for k in 1.. {
+            let Some(injection) = Injection::kill(call, k) else {
+                return;
+            };
+            if session_with(&injection, "300ms", window) {
+                assert!(k > 1, "{call} is never called");
+                say(&format!(
+                    "{call}, window {window}: killed at each of {} calls",
+                    k - 1
+                ));
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_killed_at_every_flush() {
+    kills_the_server_at_every("fdatasync");
+}
+
+#[test]
+fn a_server_killed_at_every_fsync() {
+    kills_the_server_at_every("fsync");
+}
+
+#[test]
+fn a_server_killed_at_every_write_to_the_file() {
+    kills_the_server_at_every("pwrite64");
+}
+
+#[test]
+fn a_server_killed_at_every_opening_of_a_file() {
+    kills_the_server_at_every("openat");
+}
+
+#[test]
+fn a_server_killed_at_every_cutting_of_a_file() {
+    kills_the_server_at_every("ftruncate");
+}
+
+#[test]
+fn a_server_killed_at_every_answer() {
+    kills_the_server_at_every("sendto,writev");
+}
+
+#[test]
+fn a_server_killed_at_everything_it_hears() {
+    kills_the_server_at_every("recvfrom");
+}
+
+#[test]
+fn a_sender_killed_at_every_step() {
+    for call in ["openat", "sendto,writev", "recvfrom", "fsync", "write"] {
+        for k in 1.. {
+            let Some(injection) = Injection::kill(call, k) else {
+                return;
+            };
+            let home = Home::new();
+            let served = Fragile::start(&home, "127.0.0.1:0", None);
+            let mut history = sent();
+            let said = send(&home, &served.native, Some(&injection), "20s", "1");
+            note(&mut history, &said.stdout);
+            let native = served.native.clone();
+            drop(served);
+            settle(&home, &native, history);
+            if said.code == Some(0) {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_killed_at_every_step() {
+    for call in [
+        "openat",
+        "pwrite64",
+        "fdatasync",
+        "fsync",
+        "ftruncate",
+        "unlink",
+        "rename",
+    ] {
+        for k in 1.. {
+            let Some(injection) = Injection::kill(call, k) else {
+                return;
+            };
+            let home = Home::new();
+            let served = Fragile::start(&home, "127.0.0.1:0", None);
+            let killed = run(
+                home.command_under(&injection.front(), &["queue", &served.native, "one"]),
+                b"",
+            );
+            home.run(&["queue", &served.native, "two"]).ok();
+            home.run(&["queue", "--flush"]).ok();
+            let found = mailbox(&home, &served.native);
+            if killed.code == Some(0) {
+                assert_eq!(found, ["one", "two"], "{call} {k}");
+                break;
+            }
+            assert!(
+                found == ["two"] || found == ["one", "two"],
+                "{call} {k}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_delivery_killed_at_every_step() {
+    for call in [
+        "openat",
+        "pwrite64",
+        "fdatasync",
+        "ftruncate",
+        "sendto",
+        "recvfrom",
+    ] {
+        for k in 1.. {
+            let Some(injection) = Injection::kill(call, k) else {
+                return;
+            };
+            let home = Home::new();
+            let served = Fragile::start(&home, "127.0.0.1:0", None);
+            run(home.command(&["queue", &served.native, "-l"]), lines().as_bytes()).ok();
+            let killed = run(home.command_under(&injection.front(), &["queue", "--flush"]), b"");
+            home.run(&["queue", "--flush"]).ok();
+            let found = mailbox(&home, &served.native);
+            let wanted: Vec<String> = lines().lines().map(str::to_owned).collect();
+            assert_eq!(found, wanted, "{call} {k}");
+            if killed.code == Some(0) {
+                break;
+            }
+        }
+    }
+}
+
+/// Errors once and from then on. The server goes on or ends, but says nothing false; the next one has everything.
+fn fails_the_server(call: &str) {
+    for error in ["EIO", "ENOSPC", "EINTR"] {
+        for for_ever in [false, true] {
+            if for_ever && error == "EINTR" {
+                // Everybody tries again, as often as it takes.
+                continue;
+            }
+            for k in 1..=rounds(8, 80) {
+                let Some(injection) = Injection::error(call, error, k, for_ever) else {
+                    return;
+                };
+                session_with(&injection, "400ms", "1");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_whose_flushes_fail() {
+    fails_the_server("fdatasync");
+}
+
+#[test]
+fn a_server_whose_writes_fail() {
+    fails_the_server("pwrite64");
+}
+
+#[test]
+fn a_server_whose_files_cannot_be_opened() {
+    fails_the_server("openat");
+}
+
+#[test]
+fn a_server_whose_folders_cannot_be_flushed() {
+    fails_the_server("fsync");
+}
+
+/// It says so and ends with a code of its own; nothing that it said to be queued is lost.
+#[test]
+fn an_outbox_whose_disk_fails() {
+    for call in ["fdatasync", "pwrite64", "openat", "fsync"] {
+        for error in ["EIO", "ENOSPC"] {
+            for k in 1..=rounds(8, 40) {
+                let Some(injection) = Injection::error(call, error, k, false) else {
+                    return;
+                };
+                let home = Home::new();
+                let served = Fragile::start(&home, "127.0.0.1:0", None);
+                let said = run(
+                    home.command_under(&injection.front(), &["queue", &served.native, "one"]),
+                    b"",
+                );
+                assert!(
+                    matches!(said.code, Some(0 | 1)),
+                    "{injection:?}: {:?} {}",
+                    said.code,
+                    said.stderr
+                );
+                home.run(&["queue", "--flush"]).ok();
+                let found = mailbox(&home, &served.native);
+                if said.code == Some(0) {
+                    assert_eq!(found, ["one"], "{injection:?}");
+                } else {
+                    assert!(found.len() <= 1, "{injection:?}: {found:?}");
+                }
+            }
+        }
+    }
+}
