@@ -3,12 +3,10 @@
 
 mod support;
 
-use std::process::{Child, Stdio};
-
 use serde_json::Value;
 use support::history::{content, outcome, rounds, say};
-use support::injection::Injection;
-use support::{Home, Ran, mailbox, run, wait_for};
+use support::injection::{Fragile, Injection};
+use support::{Home, Ran, mailbox, run};
 use tenfour_checker::History;
 
 /// Messages of a session.
@@ -18,56 +16,6 @@ fn messages() -> u64 {
 
 fn lines() -> String {
     (1..=messages()).map(|number| format!("s {number}\n")).collect()
-}
-
-/// A server that may die at any moment, while it starts too.
-struct Fragile {
-    child: Child,
-    native: String,
-}
-
-impl Fragile {
-    fn start(home: &Home, native: &str, injection: Option<&Injection>) -> Self {
-        let front = injection.map(Injection::front).unwrap_or_default();
-        let ports = home.path().join("ports");
-        let _ = std::fs::remove_file(&ports);
-        let ports = ports.to_str().unwrap();
-        let arguments = [
-            "serve",
-            "--quiet",
-            "--text",
-            "off",
-            "--datagram",
-            "off",
-            "--native",
-            native,
-            "--port-file",
-            ports,
-        ];
-        let mut child = home
-            .command_under(&front, &arguments)
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(home.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        wait_for("the server to start, or to end", || {
-            child.try_wait().unwrap().is_some() || std::path::Path::new(ports).exists()
-        });
-        let listed = std::fs::read_to_string(ports).unwrap_or_default();
-        let native = listed.trim().strip_prefix("native ").unwrap_or(native).to_owned();
-        Fragile { child, native }
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-}
-
-impl Drop for Fragile {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A port where nobody is.
@@ -114,7 +62,7 @@ fn send(home: &Home, native: &str, injection: Option<&Injection>, timeout: &str,
 
 /// After whatever happened: a clean server, the same command again, and everything is there once.
 fn settle(home: &Home, native: &str, mut history: History) {
-    let served = Fragile::start(home, native, None);
+    let served = Fragile::start(home, native, None, &[]);
     let again = send(home, &served.native, None, "60s", "25");
     let log = || std::fs::read_to_string(home.path().join("log")).unwrap();
     assert_eq!(again.code, Some(0), "{} {}", again.stderr, log());
@@ -129,7 +77,7 @@ fn session_with(injection: &Injection, timeout: &str, window: &str) -> bool {
     let home = Home::new();
     let native = free();
     let mut history = sent();
-    let mut served = Fragile::start(&home, &native, Some(injection));
+    let mut served = Fragile::start(&home, &native, Some(injection), &[]);
     if !served.has_ended() {
         let said = send(&home, &native, None, timeout, window);
         assert!(
@@ -209,7 +157,7 @@ fn a_sender_killed_at_every_step() {
                 return;
             };
             let home = Home::new();
-            let served = Fragile::start(&home, "127.0.0.1:0", None);
+            let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
             let mut history = sent();
             let said = send(&home, &served.native, Some(&injection), "20s", "1");
             note(&mut history, &said.stdout);
@@ -239,7 +187,7 @@ fn a_queue_killed_at_every_step() {
                 return;
             };
             let home = Home::new();
-            let served = Fragile::start(&home, "127.0.0.1:0", None);
+            let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
             let killed = run(
                 home.command_under(&injection.front(), &["queue", &served.native, "one"]),
                 b"",
@@ -274,7 +222,7 @@ fn a_delivery_killed_at_every_step() {
                 return;
             };
             let home = Home::new();
-            let served = Fragile::start(&home, "127.0.0.1:0", None);
+            let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
             run(home.command(&["queue", &served.native, "-l"]), lines().as_bytes()).ok();
             let killed = run(home.command_under(&injection.front(), &["queue", "--flush"]), b"");
             home.run(&["queue", "--flush"]).ok();
@@ -336,7 +284,7 @@ fn an_outbox_whose_disk_fails() {
                     return;
                 };
                 let home = Home::new();
-                let served = Fragile::start(&home, "127.0.0.1:0", None);
+                let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
                 let said = run(
                     home.command_under(&injection.front(), &["queue", &served.native, "one"]),
                     b"",

@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::io::Write;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::disk::Disk;
 use support::history::{Dice, Sender, Shared, assert_clean, content, rounds};
+use support::injection::{Fragile, Injection};
 use support::{Home, Served};
 use tenfour_checker::Breach;
 
@@ -23,13 +25,30 @@ struct Site {
 
 impl Site {
     fn new(kind: &str) -> Option<Self> {
+        Self::with(kind, 600)
+    }
+
+    /// On a disk of so many megabytes.
+    fn with(kind: &str, megabytes: u64) -> Option<Self> {
         Some(Site {
             home: Home::new(),
-            disk: Disk::new(kind, 600)?,
+            disk: Disk::new(kind, megabytes)?,
             arguments: vec!["--quiet"],
             lies: false,
             load: (300, 0, 40_000),
         })
+    }
+
+    /// A server that will be killed; `None` if that was before it listened.
+    fn serve_fragile(&self, native: &str, injection: &Injection) -> Option<Fragile> {
+        let store = self.disk.path().join("store/store.db");
+        let mut fragile = Fragile::start(
+            &self.home,
+            native,
+            Some(injection),
+            &["--store", store.to_str().unwrap()],
+        );
+        (!fragile.has_ended()).then_some(fragile)
     }
 
     fn serve(&self, native: &str) -> Served {
@@ -177,6 +196,85 @@ fn with_a_disk_that_lies_something_is_lost() {
     let Some(mut site) = Site::new("ext4") else { return };
     site.lies = true;
     loses(site, "disk");
+}
+
+/// Killed between write and flush, a server leaves in its log what only the page cache has. The next one must not give
+/// a receipt for that to whoever repeats, unless it has flushed it: a power cut could still take it.
+#[test]
+fn a_kill_at_a_flush_then_the_repeat_then_a_power_cut() {
+    let Some(mut site) = Site::new("ext4") else { return };
+    let history = Shared::default();
+    let native = site.serve("127.0.0.1:0").native.clone();
+    for k in 1..=rounds(20, 200) {
+        // The first flushes are those of the start.
+        let Some(injection) = Injection::kill("fdatasync", 3 + k % 12) else {
+            return;
+        };
+        let id = format!("k{k}");
+        let receipted = || history.lock().unwrap().receipted();
+        if let Some(mut served) = site.serve_fragile(&native, &injection) {
+            let all = receipted() + 25;
+            let more = ["--window", "1"];
+            let mut sender = Sender::start_with(&site.home, &native, "one", &id, &history, &more);
+            sender.send(25);
+            // A thread may flush less often than that; then it is the end of the session that kills.
+            support::wait_for("the kill, or the end", || {
+                served.has_ended() || receipted() == all
+            });
+            sender.kill();
+        }
+        let served = site.serve(&native);
+        let knife = site.disk.knife();
+        let mut again = Sender::start(&site.home, &native, "one", &id, &history);
+        again.send(25);
+        // The first receipt of the repeat is all that it takes.
+        support::wait_for("a receipt", || again.answers.load(Ordering::SeqCst) > 0);
+        again.listening.store(false, Ordering::SeqCst);
+        knife.cut();
+        served.kill();
+        again.kill();
+        site.disk.restart();
+    }
+    let served = site.serve(&native);
+    let verdict = history.lock().unwrap().check(all_there(&site, &served));
+    assert_clean(&verdict);
+    assert!(verdict.receipted >= rounds(20, 200));
+}
+
+/// A disk that is filled by others: refused in words, never acknowledged; reading works; it resumes by itself.
+#[test]
+fn a_full_disk() {
+    for _ in 0..rounds(3, 20) {
+        let Some(mut site) = Site::with("ext4", 16) else {
+            return;
+        };
+        site.arguments.extend(["--anonymous-quota", "1M"]);
+        let history = Shared::default();
+        let served = site.serve("127.0.0.1:0");
+        let target = format!("{}/one", served.native);
+        let mut sender = Sender::start(&site.home, &served.native, "one", "full", &history);
+        sender.send(10);
+        support::wait_for("ten receipts", || history.lock().unwrap().receipted() == 10);
+        let filler = site.disk.path().join("filler");
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while file.write_all(&[1; 64 * 1024]).is_ok() {}
+        drop(file);
+        site.home
+            .run(&["send", &target, "no", "--timeout", "300ms"])
+            .failed(69, "the store is full");
+        assert_eq!(support::mailbox(&site.home, &target).len(), 10, "reading works");
+        sender.send(10);
+        std::fs::remove_file(&filler).unwrap();
+        let freed = Instant::now();
+        support::wait_for("the rest", || history.lock().unwrap().receipted() == 20);
+        assert!(freed.elapsed() < Duration::from_secs(2), "{:?}", freed.elapsed());
+        assert_eq!(sender.finish(), Some(0));
+        let verdict = history
+            .lock()
+            .unwrap()
+            .check(content(&site.home, &served.native, "one"));
+        assert_clean(&verdict);
+    }
 }
 
 /// The first start makes folders, keys and a file: a cut at any moment of it must leave something that starts.

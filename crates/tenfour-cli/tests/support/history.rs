@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -62,6 +62,8 @@ pub struct Sender {
     pub pad: usize,
     /// What is heard counts.
     pub listening: Arc<AtomicBool>,
+    /// What it has answered.
+    pub answers: Arc<AtomicU64>,
 }
 
 impl Sender {
@@ -88,6 +90,8 @@ impl Sender {
         let stdin = child.stdin.take().unwrap();
         let stdout = child.stdout.take().unwrap();
         let listening = Arc::new(AtomicBool::new(true));
+        let answers: Arc<AtomicU64> = Arc::default();
+        let count = Arc::clone(&answers);
         let (heard, stream, listens) = (Arc::clone(history), id.to_owned(), Arc::clone(&listening));
         let hearing = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -97,6 +101,7 @@ impl Sender {
                 let answer: Value = serde_json::from_str(&line).unwrap();
                 let sequence = answer["sequence"].as_u64().unwrap();
                 heard.lock().unwrap().hear(&stream, sequence, outcome(&answer));
+                count.fetch_add(1, Ordering::SeqCst);
             }
         });
         Sender {
@@ -109,6 +114,7 @@ impl Sender {
             sent: 0,
             pad: 0,
             listening,
+            answers,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Killing a program at its k-th system call, or failing that call: `strace -e inject=...`.
 
-use super::needs;
+use std::process::{Child, Stdio};
+
+use super::{Home, needs, wait_for};
 
 /// What happens at which call.
 #[derive(Clone, Debug)]
@@ -36,5 +38,56 @@ impl Injection {
 
     pub fn front(&self) -> Vec<&str> {
         self.words.iter().map(String::as_str).collect()
+    }
+}
+
+/// A server that may die at any moment, while it starts too.
+pub struct Fragile {
+    child: Child,
+    pub native: String,
+}
+
+impl Fragile {
+    pub fn start(home: &Home, native: &str, injection: Option<&Injection>, more: &[&str]) -> Self {
+        let front = injection.map(Injection::front).unwrap_or_default();
+        let ports = home.path().join("ports");
+        let _ = std::fs::remove_file(&ports);
+        let ports = ports.to_str().unwrap();
+        let arguments = [
+            "serve",
+            "--quiet",
+            "--text",
+            "off",
+            "--datagram",
+            "off",
+            "--native",
+            native,
+            "--port-file",
+            ports,
+        ];
+        let mut child = home
+            .command_under(&front, &arguments)
+            .args(more)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(home.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_for("the server to start, or to end", || {
+            child.try_wait().unwrap().is_some() || std::path::Path::new(ports).exists()
+        });
+        let listed = std::fs::read_to_string(ports).unwrap_or_default();
+        let native = listed.trim().strip_prefix("native ").unwrap_or(native).to_owned();
+        Fragile { child, native }
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
