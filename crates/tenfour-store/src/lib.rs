@@ -125,6 +125,11 @@ pub trait Store: Send {
         Ok(false)
     }
 
+    /// The same when there is always something else to do: only what would grow without end otherwise.
+    fn tidy_under_load(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Another view of the same messages, for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
 }

@@ -39,6 +39,15 @@ pub struct Bench {
     /// Measure an outbox instead, a new one there: how many messages a second it takes, and delivers
     #[arg(long, value_name = "PATH", env = "TENFOUR_OUTBOX")]
     pub outbox: Option<PathBuf>,
+    /// Torture a server of its own instead, whose store is in this folder: kill it again and again, cut connections,
+    /// and compare what had receipts with what is there
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        conflicts_with = "outbox",
+        env = "TENFOUR_TORTURE"
+    )]
+    pub torture: Option<PathBuf>,
     /// End with one JSON object
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,

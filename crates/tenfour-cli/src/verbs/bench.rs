@@ -1,6 +1,7 @@
 //! `tenfour bench`: messages per second and latency against a server.
 
 mod outbox;
+mod torture;
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -24,6 +25,17 @@ const LONGEST_US: u64 = 600_000_000;
 
 /// Loads the server, or only holds connections.
 pub async fn run(arguments: Bench) -> Result<(), Failure> {
+    if let Some(folder) = arguments.torture.clone() {
+        if arguments.target.is_some() {
+            return Err(Failure::usage(
+                "--torture has a server of its own, so there is no target",
+            ));
+        }
+        return tokio::select! {
+            result = torture::run(&arguments, &folder) => result,
+            code = signals::stop() => Err(Failure::new(code, "interrupted")),
+        };
+    }
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
     if target.dialect != Dialect::Native {
         return Err(Failure::usage("bench speaks to the native listener only"));

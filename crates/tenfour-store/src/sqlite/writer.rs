@@ -413,6 +413,13 @@ impl Store for SqliteStore {
         self.unless_full(tidied, false)
     }
 
+    fn tidy_under_load(&mut self) -> Result<bool, StoreError> {
+        self.check_poison()?;
+        let hours = self.hours.now();
+        let deleted = self.delete_old(hours);
+        self.unless_full(deleted, false)
+    }
+
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         Ok(Box::new(
             SqliteReader::open(&self.path).map_err(StoreError::Failed)?,

@@ -137,7 +137,7 @@ pub(super) fn run(shared: &Shared) {
         // While it is never quiet, what can wait gets a part of the time.
         if tidied.elapsed() >= WITHOUT_QUIET {
             let begun = Instant::now();
-            while tidy(shared) && begun.elapsed() < SHARE {}
+            while tidy_under_load(shared) && begun.elapsed() < SHARE {}
             tidied = Instant::now();
         }
     }
@@ -271,15 +271,23 @@ fn wait(shared: &Shared) -> bool {
     true
 }
 
-/// One piece of what can wait; true when there is more.
-fn tidy(shared: &Shared) -> bool {
+/// One piece of what can wait.
+fn tidy(shared: &Shared) {
     let mut owned = lock(&shared.owned);
     shared.untidy.store(false, Ordering::Relaxed);
-    match owned.as_mut().map(|store| store.tidy()) {
-        Some(Ok(more)) => {
-            shared.untidy.fetch_or(more, Ordering::Relaxed);
-            more
-        }
+    let more = a_piece(shared, owned.as_mut().map(|store| store.tidy()));
+    shared.untidy.fetch_or(more, Ordering::Relaxed);
+}
+
+/// The same of what cannot wait for quiet. True when there is more.
+fn tidy_under_load(shared: &Shared) -> bool {
+    let mut owned = lock(&shared.owned);
+    a_piece(shared, owned.as_mut().map(|store| store.tidy_under_load()))
+}
+
+fn a_piece(shared: &Shared, done: Option<Result<bool, StoreError>>) -> bool {
+    match done {
+        Some(Ok(more)) => more,
         Some(Err(error)) => {
             fail(&error, Vec::new(), shared);
             false
