@@ -244,7 +244,7 @@ fn fails_the_server(call: &str) {
                 // Everybody tries again, as often as it takes.
                 continue;
             }
-            for k in 1..=rounds(8, 80) {
+            for k in 1..=rounds(16, 80) {
                 let Some(injection) = Injection::error(call, error, k, for_ever) else {
                     return;
                 };

@@ -1,10 +1,11 @@
 //! Delivering what is in an outbox, as far as the disk is concerned.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tenfour_proto::{Fingerprint, Message, StreamId};
 
+use super::kept::{Kept, count_kept, size, trim};
 use super::rows;
 use super::{Outbox, OutboxError, OutboxRoute};
 use crate::OpenError;
@@ -12,32 +13,8 @@ use crate::lock::Lock;
 use crate::sqlite::open::own;
 use crate::sqlite::{OFFSET_MASK, message_key};
 
-/// What a message that is kept costs beside its body, in bytes.
-const OVERHEAD: u64 = 100;
-
 /// Finished streams of a server that are remembered: about one for each start.
 const REMEMBERED: usize = 256;
-
-/// Kept messages that are counted together, and deleted together, after a start.
-const PIECE: i64 = 1_000;
-
-/// What is to be done about messages that a server lacks although it gave receipts for them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send those again that are still here.
-    Resend,
-    /// Go on without them.
-    Forget,
-}
-
-impl Verdict {
-    pub(super) fn to_row(self) -> i64 {
-        match self {
-            Verdict::Resend => 1,
-            Verdict::Forget => 2,
-        }
-    }
-}
 
 /// A stretch of numbers that is, or was, sent as one stream. The message of number `first` has sequence 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +68,7 @@ pub struct Advance {
     pub receipted: u64,
     /// Numbers that the server refused for good, with its reasons.
     pub refused: Vec<(u64, &'static str)>,
-    /// The id of the store that gave the receipts.
+    /// The id of the store over there.
     pub store: Option<[u8; 16]>,
     /// So many messages more are wanted.
     pub items: usize,
@@ -101,10 +78,10 @@ pub struct Advance {
 
 /// An outbox whose messages this process delivers, alone.
 pub struct Dispatch {
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     /// Bytes of delivered messages that are kept for each server, in case it goes back.
     keep: u64,
-    kept: HashMap<i64, Kept>,
+    pub(super) kept: HashMap<i64, Kept>,
     /// The stream of each route that is being carried.
     carried: HashMap<i64, Carried>,
     flushes: bool,
@@ -118,14 +95,6 @@ struct Carried {
     grows: bool,
     /// Up to this number its messages were handed out.
     given: u64,
-}
-
-/// Delivered messages of one route that are still here.
-#[derive(Debug, Default)]
-struct Kept {
-    /// Last number and bytes of each piece.
-    pieces: VecDeque<(u64, u64)>,
-    bytes: u64,
 }
 
 impl Dispatch {
@@ -188,7 +157,7 @@ impl Dispatch {
     }
 
     /// Whether commits are flushed. What only notes answers need not be: without the note they are given again.
-    fn flush_commits(&mut self, flushes: bool) -> rusqlite::Result<()> {
+    pub(super) fn flush_commits(&mut self, flushes: bool) -> rusqlite::Result<()> {
         if self.flushes != flushes {
             let word = if flushes { "FULL" } else { "NORMAL" };
             self.outbox.connection.pragma_update(None, "synchronous", word)?;
@@ -217,7 +186,7 @@ impl Dispatch {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The id of the store that gave the last receipts.
+    /// The id of the store that messages went to last.
     pub fn store(&self, route: i64) -> Result<Option<[u8; 16]>, OutboxError> {
         Ok(self
             .outbox
@@ -460,115 +429,9 @@ impl Dispatch {
             .execute((route, trouble))?;
         Ok(())
     }
-
-    /// Notes that the server lacks what it gave receipts for: of each stream, from this number on. `store` is the one
-    /// that it has now.
-    pub fn note_lost(
-        &mut self,
-        route: i64,
-        lost: &[(StreamId, u64)],
-        store: [u8; 16],
-    ) -> Result<(), OutboxError> {
-        self.flush_commits(true)?;
-        let transaction = rows::write(&mut self.outbox.connection)?;
-        transaction.execute(
-            "UPDATE route SET now = ?2, verdict = 0 WHERE id = ?1",
-            (route, store),
-        )?;
-        for (stream, from) in lost {
-            transaction.execute(
-                "UPDATE stream SET lost = ?2 WHERE stream = ?1",
-                (stream.as_bytes(), *from as i64),
-            )?;
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Does what was decided about lost messages, if anything was. Gives the number of messages that will go again and
-    /// of those that are not here any more.
-    pub fn take_verdict(&mut self, route: i64) -> Result<Option<(u64, u64)>, OutboxError> {
-        self.flush_commits(true)?;
-        let transaction = rows::write(&mut self.outbox.connection)?;
-        let verdict: i64 =
-            transaction.query_row("SELECT verdict FROM route WHERE id = ?1", [route], |row| {
-                row.get(0)
-            })?;
-        if verdict == 0 {
-            return Ok(None);
-        }
-        let resend = verdict == Verdict::Resend.to_row();
-        let (mut again, mut gone) = (0, 0);
-        for mut stream in streams(&transaction, route)? {
-            let Some(lost) = stream.lost.take() else { continue };
-            let receipted = stream.receipted;
-            // The server's mark is there now.
-            stream.receipted = receipted.min(lost - 1);
-            let here: Option<i64> = transaction
-                .query_row(
-                    "SELECT min(id) & 0xffffffffffff FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
-                    (message_key(route, lost), message_key(route, stream.numbered)),
-                    |row| row.get(0),
-                )
-                .optional()?
-                .flatten();
-            let here = here.map(|number| number as u64);
-            gone += here
-                .map_or(receipted + 1, |here| here.min(receipted + 1))
-                .saturating_sub(lost);
-            match here.filter(|_| resend) {
-                // Nothing is between: it goes on as it was, under the same identities.
-                Some(here) if here == lost && whole(&transaction, route, here, stream.numbered)? => {
-                    again += (receipted + 1).saturating_sub(here);
-                    stream.settled = lost - 1;
-                    stream.finished = false;
-                    save(&transaction, route, &stream)?;
-                }
-                Some(here) => {
-                    again += move_to_the_end(&transaction, route, here, stream.settled)?;
-                    save(&transaction, route, &stream)?;
-                }
-                None => save(&transaction, route, &stream)?,
-            }
-        }
-        transaction.execute(
-            "UPDATE route SET verdict = 0, trouble = NULL, store = now, now = NULL WHERE id = ?1",
-            [route],
-        )?;
-        transaction.commit()?;
-        self.kept.remove(&route);
-        Ok(Some((again, gone)))
-    }
 }
 
-/// There is a message for each number.
-fn whole(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<bool> {
-    let count: i64 = connection.query_row(
-        "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
-        (message_key(route, first), message_key(route, last)),
-        |row| row.get(0),
-    )?;
-    Ok(count as u64 == last + 1 - first)
-}
-
-/// Queues delivered messages again, as new ones: their stream has a gap that cannot be filled.
-fn move_to_the_end(connection: &Connection, route: i64, first: u64, last: u64) -> Result<u64, OutboxError> {
-    let address: String =
-        connection.query_row("SELECT address FROM route WHERE id = ?1", [route], |row| {
-            row.get(0)
-        })?;
-    let found = rows::stretch(connection, &address, route, first, last, usize::MAX, u64::MAX)?;
-    let mut moved = 0;
-    for item in found.into_iter().filter(|item| item.refused.is_none()) {
-        let new = rows::last(connection, route)? + 1;
-        rows::insert(connection, &address, route, new, item.time, &item.message)?;
-        rows::delete(connection, route, item.number, item.number)?;
-        moved += 1;
-    }
-    Ok(moved)
-}
-
-fn streams(connection: &Connection, route: i64) -> rusqlite::Result<Vec<OutboxStream>> {
+pub(super) fn streams(connection: &Connection, route: i64) -> rusqlite::Result<Vec<OutboxStream>> {
     let mut statement = connection.prepare_cached(
         "SELECT stream, sender, first, numbered, settled, receipted, finished, lost FROM stream
          WHERE route = ?1 ORDER BY first, id",
@@ -593,7 +456,7 @@ fn streams(connection: &Connection, route: i64) -> rusqlite::Result<Vec<OutboxSt
     rows.collect()
 }
 
-fn save(connection: &Connection, route: i64, stream: &OutboxStream) -> rusqlite::Result<()> {
+pub(super) fn save(connection: &Connection, route: i64, stream: &OutboxStream) -> rusqlite::Result<()> {
     if stream.is_empty() {
         return Ok(());
     }
@@ -615,60 +478,6 @@ fn save(connection: &Connection, route: i64, stream: &OutboxStream) -> rusqlite:
             stream.finished,
             stream.lost.map(|number| number as i64),
         ))?;
-    Ok(())
-}
-
-/// What a stretch of delivered messages costs.
-fn size(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<u64> {
-    let bytes: i64 = connection
-        .prepare_cached(
-            "SELECT ifnull(sum(length(body) + ?3), 0) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
-        )?
-        .query_row(
-            (
-                message_key(route, first),
-                message_key(route, last),
-                OVERHEAD as i64,
-            ),
-            |row| row.get(0),
-        )?;
-    Ok(bytes as u64)
-}
-
-fn count_kept(connection: &Connection, route: i64, settled: u64) -> rusqlite::Result<Kept> {
-    let mut statement = connection.prepare_cached(
-        "SELECT max(id) & 0xffffffffffff, sum(length(body) + ?3) FROM message
-         WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL GROUP BY id / ?4 ORDER BY 1",
-    )?;
-    let mut rows = statement.query((
-        message_key(route, 0),
-        message_key(route, settled),
-        OVERHEAD as i64,
-        PIECE,
-    ))?;
-    let mut kept = Kept::default();
-    while let Some(row) = rows.next()? {
-        let bytes = row.get::<_, i64>(1)? as u64;
-        kept.pieces.push_back((row.get::<_, i64>(0)? as u64, bytes));
-        kept.bytes += bytes;
-    }
-    Ok(kept)
-}
-
-/// Deletes the oldest delivered messages, down to `keep` bytes.
-fn trim(connection: &Connection, route: i64, kept: &mut Kept, keep: u64) -> rusqlite::Result<()> {
-    let mut last = None;
-    while kept.bytes > keep
-        && let Some((number, bytes)) = kept.pieces.pop_front()
-    {
-        kept.bytes -= bytes;
-        last = Some(number);
-    }
-    let Some(last) = last else { return Ok(()) };
-    rows::keep_last(connection, route)?;
-    connection
-        .prepare_cached("DELETE FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL")?
-        .execute((message_key(route, 0), message_key(route, last)))?;
     Ok(())
 }
 

@@ -6,6 +6,8 @@
 //! disk, before the first byte of them leaves.
 
 mod dispatch;
+mod kept;
+mod lost;
 mod rows;
 mod schema;
 
@@ -18,7 +20,8 @@ use tenfour_proto::{Message, StreamId};
 use super::open::{SqliteOptions, connect_or_create, folder_of, judge, now};
 use crate::lock::Lock;
 use crate::{OpenError, place};
-pub use dispatch::{Advance, Dispatch, OutboxStream, Verdict};
+pub use dispatch::{Advance, Dispatch, OutboxStream};
+pub use lost::Verdict;
 
 /// How long it is waited for somebody who makes the file, in steps of [`STEP`].
 const PATIENCE: Duration = Duration::from_secs(10);

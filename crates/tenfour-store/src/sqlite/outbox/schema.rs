@@ -21,7 +21,7 @@ CREATE TABLE route(                    -- a server
     id      INTEGER PRIMARY KEY,
     address TEXT NOT NULL UNIQUE,      -- HOST:PORT
     last    INTEGER NOT NULL,          -- no number up to here is given again; the messages may be further
-    store   BLOB,                      -- the id of the store that gave the receipts
+    store   BLOB,                      -- the id of the store that messages went to
     now     BLOB,                      -- of the store that lacks some of them
     verdict INTEGER NOT NULL,          -- what to do about that: 0 nothing yet, 1 send them again, 2 go on without them
     trouble TEXT                       -- why nothing is delivered

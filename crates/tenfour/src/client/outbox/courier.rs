@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::keeper::Keeper;
-use super::route::{Route, Trouble};
+use super::route::Route;
+use super::trouble::Trouble;
 use crate::Address;
 use crate::client::ClientConfig;
 

@@ -3,6 +3,7 @@
 mod courier;
 mod keeper;
 mod route;
+mod trouble;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tenfour_store::{OpenError, Outbox, OutboxError};
 use super::{Client, ClientConfig};
 use crate::Address;
 pub use courier::{Courier, Deliveries, RouteProgress};
-pub use route::Trouble;
+pub use trouble::Trouble;
 
 impl Client {
     /// A client that survives its own end: what is [queued](OutboxClient::queue) is on this machine's disk, in the

@@ -1,0 +1,134 @@
+//! A server that went back: what it lacks, and what is done about it.
+
+use rusqlite::{Connection, OptionalExtension};
+use tenfour_proto::StreamId;
+
+use super::dispatch::{Dispatch, save, streams};
+use super::{OutboxError, rows};
+use crate::sqlite::message_key;
+
+/// What is to be done about messages that a server lacks although it gave receipts for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send those again that are still here.
+    Resend,
+    /// Go on without them.
+    Forget,
+}
+
+impl Verdict {
+    pub(super) fn to_row(self) -> i64 {
+        match self {
+            Verdict::Resend => 1,
+            Verdict::Forget => 2,
+        }
+    }
+}
+
+impl Dispatch {
+    /// Notes that the server lacks what it gave receipts for: of each stream, from this number on. `store` is the one
+    /// that it has now.
+    pub fn note_lost(
+        &mut self,
+        route: i64,
+        lost: &[(StreamId, u64)],
+        store: [u8; 16],
+    ) -> Result<(), OutboxError> {
+        self.flush_commits(true)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        transaction.execute(
+            "UPDATE route SET now = ?2, verdict = 0 WHERE id = ?1",
+            (route, store),
+        )?;
+        for (stream, from) in lost {
+            transaction.execute(
+                "UPDATE stream SET lost = ?2 WHERE stream = ?1",
+                (stream.as_bytes(), *from as i64),
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Does what was decided about lost messages, if anything was. Gives the number of messages that will go again and
+    /// of those that are not here any more.
+    pub fn take_verdict(&mut self, route: i64) -> Result<Option<(u64, u64)>, OutboxError> {
+        self.flush_commits(true)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        let verdict: i64 =
+            transaction.query_row("SELECT verdict FROM route WHERE id = ?1", [route], |row| {
+                row.get(0)
+            })?;
+        if verdict == 0 {
+            return Ok(None);
+        }
+        let resend = verdict == Verdict::Resend.to_row();
+        let (mut again, mut gone) = (0, 0);
+        for mut stream in streams(&transaction, route)? {
+            let Some(lost) = stream.lost.take() else { continue };
+            let receipted = stream.receipted;
+            // The server's mark is there now.
+            stream.receipted = receipted.min(lost - 1);
+            let here: Option<i64> = transaction
+                .query_row(
+                    "SELECT min(id) & 0xffffffffffff FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
+                    (message_key(route, lost), message_key(route, stream.numbered)),
+                    |row| row.get(0),
+                )
+                .optional()?
+                .flatten();
+            let here = here.map(|number| number as u64);
+            gone += here
+                .map_or(receipted + 1, |here| here.min(receipted + 1))
+                .saturating_sub(lost);
+            match here.filter(|_| resend) {
+                // Nothing is between: it goes on as it was, under the same identities.
+                Some(here) if here == lost && whole(&transaction, route, here, stream.numbered)? => {
+                    again += (receipted + 1).saturating_sub(here);
+                    stream.settled = lost - 1;
+                    stream.finished = false;
+                    save(&transaction, route, &stream)?;
+                }
+                Some(here) => {
+                    again += move_to_the_end(&transaction, route, here, stream.settled)?;
+                    save(&transaction, route, &stream)?;
+                }
+                None => save(&transaction, route, &stream)?,
+            }
+        }
+        transaction.execute(
+            "UPDATE route SET verdict = 0, trouble = NULL, store = now, now = NULL WHERE id = ?1",
+            [route],
+        )?;
+        transaction.commit()?;
+        self.kept.remove(&route);
+        Ok(Some((again, gone)))
+    }
+}
+
+/// There is a message for each number.
+fn whole(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<bool> {
+    let count: i64 = connection.query_row(
+        "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
+        (message_key(route, first), message_key(route, last)),
+        |row| row.get(0),
+    )?;
+    Ok(count as u64 == last + 1 - first)
+}
+
+/// Queues delivered messages again, as new ones: their stream has a gap that cannot be filled.
+fn move_to_the_end(connection: &Connection, route: i64, first: u64, last: u64) -> Result<u64, OutboxError> {
+    let address: String =
+        connection.query_row("SELECT address FROM route WHERE id = ?1", [route], |row| {
+            row.get(0)
+        })?;
+    let found = rows::stretch(connection, &address, route, first, last, usize::MAX, u64::MAX)?;
+    let mut moved = 0;
+    for item in found.into_iter().filter(|item| item.refused.is_none()) {
+        let new = rows::last(connection, route)? + 1;
+        rows::insert(connection, &address, route, new, item.time, &item.message)?;
+        rows::delete(connection, route, item.number, item.number)?;
+        moved += 1;
+    }
+    Ok(moved)
+}
