@@ -26,10 +26,11 @@ impl Ledger {
         self.settled
     }
 
-    /// Refuses `sequence`, which is higher than all before. The answer comes back at once if
-    /// nothing lower is waiting, else with the next settlement.
+    /// Refuses `sequence`. The answer comes back at once if nothing lower is waiting, else with the next settlement. A
+    /// higher one may have been refused before: what is too large is known sooner than what is not allowed.
     pub(crate) fn refuse(&mut self, sequence: u64, code: RefusalCode) -> Option<Settlement> {
-        self.waiting.push_back(Refused::one(sequence, code));
+        let place = self.waiting.partition_point(|refusal| refusal.first < sequence);
+        self.waiting.insert(place, Refused::one(sequence, code));
         let mut answer = Settlement::default();
         self.take_next(&mut answer);
         (!answer.refused.is_empty()).then(|| self.close(answer))
@@ -87,6 +88,19 @@ mod tests {
             offset: first,
             duplicate: false,
         }
+    }
+
+    /// A message that was not allowed, and behind it one that was too large, in one read: the second was refused first,
+    /// the answers stood in that order, and the client took them for a breach of the protocol, for ever. Found by
+    /// tests/schedules.rs with seed 210.
+    #[test]
+    fn refusals_come_in_the_order_of_their_sequences() {
+        let mut ledger = Ledger::new(6);
+        assert_eq!(ledger.refuse(8, RefusalCode::TooLarge), None);
+        let answer = ledger.refuse(7, RefusalCode::NotAllowed).unwrap();
+        assert_eq!(answer.settled, 8);
+        let sequences: Vec<u64> = answer.refused.iter().map(|refusal| refusal.first).collect();
+        assert_eq!(sequences, [7, 8]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A client and a server machine, a model store between them, and a clock moved by hand.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -149,7 +151,9 @@ pub struct Pair {
     pub chunks: Vec<usize>,
     chunk: usize,
     pub full_at_commit: Option<usize>,
-    commits: usize,
+    pub commits: usize,
+    /// A batch of this epoch found no room.
+    turned_away: Option<u64>,
     pub go_away_after: Option<usize>,
     pub deaf: bool,
     pub bytes_up: usize,
@@ -191,6 +195,7 @@ impl Pair {
             chunk: 0,
             full_at_commit: None,
             commits: 0,
+            turned_away: None,
             go_away_after: None,
             deaf: false,
             bytes_up: 0,
@@ -257,6 +262,12 @@ impl Pair {
         self.client.disconnected();
         self.client.connected(self.now);
         self.server = self.bare_server();
+        self.turned_away = None;
+    }
+
+    /// The server ends at once: what was not committed is gone.
+    pub fn crash_server(&mut self) {
+        self.queue.clear();
     }
 
     /// Connects until every message has its answer.
@@ -268,7 +279,8 @@ impl Pair {
                 return;
             }
         }
-        panic!("no end after 30 connections: {:?}", self.seen);
+        let last = self.seen.len().saturating_sub(3);
+        panic!("no end after 30 connections: ... {:?}", &self.seen[last..]);
     }
 
     pub fn run_until_cut(&mut self) {
@@ -372,12 +384,12 @@ impl Pair {
     fn commit_all(&mut self, tell: bool) -> bool {
         let queue = std::mem::take(&mut self.queue);
         let any = !queue.is_empty();
-        let mut full_epoch = None;
         for (epoch, batch) in queue {
             let full = self.full_at_commit == Some(self.commits);
             self.commits += 1;
-            if full || full_epoch == Some(epoch) {
-                full_epoch = Some(epoch);
+            if full || self.turned_away == Some(epoch) {
+                // All later ones of that epoch, too: else the stream would get a hole.
+                self.turned_away = Some(epoch);
                 self.server
                     .handle_not_now(epoch, TemporaryCode::Full, Duration::from_millis(500));
                 continue;

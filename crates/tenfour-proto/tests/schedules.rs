@@ -1,0 +1,137 @@
+//! Thousands of histories that nobody would think of: connections cut at any byte in either direction, commits that wait,
+//! full stores, servers that stop or crash, senders that are killed and go on with what they had noted. Whatever happens,
+//! in the end each message is stored once, in order, where its receipt says.
+//!
+//! Each is drawn from a seed. `TENFOUR_TEST_SEED=N` plays that one alone; `TENFOUR_TEST_LONG=1` plays a million.
+
+mod pair;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pair::{MAX_MESSAGE, Pair, Script};
+use tenfour_proto::RefusalCode;
+use tenfour_proto::native::Resumption;
+
+/// xorshift64* (Vigna 2014).
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        // Small seeds, and zero, which it cannot leave, are spread first (splitmix64).
+        let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        Dice((state ^ (state >> 27)) | 1)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+fn script(dice: &mut Dice) -> Script {
+    let mut script = Script::new();
+    for number in 0..1 + dice.below(12) {
+        let mailbox = ["a", "b", "a/c"][dice.below(3)];
+        script = match dice.below(12) {
+            0 => script.refused("denied", "no", RefusalCode::NotAllowed),
+            1 => script.refused(mailbox, &"x".repeat(MAX_MESSAGE + 1), RefusalCode::TooLarge),
+            2 => script.stored(mailbox, ""),
+            3 => script.stored(mailbox, &"x".repeat(1 + dice.below(MAX_MESSAGE))),
+            _ => script.stored(mailbox, &format!("message {number}")),
+        };
+    }
+    script
+}
+
+/// What has happened in all of them.
+#[derive(Debug, Default)]
+struct Tally {
+    cuts: u64,
+    crashes: u64,
+    kills: u64,
+    pauses: u64,
+    stops: u64,
+}
+
+fn play(seed: u64, tally: &mut Tally) {
+    let mut dice = Dice::new(seed);
+    let resumption = if dice.one_in(3) {
+        Resumption::Repeat
+    } else {
+        Resumption::Continue
+    };
+    let mut pair = Pair::new(script(&mut dice), resumption);
+    for _ in 0..dice.below(9) {
+        pair.commit_eagerly = dice.one_in(2);
+        pair.chunks = (0..dice.below(4)).map(|_| 1 + dice.below(40)).collect();
+        match dice.below(4) {
+            0 => pair.cut_up = Some(dice.below(600)),
+            1 => pair.cut_down = Some(dice.below(400)),
+            2 => (pair.cut_up, pair.cut_down) = (Some(dice.below(600)), Some(dice.below(400))),
+            _ => {}
+        }
+        tally.cuts += u64::from(pair.cut_up.is_some() || pair.cut_down.is_some());
+        if dice.one_in(4) {
+            pair.full_at_commit = Some(pair.commits + dice.below(6));
+            tally.pauses += 1;
+        }
+        if dice.one_in(5) {
+            pair.go_away_after = Some(dice.below(400));
+            tally.stops += 1;
+        }
+        pair.run_until_cut();
+        if dice.one_in(3) {
+            pair.crash_server();
+            tally.crashes += 1;
+        }
+        // Only an outbox goes on with a stream of its own, in another process.
+        if resumption == Resumption::Continue && dice.one_in(4) {
+            let settled = pair.client.settled();
+            let noted = if dice.one_in(2) {
+                settled
+            } else {
+                dice.below(settled as usize + 1) as u64
+            };
+            pair.kill_sender(noted);
+            tally.kills += 1;
+        }
+    }
+    pair.full_at_commit = None;
+    pair.go_away_after = None;
+    pair.run_to_the_end();
+    pair.check();
+}
+
+#[test]
+fn no_schedule_loses_or_doubles_a_message() {
+    let only = std::env::var("TENFOUR_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seeds = match only {
+        Some(seed) => seed..seed + 1,
+        None if std::env::var_os("TENFOUR_TEST_LONG").is_some() => 0..1_000_000,
+        None => 0..10_000,
+    };
+    let mut tally = Tally::default();
+    for seed in seeds {
+        if let Err(why) = catch_unwind(AssertUnwindSafe(|| play(seed, &mut tally))) {
+            let words = why
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or(why.downcast_ref::<&str>().copied());
+            panic!("TENFOUR_TEST_SEED={seed}: {}", words.unwrap_or("it panicked"));
+        }
+    }
+    let all = [tally.cuts, tally.crashes, tally.kills, tally.pauses, tally.stops];
+    assert!(
+        only.is_some() || all.iter().all(|count| *count > 1_000),
+        "{tally:?}"
+    );
+}
