@@ -4,9 +4,13 @@
 //! says what does not fit the promises. It knows nothing of how either was made, so that one checker serves every test:
 //! crashes, power cuts, broken networks, simulations.
 
+mod dice;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+pub use dice::Dice;
 
 /// Findings of each kind that are kept in words; the others are only counted.
 const EXAMPLES: usize = 5;

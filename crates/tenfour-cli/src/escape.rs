@@ -56,6 +56,11 @@ fn is_directional(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
 }
 
+/// A name, or words, for a terminal: they come from people and from peers.
+pub fn safe(text: &str) -> String {
+    String::from_utf8_lossy(&escape(text.as_bytes(), Escape::ForTerminal)).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

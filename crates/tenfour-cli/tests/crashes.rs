@@ -5,14 +5,14 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::history::{Dice, Sender, Shared, assert_clean, content, rounds};
+use support::history::{Sender, Shared, assert_clean, content, dice, rounds};
 use support::{Home, wait_for};
 
 const MAILBOXES: [&str; 4] = ["one", "two", "one", "three"];
 
 #[test]
 fn a_server_that_is_killed_again_and_again() {
-    let mut dice = Dice::new();
+    let mut dice = dice();
     let home = Home::new();
     let history: Shared = Arc::new(Mutex::default());
     let mut served = home.serve_with(&["--quiet"]);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use support::disk::Disk;
-use support::history::{Dice, Sender, Shared, assert_clean, content, rounds};
+use support::history::{Sender, Shared, assert_clean, content, dice, rounds};
 use support::injection::{Fragile, Injection};
 use support::{Home, Served};
 use tenfour_checker::Breach;
@@ -80,7 +80,7 @@ impl Site {
 /// Cuts the power `cuts` times under load. With `repeat`, whatever was under way is sent again under its id after each
 /// cut. Gives the history, with the server for a last look.
 fn cut_again_and_again(site: &mut Site, cuts: u64, repeat: bool, durability: &str) -> (Shared, Served) {
-    let mut dice = Dice::new();
+    let mut dice = dice();
     let history = Shared::default();
     let mut served = site.serve("127.0.0.1:0");
     let native = served.native.clone();
@@ -280,7 +280,7 @@ fn a_full_disk() {
 /// The first start makes folders, keys and a file: a cut at any moment of it must leave something that starts.
 #[test]
 fn a_first_start() {
-    let mut dice = Dice::new();
+    let mut dice = dice();
     for _ in 0..rounds(20, 200) {
         let Some(mut disk) = Disk::new("ext4", 64) else {
             return;
@@ -317,7 +317,7 @@ fn a_first_start() {
 /// The sender's machine loses its power while it queues and delivers: what `queue` had said to be safe arrives once.
 #[test]
 fn an_outbox() {
-    let mut dice = Dice::new();
+    let mut dice = dice();
     let Some(mut disk) = Disk::new("ext4", 200) else {
         return;
     };

@@ -9,41 +9,19 @@ mod pair;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pair::{MAX_MESSAGE, Pair, Script};
+use tenfour_checker::Dice;
 use tenfour_proto::RefusalCode;
 use tenfour_proto::native::Resumption;
-
-/// xorshift64* (Vigna 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        // Small seeds, and zero, which it cannot leave, are spread first (splitmix64).
-        let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        Dice((state ^ (state >> 27)) | 1)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
 
 fn script(dice: &mut Dice) -> Script {
     let mut script = Script::new();
     for number in 0..1 + dice.below(12) {
-        let mailbox = ["a", "b", "a/c"][dice.below(3)];
+        let mailbox = ["a", "b", "a/c"][dice.below(3) as usize];
         script = match dice.below(12) {
             0 => script.refused("denied", "no", RefusalCode::NotAllowed),
             1 => script.refused(mailbox, &"x".repeat(MAX_MESSAGE + 1), RefusalCode::TooLarge),
             2 => script.stored(mailbox, ""),
-            3 => script.stored(mailbox, &"x".repeat(1 + dice.below(MAX_MESSAGE))),
+            3 => script.stored(mailbox, &"x".repeat(1 + dice.below(MAX_MESSAGE as u64) as usize)),
             _ => script.stored(mailbox, &format!("message {number}")),
         };
     }
@@ -70,20 +48,23 @@ fn play(seed: u64, tally: &mut Tally) {
     let mut pair = Pair::new(script(&mut dice), resumption);
     for _ in 0..dice.below(9) {
         pair.commit_eagerly = dice.one_in(2);
-        pair.chunks = (0..dice.below(4)).map(|_| 1 + dice.below(40)).collect();
+        pair.chunks = (0..dice.below(4)).map(|_| 1 + dice.below(40) as usize).collect();
         match dice.below(4) {
-            0 => pair.cut_up = Some(dice.below(600)),
-            1 => pair.cut_down = Some(dice.below(400)),
-            2 => (pair.cut_up, pair.cut_down) = (Some(dice.below(600)), Some(dice.below(400))),
+            0 => pair.cut_up = Some(dice.below(600) as usize),
+            1 => pair.cut_down = Some(dice.below(400) as usize),
+            2 => {
+                (pair.cut_up, pair.cut_down) =
+                    (Some(dice.below(600) as usize), Some(dice.below(400) as usize))
+            }
             _ => {}
         }
         tally.cuts += u64::from(pair.cut_up.is_some() || pair.cut_down.is_some());
         if dice.one_in(4) {
-            pair.full_at_commit = Some(pair.commits + dice.below(6));
+            pair.full_at_commit = Some(pair.commits + dice.below(6) as usize);
             tally.pauses += 1;
         }
         if dice.one_in(5) {
-            pair.go_away_after = Some(dice.below(400));
+            pair.go_away_after = Some(dice.below(400) as usize);
             tally.stops += 1;
         }
         pair.run_until_cut();
@@ -97,7 +78,7 @@ fn play(seed: u64, tally: &mut Tally) {
             let noted = if dice.one_in(2) {
                 settled
             } else {
-                dice.below(settled as usize + 1) as u64
+                dice.below(settled + 1)
             };
             pair.kill_sender(noted);
             tally.kills += 1;

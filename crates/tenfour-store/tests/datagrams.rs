@@ -6,28 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tenfour_checker::{Found, History, Outcome};
+use tenfour_checker::{Dice, Found, History, Outcome};
 use tenfour_proto::datagram::{Client, Outcome as Answer, Receipt, Request, Verdict};
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Listener, MailboxName, Message, Moment, Sender, Source, StreamId};
 use tenfour_store::{Batch, MemoryStore, Outcome as Fate, Store};
-
-/// xorshift64* (Vigna 2014), the seed spread by splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        let state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        Dice((state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
-    }
-}
 
 /// What is on its way, by the millisecond of its arrival.
 #[derive(Default)]
@@ -46,7 +29,7 @@ fn throw(
     loss: u64,
     bytes: &[u8],
 ) {
-    for _ in 0..1 + u64::from(dice.below(5) == 0) {
+    for _ in 0..1 + u64::from(dice.one_in(5)) {
         if dice.below(10) >= loss {
             *count += 1;
             into.insert((now + dice.below(1_500), *count), bytes.to_vec());

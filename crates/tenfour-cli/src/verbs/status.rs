@@ -6,7 +6,7 @@ use tenfour::{Durability, StatusError, StatusRow, StatusValue, Watch, status_jso
 
 use super::tail::readable;
 use crate::args::Status;
-use crate::escape::{Escape, escape};
+use crate::escape::safe;
 use crate::exit::{Code, Failure};
 use crate::target::Target;
 use crate::{output, setup, signals};
@@ -178,11 +178,6 @@ fn text(value: &StatusValue) -> String {
         StatusValue::Text(text) => safe(text),
         StatusValue::Number(number) => number.to_string(),
     }
-}
-
-/// Names come from people and from peers.
-fn safe(text: &str) -> String {
-    String::from_utf8_lossy(&escape(text.as_bytes(), Escape::ForTerminal)).into_owned()
 }
 
 fn failure(error: &StatusError, target: &Target) -> Failure {

@@ -7,33 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use tenfour_checker::{Found, History, Outcome, Verdict};
+use tenfour_checker::{Dice, Found, History, Outcome, Verdict};
 
 use super::Home;
 
-/// A number that changes with each call; the same seed gives the same numbers (xorshift64*, Vigna 2014).
-pub struct Dice(u64);
-
-impl Dice {
-    /// By `TENFOUR_TEST_SEED`, or anew; says which.
-    pub fn new() -> Self {
-        let seed = std::env::var("TENFOUR_TEST_SEED")
-            .ok()
-            .and_then(|seed| seed.parse().ok())
-            .unwrap_or_else(|| {
-                let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                time.unwrap().as_nanos() as u64 | 1
-            });
-        say(&format!("TENFOUR_TEST_SEED={seed}"));
-        Dice(seed)
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
-    }
+/// Chance by `TENFOUR_TEST_SEED`, or anew; says which.
+pub fn dice() -> Dice {
+    let seed = std::env::var("TENFOUR_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| {
+            let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            time.unwrap().as_nanos() as u64
+        });
+    say(&format!("TENFOUR_TEST_SEED={seed}"));
+    Dice::new(seed)
 }
 
 /// How many rounds: a few in every run of the tests, many when `TENFOUR_TEST_LONG` is set.

@@ -3,7 +3,7 @@
 use tenfour::{Outbox, OutboxItem, OutboxRoute, Record};
 
 use super::failed;
-use crate::escape::{Escape, escape};
+use crate::escape::safe;
 use crate::exit::Failure;
 use crate::output;
 use crate::size::show_size;
@@ -115,8 +115,4 @@ fn record(address: &str, item: &OutboxItem) -> Record {
         ..Record::default()
     }
     .with_body(&message.body)
-}
-
-fn safe(text: &str) -> String {
-    String::from_utf8_lossy(&escape(text.as_bytes(), Escape::ForTerminal)).into_owned()
 }
