@@ -19,6 +19,12 @@ pub enum OpenError {
     /// A file that is no store of ours.
     #[error("`{0}` is not a tenfour store")]
     NotOurs(PathBuf),
+    /// A log beside the place of the store that is not its own: SQLite would write it into the store.
+    #[error("`{log}` beside the store is what another one has left")]
+    ForeignLog {
+        /// The log.
+        log: PathBuf,
+    },
     /// Written by a later version.
     #[error("the store `{path}` has format {found}, this version reads up to {known}")]
     Newer {

@@ -141,6 +141,38 @@ fn files_that_are_not_ours_are_left_alone() {
     );
 }
 
+/// A server was killed, and a backup put in the place of its store. The log that had been left was written into it: what
+/// a file has belonged to, SQLite does not ask.
+#[test]
+fn a_log_that_another_store_has_left_is_not_written_into_a_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let log = folder.path().join("store.db-wal");
+    let mut store = open(&path).unwrap();
+    let mut copy = store.reader().unwrap().copy().unwrap();
+    put(&mut store, 1, 3);
+    let left = fs::read(&log).unwrap();
+    drop(store);
+    fs::remove_file(&path).unwrap();
+    fs::write(&log, &left).unwrap();
+    // Without a store.
+    assert!(matches!(open(&path), Err(OpenError::ForeignLog { log: found }) if found == log));
+    // With a backup in its place.
+    std::io::copy(&mut copy, &mut fs::File::create(&path).unwrap()).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::ForeignLog { .. })));
+    assert_eq!(fs::read(&log).unwrap(), left);
+    fs::remove_file(&log).unwrap();
+    assert_eq!(open(&path).unwrap().reader().unwrap().mailboxes().unwrap(), []);
+}
+
+#[test]
+fn an_empty_file_is_no_new_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(&path, "").unwrap();
+    assert!(matches!(open(&path), Err(OpenError::NotOurs(_))));
+}
+
 #[test]
 fn a_newer_format_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -64,6 +64,9 @@ fn open_failure(error: &OpenError) -> Failure {
     match error {
         OpenError::InUse { .. } => failure.hint("one process delivers from an outbox; it delivers this, too"),
         OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --outbox PATH"),
+        OpenError::ForeignLog { .. } => {
+            failure.hint("its owner was killed; put its outbox back, or move it away")
+        }
         OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
         OpenError::Network { .. } => failure.hint("name a place on a local disk: --outbox PATH"),
         _ => failure,

@@ -164,6 +164,9 @@ fn store_failure(error: &OpenError) -> Failure {
     match error {
         OpenError::InUse { .. } => failure.hint("one server owns a store; name another one: --store PATH"),
         OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --store PATH"),
+        OpenError::ForeignLog { .. } => {
+            failure.hint("its owner was killed; put its store back, or move it away")
+        }
         OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
         OpenError::Network { .. } => failure.hint("name a place on a local disk: --store PATH"),
         _ => failure,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{MailboxName, StreamId};
 
-use super::open::{check_version, plan_once};
+use super::open::{check_version, judge_header, plan_once};
 use super::reader::{KnownStream, MESSAGES, item};
 use super::schema;
 use super::{LAST_OFFSET, OFFSET_MASK, message_key, streams};
@@ -51,6 +51,7 @@ pub fn check(
             source,
         });
     }
+    judge_header(path, &schema::STORE)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,

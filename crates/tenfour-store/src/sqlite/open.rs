@@ -166,20 +166,17 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Looks at the file's first bytes without touching it. True for a file that is not there, or empty.
-fn judge_header(path: &Path, format: &Format) -> Result<bool, OpenError> {
+pub(super) fn judge_header(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let mut header = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(100).read_to_end(&mut header),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return judge_log(path).map(|()| true),
         Err(error) => Err(error),
     }
     .map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })?;
-    if header.is_empty() {
-        return Ok(true);
-    }
     let word = |at: usize| {
         let bytes = header.get(at..at + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
@@ -189,7 +186,20 @@ fn judge_header(path: &Path, format: &Format) -> Result<bool, OpenError> {
     match word(60) {
         _ if !ours => Err(OpenError::NotOurs(path.to_owned())),
         Some(found) if found > format.version => Err(newer(path, found, format)),
+        // A store that was in use has a log (2), a copy of one has not (1).
+        _ if header.get(18) != Some(&2) => judge_log(path).map(|()| false),
         _ => Ok(false),
+    }
+}
+
+/// There must be no log beside a store that never had one: it is what its predecessor left when it was killed, and
+/// SQLite would write it into the file that was put in its place.
+fn judge_log(path: &Path) -> Result<(), OpenError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match std::fs::metadata(&log) {
+        Ok(found) if found.len() > 0 => Err(OpenError::ForeignLog { log: log.into() }),
+        _ => Ok(()),
     }
 }
 
