@@ -100,6 +100,8 @@ impl Breach {
 pub struct History {
     streams: HashMap<String, u32>,
     sent: HashMap<(u32, u64), Sent>,
+    /// How far each mailbox was emptied from its old end.
+    gone: HashMap<String, u64>,
     breaches: Verdict,
 }
 
@@ -223,6 +225,12 @@ impl History {
         }
     }
 
+    /// The messages of a mailbox up to that offset were kept long enough: they need not be there.
+    pub fn let_go(&mut self, mailbox: &str, last: u64) {
+        let gone = self.gone.entry(mailbox.to_owned()).or_default();
+        *gone = last.max(*gone);
+    }
+
     /// Messages that have a receipt.
     pub fn receipted(&self) -> u64 {
         self.sent.values().filter(|sent| sent.receipt.is_some()).count() as u64
@@ -317,6 +325,7 @@ impl History {
                         place.1
                     )
                 }),
+                None if self.gone.get(&receipt.0).is_some_and(|last| receipt.1 <= *last) => {}
                 None => verdict.add(Breach::Lost, || {
                     format!("{} at {} #{}", called(identity), receipt.0, receipt.1)
                 }),
@@ -382,6 +391,14 @@ mod tests {
                 (3, 2, content.len() as u64)
             );
         }
+    }
+
+    #[test]
+    fn what_was_let_go_is_not_lost() {
+        let mut history = three();
+        history.let_go("inbox", 1);
+        assert!(history.check([found(2, 2, "b")]).is_clean());
+        assert_eq!(history.check([]).count(Breach::Lost), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use support::disk::Disk;
+use support::hasty::Hasty;
 use support::history::{Sender, Shared, assert_clean, content, dice, rounds};
 use support::injection::{Fragile, Injection};
 use support::{Home, Served};
@@ -172,6 +173,34 @@ fn in_the_middle_of_checkpoints() {
     survives_at(site, rounds(10, 200));
 }
 
+/// The oldest messages go while others come. What the rule keeps is there after a cut, whatever was on its way out.
+#[test]
+fn in_the_middle_of_retention() {
+    const KEEP: usize = 50_000;
+    let Some(mut site) = Site::new("ext4") else { return };
+    site.arguments.extend(["--retain", "50K"]);
+    site.load = (300, 200, 80_000);
+    let (history, served) = cut_again_and_again(&mut site, rounds(15, 300), true, "disk");
+    let found = all_there(&site, &served);
+    let mut history = history.lock().unwrap();
+    for mailbox in ["one", "two"] {
+        let kept: Vec<_> = found.iter().filter(|found| found.mailbox == mailbox).collect();
+        let bytes: usize = kept.iter().map(|found| found.body.len()).sum();
+        assert!(
+            bytes + kept[0].body.len() > KEEP,
+            "{mailbox}: no more goes than has to"
+        );
+        assert!(kept[0].offset > 1, "{mailbox}: something went");
+        history.let_go(mailbox, kept[0].offset - 1);
+    }
+    let verdict = history.check(found);
+    assert_clean(&verdict);
+    assert_eq!(verdict.receipted, verdict.sent);
+    served.stop();
+    let store = site.disk.path().join("store/store.db");
+    site.home.run(&["check", store.to_str().unwrap()]).ok();
+}
+
 /// A rig that cannot lose proves nothing.
 fn loses(mut site: Site, durability: &str) {
     let (history, served) = cut_again_and_again(&mut site, 20, false, durability);
@@ -196,6 +225,31 @@ fn with_a_disk_that_lies_something_is_lost() {
     let Some(mut site) = Site::new("ext4") else { return };
     site.lies = true;
     loses(site, "disk");
+}
+
+/// The mistake that all of this is to find, in a build of its own.
+#[test]
+fn with_a_server_that_acknowledges_before_the_commit_something_is_lost() {
+    for cut in 1..=20 {
+        let Some(mut site) = Site::new("ext4") else { return };
+        let history = Shared::default();
+        let hasty = Hasty::serve(&site.home, &site.disk.path().join("store/store.db"));
+        let mut sender = Sender::start(&site.home, &hasty.native, "one", "hasty", &history);
+        let knife = site.disk.knife();
+        sender.send(300);
+        support::wait_for("a receipt", || sender.answers.load(Ordering::SeqCst) > 0);
+        sender.listening.store(false, Ordering::SeqCst);
+        knife.cut();
+        hasty.end();
+        sender.kill();
+        site.disk.restart();
+        let served = site.serve("127.0.0.1:0");
+        let verdict = history.lock().unwrap().check(all_there(&site, &served));
+        if verdict.count(Breach::Lost) > 0 {
+            return support::history::say(&format!("lost something in cut {cut}"));
+        }
+    }
+    panic!("nothing was lost in 20 cuts");
 }
 
 /// Killed between write and flush, a server leaves in its log what only the page cache has. The next one must not give
@@ -317,18 +371,40 @@ fn a_first_start() {
 /// The sender's machine loses its power while it queues and delivers: what `queue` had said to be safe arrives once.
 #[test]
 fn an_outbox() {
-    let mut dice = dice();
-    let Some(mut disk) = Disk::new("ext4", 200) else {
+    let Some(disk) = Disk::new("ext4", 200) else {
         return;
     };
-    let home = Home::new();
-    let served = home.serve_with(&["--quiet"]);
+    outbox_survives(disk, None, rounds(30, 500));
+}
+
+/// Sender and server lose it at the same moment.
+#[test]
+fn an_outbox_and_its_server() {
+    let (Some(disk), Some(site)) = (Disk::new("ext4", 200), Site::new("ext4")) else {
+        return;
+    };
+    outbox_survives(disk, Some(site), rounds(15, 200));
+}
+
+/// Cuts the power of the outbox, and of the server if it has a site for that.
+fn outbox_survives(mut disk: Disk, mut site: Option<Site>, cuts: u64) {
+    let mut dice = dice();
+    let home = site
+        .as_ref()
+        .map_or_else(Home::new, |site| Home::at(site.home.path()));
+    let start = |site: &Option<Site>, native: &str| match site {
+        Some(site) => site.serve(native),
+        None => home.serve_with(&["--quiet", "--native", native]),
+    };
+    let mut served = start(&site, "127.0.0.1:0");
+    let native = served.native.clone();
     let mut queued: Vec<String> = Vec::new();
     let mut perhaps: Vec<String> = Vec::new();
     let outbox = disk.path().join("outbox.db");
     let outbox = outbox.to_str().unwrap();
-    for cut in 0..rounds(30, 500) {
-        let knife = disk.knife();
+    for cut in 0..cuts {
+        let mut knives = vec![disk.knife()];
+        knives.extend(site.as_ref().map(|site| site.disk.knife()));
         let mut running = home
             .command(&["queue", "--run", "--outbox", outbox])
             .stderr(std::process::Stdio::null())
@@ -336,27 +412,33 @@ fn an_outbox() {
             .unwrap();
         for number in 0..3 {
             let body = format!("{cut}-{number}");
-            home.run(&["queue", &served.native, &body, "--outbox", outbox])
-                .ok();
+            home.run(&["queue", &native, &body, "--outbox", outbox]).ok();
             queued.push(body);
         }
         let last = format!("{cut}-last");
         let mut queuing = home
-            .command(&["queue", &served.native, &last, "--outbox", outbox])
+            .command(&["queue", &native, &last, "--outbox", outbox])
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
         perhaps.push(last);
         std::thread::sleep(Duration::from_micros(dice.below(30_000)));
-        knife.cut();
+        for knife in knives {
+            knife.cut();
+        }
         for child in [&mut running, &mut queuing] {
             child.kill().unwrap();
             child.wait().unwrap();
         }
         disk.restart();
+        if let Some(site) = &mut site {
+            served.kill();
+            site.disk.restart();
+            served = site.serve(&native);
+        }
     }
     home.run(&["queue", "--flush", "--outbox", outbox]).ok();
-    let found = support::mailbox(&home, &served.native);
+    let found = support::mailbox(&home, &native);
     for body in &queued {
         let count = found.iter().filter(|line| *line == body).count();
         assert_eq!(count, 1, "{body} is there {count} times");
@@ -371,4 +453,10 @@ fn an_outbox() {
         .map(|body| found.iter().position(|line| line == body))
         .collect();
     assert!(places.is_sorted(), "in the order in which they were queued");
+    support::history::say(&format!(
+        "{} queued, and {} perhaps: {} found",
+        queued.len(),
+        perhaps.len(),
+        found.len()
+    ));
 }

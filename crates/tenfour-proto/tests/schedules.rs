@@ -1,5 +1,6 @@
-//! Thousands of histories that nobody would think of: connections cut at any byte in either direction, commits that wait,
-//! full stores, servers that stop or crash, senders that are killed and go on with what they had noted. Whatever happens,
+//! Thousands of histories that nobody would think of: connections cut at any byte, in one direction or both, commits that
+//! wait, full stores, servers that stop or crash, senders that are killed and go on with what they had noted, clocks that
+//! are wrong by years. Whatever happens,
 //! in the end each message is stored once, in order, where its receipt says.
 //!
 //! Each is drawn from a seed. `TENFOUR_TEST_SEED=N` plays that one alone; `TENFOUR_TEST_LONG=1` plays a million.
@@ -7,6 +8,7 @@
 mod pair;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use pair::{MAX_MESSAGE, Pair, Script};
 use tenfour_checker::Dice;
@@ -28,10 +30,14 @@ fn script(dice: &mut Dice) -> Script {
     script
 }
 
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
 /// What has happened in all of them.
 #[derive(Debug, Default)]
 struct Tally {
     cuts: u64,
+    one_way: u64,
+    sleeps: u64,
     crashes: u64,
     kills: u64,
     pauses: u64,
@@ -58,7 +64,12 @@ fn play(seed: u64, tally: &mut Tally) {
             }
             _ => {}
         }
-        tally.cuts += u64::from(pair.cut_up.is_some() || pair.cut_down.is_some());
+        let is_cut = pair.cut_up.is_some() || pair.cut_down.is_some();
+        tally.cuts += u64::from(is_cut);
+        pair.one_way = dice.one_in(3);
+        tally.one_way += u64::from(is_cut && pair.one_way);
+        // The server's clock is ahead of ours by up to a century, another one after each restart.
+        pair.skew = Duration::from_secs(dice.below(100) * dice.below(YEAR));
         if dice.one_in(4) {
             pair.full_at_commit = Some(pair.commits + dice.below(6) as usize);
             tally.pauses += 1;
@@ -68,6 +79,11 @@ fn play(seed: u64, tally: &mut Tally) {
             tally.stops += 1;
         }
         pair.run_until_cut();
+        // A lid is closed for years: whatever waited has waited too long, and nothing else happens.
+        if dice.one_in(6) {
+            pair.sleep(1 + dice.below(20) * dice.below(YEAR));
+            tally.sleeps += 1;
+        }
         if dice.one_in(3) {
             pair.crash_server();
             tally.crashes += 1;
@@ -110,7 +126,15 @@ fn no_schedule_loses_or_doubles_a_message() {
             panic!("TENFOUR_TEST_SEED={seed}: {}", words.unwrap_or("it panicked"));
         }
     }
-    let all = [tally.cuts, tally.crashes, tally.kills, tally.pauses, tally.stops];
+    let all = [
+        tally.cuts,
+        tally.one_way,
+        tally.sleeps,
+        tally.crashes,
+        tally.kills,
+        tally.pauses,
+        tally.stops,
+    ];
     assert!(
         only.is_some() || all.iter().all(|count| *count > 1_000),
         "{tally:?}"

@@ -1,4 +1,5 @@
-//! Datagrams over a network that loses, doubles, delays and reorders them, into a real store: what has a receipt is there
+//! Datagrams over a network that loses, doubles, delays and reorders them, into a real store whose clock is
+//! wrong by years: what has a receipt is there
 //! once, where it says, in the order of its stream.
 //!
 //! Each history is drawn from a seed. `TENFOUR_TEST_SEED=N` plays that one alone; `TENFOUR_TEST_LONG=1` plays many more.
@@ -37,8 +38,13 @@ fn throw(
     }
 }
 
+/// The wall clock says anything from 1900 to 2100.
+fn wrong_time(dice: &mut Dice) -> i64 {
+    (dice.below(200 * 31_557_600) as i64 - 70 * 31_557_600) * 1_000_000
+}
+
 /// The server: the store's answer is the receipt; nothing is said of what came out of turn.
-fn serve(store: &mut MemoryStore, datagram: &[u8]) -> Option<Vec<u8>> {
+fn serve(store: &mut MemoryStore, dice: &mut Dice, datagram: &[u8]) -> Option<Vec<u8>> {
     let request = Request::decode(datagram).unwrap();
     let batch = Batch {
         sender: Sender::Datagram,
@@ -50,7 +56,7 @@ fn serve(store: &mut MemoryStore, datagram: &[u8]) -> Option<Vec<u8>> {
         messages: vec![(request.sequence, Message::new(request.mailbox, request.body))],
     };
     let durability = store.durability();
-    let Fate::Settled(stored) = store.deposit(&[batch], 1).unwrap().remove(0) else {
+    let Fate::Settled(stored) = store.deposit(&[batch], wrong_time(dice)).unwrap().remove(0) else {
         panic!()
     };
     let settlement = stored.into_settlement();
@@ -97,7 +103,7 @@ fn play(seed: u64) -> u64 {
                     throw(&mut network.up, &mut network.count, &mut dice, now, loss, &bytes);
                 }
                 while let Some(entry) = network.up.first_entry().filter(|entry| entry.key().0 <= now) {
-                    if let Some(answer) = serve(&mut store, &entry.remove()) {
+                    if let Some(answer) = serve(&mut store, &mut dice, &entry.remove()) {
                         throw(
                             &mut network.down,
                             &mut network.count,
@@ -135,7 +141,7 @@ fn play(seed: u64) -> u64 {
     }
     // What is still on its way arrives as well.
     for datagram in std::mem::take(&mut network.up).into_values() {
-        let _ = serve(&mut store, &datagram);
+        let _ = serve(&mut store, &mut dice, &datagram);
     }
     let items = store
         .reader()

@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod disk;
+pub mod hasty;
 pub mod history;
 pub mod http;
 pub mod injection;

@@ -139,6 +139,8 @@ pub struct Pair {
     resumption: Resumption,
     pub store: ModelStore,
     pub now: Moment,
+    /// How far the server's clock is from the client's.
+    pub skew: Duration,
     pub client: Client,
     server: Server,
     hello: Option<Hello>,
@@ -148,6 +150,8 @@ pub struct Pair {
     pub max_message: usize,
     pub cut_up: Option<usize>,
     pub cut_down: Option<usize>,
+    /// At a cut only that direction goes silent, and the other goes on.
+    pub one_way: bool,
     pub chunks: Vec<usize>,
     chunk: usize,
     pub full_at_commit: Option<usize>,
@@ -183,6 +187,7 @@ impl Pair {
             resumption,
             store: ModelStore::new(),
             now,
+            skew: Duration::ZERO,
             client,
             server: Server::new(ServerOptions::default(), now),
             hello: None,
@@ -191,6 +196,7 @@ impl Pair {
             max_message: MAX_MESSAGE,
             cut_up: None,
             cut_down: None,
+            one_way: false,
             chunks: Vec::new(),
             chunk: 0,
             full_at_commit: None,
@@ -249,8 +255,12 @@ impl Pair {
                 },
                 ..ServerOptions::default()
             },
-            self.now,
+            self.server_now(),
         )
+    }
+
+    fn server_now(&self) -> Moment {
+        self.now + self.skew
     }
 
     pub fn connect(&mut self) {
@@ -292,15 +302,22 @@ impl Pair {
 
     /// Moves bytes until nothing moves, or the wire is cut.
     pub fn exchange(&mut self) {
+        let (mut silent_up, mut silent_down) = (false, false);
         loop {
             let mut up = Vec::new();
             self.client.poll_transmit(&mut up, 64);
             let mut down = Vec::new();
             self.server.poll_transmit(&mut down);
+            if silent_up {
+                up.clear();
+            }
+            if silent_down {
+                down.clear();
+            }
             let idle = up.is_empty() && down.is_empty();
             if idle {
                 if !self.commit_all(true) {
-                    if self.client.is_paused() {
+                    if self.client.is_paused() && !(silent_up || silent_down) {
                         self.sleep(1);
                         continue;
                     }
@@ -311,14 +328,16 @@ impl Pair {
             let cut_up = limit(&mut up, &mut self.bytes_up, &mut self.cut_up);
             let cut_down = limit(&mut down, &mut self.bytes_down, &mut self.cut_down);
             for chunk in self.cut_into_chunks(&up) {
-                let _ = self.server.handle_bytes(self.now, &chunk);
+                let _ = self.server.handle_bytes(self.server_now(), &chunk);
                 self.serve();
             }
             for chunk in self.cut_into_chunks(&down) {
                 let _ = self.client.handle_bytes(self.now, &chunk);
                 self.note_events();
             }
-            if cut_up || cut_down {
+            silent_up |= cut_up;
+            silent_down |= cut_down;
+            if (cut_up || cut_down) && !self.one_way {
                 return;
             }
             if self.go_away_after.is_some_and(|after| self.bytes_up > after) {
@@ -448,7 +467,7 @@ impl Pair {
     }
 
     pub fn inject_up(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.server.handle_bytes(self.now, bytes)
+        self.server.handle_bytes(self.server_now(), bytes)
     }
 
     pub fn inject_down(&mut self, bytes: &[u8]) -> Result<(), Fault> {
@@ -462,7 +481,7 @@ impl Pair {
     pub fn sleep(&mut self, seconds: u64) {
         self.now = self.now + Duration::from_secs(seconds);
         self.client.handle_timeout(self.now);
-        self.server.handle_timeout(self.now);
+        self.server.handle_timeout(self.server_now());
         if self.deaf {
             self.note_events();
         }

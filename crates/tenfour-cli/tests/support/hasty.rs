@@ -1,0 +1,126 @@
+//! A server with the mistake that the power rig must find: it gives receipts for what is in memory, and writes it to the
+//! disk as soon as it can.
+
+use std::path::Path;
+use std::sync::mpsc;
+
+use tenfour::identity::Identity;
+use tenfour::{
+    Durability, Listeners, MailboxName, MemoryStore, Sender, Server, ServerConfig, SqliteOptions,
+    SqliteStore, Store, StreamId,
+};
+use tenfour_proto::{CursorName, Reply, Settlement};
+use tenfour_store::{Batch, Committed, CursorChange, Position, Reader, StoreError};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::Home;
+
+pub struct Hasty {
+    pub native: String,
+    runtime: Runtime,
+}
+
+impl Hasty {
+    pub fn serve(home: &Home, store: &Path) -> Self {
+        let identity = Identity::load_or_create(&home.path().join("identity.pem")).unwrap();
+        let store = Box::new(Promising::open(store));
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let native = listener.local_addr().unwrap().to_string();
+        let listeners = Listeners {
+            native: vec![listener],
+            ..Listeners::default()
+        };
+        let server = Server::new(store, ServerConfig::new(identity)).unwrap();
+        runtime.spawn(server.run(listeners, std::future::pending()));
+        Hasty { native, runtime }
+    }
+
+    /// At once.
+    pub fn end(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+struct Promising {
+    memory: MemoryStore,
+    later: mpsc::Sender<(Vec<Batch>, i64)>,
+}
+
+impl Promising {
+    fn open(path: &Path) -> Self {
+        let mut disk = SqliteStore::open(path, SqliteOptions::default()).unwrap();
+        let (later, todo) = mpsc::channel::<(Vec<Batch>, i64)>();
+        std::thread::spawn(move || {
+            for (batches, time) in todo {
+                if disk.deposit(&batches, time).is_err() {
+                    break;
+                }
+            }
+        });
+        Promising {
+            memory: MemoryStore::default(),
+            later,
+        }
+    }
+}
+
+impl Store for Promising {
+    fn id(&self) -> [u8; 16] {
+        self.memory.id()
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Disk
+    }
+
+    fn commit(
+        &mut self,
+        batches: &[Batch],
+        cursors: &[CursorChange],
+        time: i64,
+    ) -> Result<Committed, StoreError> {
+        let _ = self.later.send((batches.to_vec(), time));
+        self.memory.commit(batches, cursors, time)
+    }
+
+    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
+        self.memory.cursor(mailbox, name)
+    }
+
+    fn sizes(&self) -> Vec<(MailboxName, u64)> {
+        self.memory.sizes()
+    }
+
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, StoreError> {
+        self.memory.reply(sender, stream, sequence)
+    }
+
+    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+        self.memory.mark(sender, stream)
+    }
+
+    fn replay(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        after: u64,
+        most: usize,
+    ) -> Result<Settlement, StoreError> {
+        self.memory.replay(sender, stream, after, most)
+    }
+
+    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError> {
+        self.memory.finish(sender, streams)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.memory.reader()
+    }
+}
