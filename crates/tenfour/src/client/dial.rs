@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tenfour_proto::native;
 use tenfour_proto::text::GREETING;
+use tenfour_proto::{limits, native};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -20,7 +20,8 @@ use crate::identity::Trust;
 /// How long one address is tried alone before the next is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the first of the addresses that answers and shows a key we know.
+/// Connects to the first of the addresses that answers and shows a key we know. Each is given as long as a server gives
+/// its handshakes: one that has gone silent keeps nobody from trying the next, or again.
 pub(super) async fn dial(
     addresses: &[Address],
     config: &ClientConfig,
@@ -28,7 +29,8 @@ pub(super) async fn dial(
     let mut attempts = Vec::new();
     let mut last = None;
     for address in addresses {
-        match dial_one(address, config).await {
+        let dialed = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, dial_one(address, config)).await;
+        match dialed.unwrap_or_else(|_| Err(ConnectError::TimedOut(address.clone()))) {
             Ok(stream) => return Ok((address.clone(), stream)),
             Err(ConnectError::Unreachable(more)) => attempts.extend(more),
             Err(error) if error.is_temporary() => last = Some(error),

@@ -71,8 +71,12 @@ async fn connect(
     tokio::time::timeout_at(until, async {
         let (address, stream) = dial(addresses, config).await?;
         let mut halves = tokio::io::split(stream);
-        let welcome = greet(shared, &address, config, &mut halves).await?;
-        Ok((address, welcome, halves))
+        // As any silence.
+        let greeted = greet(shared, &address, config, &mut halves);
+        match tokio::time::timeout(limits::HEARTBEAT * 2, greeted).await {
+            Ok(welcome) => Ok((address, welcome?, halves)),
+            Err(_) => Err(ConnectError::TimedOut(address)),
+        }
     })
     .await
     .unwrap_or_else(|_| Err(timed_out()))

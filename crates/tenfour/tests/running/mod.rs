@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod relay;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,10 +13,11 @@ use tenfour::{
     Address, ClientConfig, Durability, Follower, Listeners, MailboxName, MemoryStore, Message, ReadFrom,
     ServeError, Server, ServerConfig, Store,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+pub use relay::{Cut, End, Relay, Way};
 
 pub struct Running {
     pub text: SocketAddr,
@@ -89,60 +92,6 @@ pub async fn bodies(address: &Address, config: ClientConfig, mailbox: &str) -> V
         bodies.push(String::from_utf8(item.message.body.to_vec()).unwrap());
     }
     bodies
-}
-
-/// Stands between a client and a server; what the server says can be held back.
-pub struct Relay {
-    pub address: Address,
-    open: watch::Sender<bool>,
-}
-
-impl Relay {
-    pub async fn to(server: &Address) -> Self {
-        let server = server.to_string();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (open, gate) = watch::channel(true);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(&server).await else {
-                    continue;
-                };
-                tokio::spawn(relay(client, server, gate.clone()));
-            }
-        });
-        Relay {
-            address: Address::from_ip(address.ip(), address.port()),
-            open,
-        }
-    }
-
-    pub fn hold(&self) {
-        self.open.send_replace(false);
-    }
-
-    pub fn let_go(&self) {
-        self.open.send_replace(true);
-    }
-}
-
-async fn relay(client: TcpStream, server: TcpStream, mut gate: watch::Receiver<bool>) {
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let back = async {
-        let mut bytes = [0; 4096];
-        while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
-            if gate.wait_for(|open| *open).await.is_err()
-                || to_client.write_all(&bytes[..count]).await.is_err()
-            {
-                break;
-            }
-        }
-    };
-    tokio::select! {
-        _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
-        () = back => {}
-    }
 }
 
 /// Nothing in these tests may hang for ever.
