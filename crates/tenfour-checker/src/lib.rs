@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-pub use dice::Dice;
+pub use dice::{Dice, seed, told_seed};
 
 /// Findings of each kind that are kept in words; the others are only counted.
 const EXAMPLES: usize = 5;

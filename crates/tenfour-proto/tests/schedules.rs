@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use pair::{MAX_MESSAGE, Pair, Script};
-use tenfour_checker::Dice;
+use tenfour_checker::{Dice, told_seed};
 use tenfour_proto::RefusalCode;
 use tenfour_proto::native::Resumption;
 
@@ -108,9 +108,7 @@ fn play(seed: u64, tally: &mut Tally) {
 
 #[test]
 fn no_schedule_loses_or_doubles_a_message() {
-    let only = std::env::var("TENFOUR_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let only = told_seed();
     let seeds = match only {
         Some(seed) => seed..seed + 1,
         None if std::env::var_os("TENFOUR_TEST_LONG").is_some() => 0..1_000_000,

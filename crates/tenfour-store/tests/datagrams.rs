@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tenfour_checker::{Dice, Found, History, Outcome};
+use tenfour_checker::{Dice, Found, History, Outcome, told_seed};
 use tenfour_proto::datagram::{Client, Outcome as Answer, Receipt, Request, Verdict};
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Listener, MailboxName, Message, Moment, Sender, Source, StreamId};
@@ -167,10 +167,7 @@ fn play(seed: u64) -> u64 {
 
 #[test]
 fn what_has_a_receipt_is_there_once_whatever_the_network_does() {
-    let seeds = match std::env::var("TENFOUR_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-    {
+    let seeds = match told_seed() {
         Some(seed) => seed..seed + 1,
         None if std::env::var_os("TENFOUR_TEST_LONG").is_some() => 0..100_000,
         None => 0..2_000,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use tenfour_checker::Dice;
+use tenfour_checker::{Dice, told_seed};
 use tenfour_proto::native::StreamKind;
 use tenfour_proto::{Item, Listener, MailboxName, Message, Sender, Source, StreamId};
 use tenfour_store::{Batch, SqliteOptions, SqliteStore, Store, check};
@@ -187,9 +187,7 @@ fn damage(original: &Original, seed: u64, tally: &mut Tally) {
 #[test]
 fn nothing_wrong_is_read_as_right() {
     let original = Original::new();
-    let only: Option<u64> = std::env::var("TENFOUR_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let only = told_seed();
     let seeds = match only {
         Some(seed) => seed..seed + 1,
         None if std::env::var_os("TENFOUR_TEST_LONG").is_some() => 0..10_000,

@@ -3,6 +3,8 @@
 //!
 //! The bytes are drawn from a seed. `TENFOUR_TEST_LONG=1` cuts after every byte.
 
+#![allow(clippy::print_stderr, reason = "seeds, and what came of them")]
+
 mod running;
 
 use std::sync::{Arc, Mutex};
@@ -13,6 +15,7 @@ use tenfour::{Address, Client, Follower, ReadFrom, ServerConfig};
 use tenfour_checker::{Dice, Found, History, Outcome};
 use tokio::sync::Semaphore;
 
+use running::relay::{Cut, End, Relay, Way};
 use running::*;
 
 const MESSAGES: u64 = 25;
@@ -101,10 +104,11 @@ async fn all(points: impl FnOnce(u64, u64) -> Vec<Cut>, at_once: usize) {
     for session in sessions {
         session.await.unwrap();
     }
-    let verdict = history.lock().unwrap().check(content(&server.native, &me).await);
+    let found = content(&server.native, &me).await;
+    let verdict = history.lock().unwrap().check(found);
     assert!(verdict.is_clean(), "{verdict}");
     assert_eq!(verdict.receipted, (count + 1) * MESSAGES);
-    println!("{up} bytes up and {down} down, {count} sessions cut: {verdict}");
+    eprintln!("{up} bytes up and {down} down, {count} sessions cut: {verdict}");
     server.stop().await;
 }
 
@@ -114,14 +118,8 @@ fn is_long() -> bool {
 
 /// So many points of each side, or with `every` all that are that far apart.
 fn sample(ends: &[End], some: u64, every: u64) -> impl FnOnce(u64, u64) -> Vec<Cut> {
-    let seed = std::env::var("TENFOUR_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| {
-        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        time.unwrap().as_nanos() as u64
-    });
-    println!("TENFOUR_TEST_SEED={seed}");
+    let seed = tenfour_checker::seed();
+    eprintln!("TENFOUR_TEST_SEED={seed}");
     let mut dice = Dice::new(seed);
     move |up, down| {
         let mut points = Vec::new();

@@ -12,6 +12,7 @@ use tenfour::{
     SqliteOptions, SqliteStore, Trouble, Verdict,
 };
 
+use running::relay::Relay;
 use running::*;
 
 /// A sender with its outbox, and a server with its store, each in a folder of its own.

@@ -13,13 +13,7 @@ use super::Home;
 
 /// Chance by `TENFOUR_TEST_SEED`, or anew; says which.
 pub fn dice() -> Dice {
-    let seed = std::env::var("TENFOUR_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| {
-            let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            time.unwrap().as_nanos() as u64
-        });
+    let seed = tenfour_checker::seed();
     say(&format!("TENFOUR_TEST_SEED={seed}"));
     Dice::new(seed)
 }

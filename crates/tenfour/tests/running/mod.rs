@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-mod relay;
+pub mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,8 +16,6 @@ use tenfour::{
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-pub use relay::{Cut, End, Relay, Way};
 
 pub struct Running {
     pub text: SocketAddr,
