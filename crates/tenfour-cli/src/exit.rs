@@ -2,6 +2,8 @@
 
 use tenfour::{ConnectError, DeliveryError, Durability, Failure as Ending, MailboxName, RefusalCode, Stored};
 
+use crate::target::NoMailbox;
+
 /// What a code says of the messages without a receipt. The numbers are sysexits.h's where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -69,6 +71,13 @@ pub struct Failure {
     pub message: String,
     /// What to do now.
     pub hint: Option<String>,
+}
+
+impl From<NoMailbox> for Failure {
+    /// As a server would refuse it.
+    fn from(error: NoMailbox) -> Self {
+        Failure::new(Code::Refused, error.to_string())
+    }
 }
 
 impl Failure {

@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use tenfour::{Address, MailboxName, NATIVE_PORT, TEXT_PORT};
 
-use crate::exit::{Code, Failure};
-
 /// A place on a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -15,7 +13,7 @@ pub struct Target {
     /// The server.
     pub address: Address,
     /// The mailbox, if one is named, or why it is none.
-    pub mailbox: Option<Result<MailboxName, String>>,
+    pub mailbox: Option<Result<MailboxName, NoMailbox>>,
 }
 
 /// A way to speak to a server.
@@ -28,6 +26,11 @@ pub enum Dialect {
     /// The recipe's wire without a connection.
     Datagram,
 }
+
+/// A name that no mailbox can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoMailbox(String);
 
 impl Target {
     /// The server on this machine.
@@ -42,12 +45,8 @@ impl Target {
     }
 
     /// The mailbox named, or `usual`. A name that no mailbox can have is refused, like a server would.
-    pub fn mailbox_or(&self, usual: &MailboxName) -> Result<MailboxName, Failure> {
-        match &self.mailbox {
-            None => Ok(usual.clone()),
-            Some(Ok(name)) => Ok(name.clone()),
-            Some(Err(reason)) => Err(Failure::new(Code::Refused, reason)),
-        }
+    pub fn mailbox_or(&self, usual: &MailboxName) -> Result<MailboxName, NoMailbox> {
+        self.mailbox.clone().unwrap_or_else(|| Ok(usual.clone()))
     }
 
     /// The host as it was typed: without the port, if that is the usual one.
@@ -87,7 +86,10 @@ impl FromStr for Target {
         Ok(Target {
             dialect,
             address: Address::parse(address, usual_port(dialect)).map_err(|error| error.to_string())?,
-            mailbox: mailbox.map(|name| name.parse().map_err(|error| format!("mailbox `{name}`: {error}"))),
+            mailbox: mailbox.map(|name| {
+                name.parse()
+                    .map_err(|error| NoMailbox(format!("mailbox `{name}`: {error}")))
+            }),
         })
     }
 }

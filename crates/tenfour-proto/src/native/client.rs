@@ -237,13 +237,10 @@ impl Client {
     }
 
     fn take_frames(&mut self, now: Moment) -> Result<(), Fault> {
-        while self.phase != Phase::Ended {
-            let Some(raw) = self.splitter.next()? else {
-                return Ok(());
-            };
-            if let Some(frame) = Frame::decode(raw)? {
-                self.take_frame(now, frame)?;
-            }
+        while self.phase != Phase::Ended
+            && let Some(frame) = self.splitter.take()?
+        {
+            self.take_frame(now, frame)?;
         }
         Ok(())
     }

@@ -129,7 +129,7 @@ impl Frame {
     }
 
     /// Appends the frame's bytes.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Frame::Hello(hello) => put(out, kind::HELLO, 0, |body| hello.encode(body)),
             Frame::Welcome(welcome) => put(out, kind::WELCOME, 0, |body| welcome.encode(body)),

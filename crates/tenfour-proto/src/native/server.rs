@@ -182,13 +182,10 @@ impl Server {
 
     fn take_frames(&mut self) -> Result<(), Fault> {
         // While the driver decides about HELLO, what follows waits unread.
-        while self.phase != Phase::Deciding && self.phase != Phase::Ended {
-            let Some(raw) = self.splitter.next()? else {
-                return Ok(());
-            };
-            if let Some(frame) = Frame::decode(raw)? {
-                self.take_frame(frame)?;
-            }
+        while !matches!(self.phase, Phase::Deciding | Phase::Ended)
+            && let Some(frame) = self.splitter.take()?
+        {
+            self.take_frame(frame)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{ErrorCode, Fault};
+use super::{ErrorCode, Fault, Frame};
 use crate::limits::{MAX_FRAME_BODY, MAX_HELLO_BODY};
 
 /// Length of a frame's header: length u32, type u8, flags u8, two bytes of zero.
@@ -41,7 +41,7 @@ impl Splitter {
     }
 
     /// From now on frames may be as long as any.
-    pub(super) fn allow_full_frames(&mut self) {
+    pub fn allow_full_frames(&mut self) {
         self.max_body = MAX_FRAME_BODY;
     }
 
@@ -55,8 +55,22 @@ impl Splitter {
         self.partial = Vec::new();
     }
 
-    /// The next whole frame.
-    pub(super) fn next(&mut self) -> Result<Option<RawFrame>, Fault> {
+    /// The next whole frame that is known here; those that may be skipped are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Protocol`] for what is no frame, or one that must be understood and is not. Nothing that follows has
+    /// a meaning then.
+    pub fn take(&mut self) -> Result<Option<Frame>, Fault> {
+        while let Some(raw) = self.cut()? {
+            if let Some(frame) = Frame::decode(raw)? {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    fn cut(&mut self) -> Result<Option<RawFrame>, Fault> {
         let mut header = self.whole.get(..HEADER).unwrap_or_default();
         let (Ok(length), Ok(kind), Ok(flags)) =
             (header.try_get_u32(), header.try_get_u8(), header.try_get_u8())

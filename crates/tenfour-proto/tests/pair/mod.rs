@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod schedule;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 

@@ -96,10 +96,8 @@ impl AuthorizedKeys {
 
     /// Adds a key or replaces its line, leaving every other line as it is.
     pub fn allow(path: &Path, key: &AuthorizedKey) -> io::Result<()> {
-        Self::change(path, |text| {
-            without(text, |known| known.fingerprint == key.fingerprint) + &key.line()
-        })
-        .map(|_| ())
+        let is_it = |line: &str| is_key(line, |known| known.fingerprint == key.fingerprint);
+        private_file::replace_lines(path, is_it, &key.line()).map(|_| ())
     }
 
     /// Adds a line if every other one fits; false if one does not.
@@ -108,13 +106,13 @@ impl AuthorizedKeys {
         key: &AuthorizedKey,
         fits: impl Fn(&AuthorizedKey) -> bool,
     ) -> io::Result<bool> {
-        Self::change(path, |text| {
+        private_file::edit(path, |text| {
             let all_fit = text
                 .lines()
                 .filter_map(|line| AuthorizedKey::parse(line.trim()).ok())
                 .all(|known| fits(&known));
             let addition = if all_fit { key.line() } else { String::new() };
-            without(text, |_| false) + &addition
+            private_file::without(text, |_| false) + &addition
         })
     }
 
@@ -125,18 +123,7 @@ impl AuthorizedKeys {
 
     /// Removes all such keys; false if there was none.
     pub(super) fn remove_where(path: &Path, is_it: impl Fn(&AuthorizedKey) -> bool) -> io::Result<bool> {
-        Self::change(path, |text| without(text, is_it))
-    }
-
-    fn change(path: &Path, edit: impl FnOnce(&str) -> String) -> io::Result<bool> {
-        private_file::exclusively(path, || {
-            let before = private_file::read_or_empty(path)?;
-            let after = edit(&before);
-            if after != before {
-                private_file::replace(path, after.as_bytes())?;
-            }
-            Ok(after != before)
-        })
+        private_file::replace_lines(path, |line| is_key(line, &is_it), "")
     }
 }
 
@@ -155,11 +142,9 @@ fn only_send(options: &str) -> Result<Rights, String> {
     }
 }
 
-fn without(text: &str, is_it: impl Fn(&AuthorizedKey) -> bool) -> String {
-    text.lines()
-        .filter(|line| !AuthorizedKey::parse(line.trim()).is_ok_and(|key| is_it(&key)))
-        .map(|line| format!("{line}\n"))
-        .collect()
+/// A line of the file is such a key.
+fn is_key(line: &str, is_it: impl Fn(&AuthorizedKey) -> bool) -> bool {
+    AuthorizedKey::parse(line.trim()).is_ok_and(|key| is_it(&key))
 }
 
 #[cfg(test)]

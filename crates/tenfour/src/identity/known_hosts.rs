@@ -32,11 +32,8 @@ impl KnownHosts {
     pub fn load(path: &Path) -> io::Result<Self> {
         let lines = private_file::read_or_empty(path)?
             .lines()
-            .filter_map(|line| {
-                let mut words = line.split_whitespace();
-                let host = words.next().filter(|host| !host.starts_with('#'))?;
-                Some((host.to_owned(), words.next()?.parse().ok()?))
-            })
+            .filter_map(parse)
+            .map(|(host, pin)| (host.to_owned(), pin))
             .collect();
         Ok(KnownHosts {
             path: path.to_owned(),
@@ -76,38 +73,55 @@ impl KnownHosts {
         }
     }
 
-    /// Pins `host` (`HOST` or `HOST:PORT`), replacing an older pin, and writes the file.
+    /// Pins `host` (`HOST` or `HOST:PORT`), replacing an older pin, and writes the file. Every other line stays as it is.
     pub fn trust(&mut self, host: &str, fingerprint: Fingerprint) -> io::Result<()> {
-        private_file::exclusively(&self.path.clone(), || {
-            *self = KnownHosts::load(&self.path)?;
-            self.lines.retain(|line| !line.0.eq_ignore_ascii_case(host));
-            self.lines.push((host.to_owned(), fingerprint));
-            self.save()
-        })
+        self.change(host, &format!("{host} {fingerprint}\n")).map(|_| ())
     }
 
     /// Forgets `host`; false if it was not known.
     pub fn remove(&mut self, host: &str) -> io::Result<bool> {
-        private_file::exclusively(&self.path.clone(), || {
-            *self = KnownHosts::load(&self.path)?;
-            let before = self.lines.len();
-            self.lines.retain(|line| !line.0.eq_ignore_ascii_case(host));
-            self.save()?;
-            Ok(self.lines.len() < before)
-        })
+        self.change(host, "")
+    }
+
+    fn change(&mut self, host: &str, addition: &str) -> io::Result<bool> {
+        let is_it = |line: &str| parse(line).is_some_and(|(known, _)| known.eq_ignore_ascii_case(host));
+        let changed = private_file::replace_lines(&self.path, is_it, addition)?;
+        *self = KnownHosts::load(&self.path)?;
+        Ok(changed)
     }
 
     /// All pins, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Fingerprint)> {
         self.lines.iter().map(|line| (line.0.as_str(), line.1))
     }
+}
 
-    fn save(&self) -> io::Result<()> {
-        let text: String = self
-            .lines
-            .iter()
-            .map(|line| format!("{} {}\n", line.0, line.1))
-            .collect();
-        private_file::replace(&self.path, text.as_bytes())
+/// A host and its pin; `None` for a comment, and for what cannot be read.
+fn parse(line: &str) -> Option<(&str, Fingerprint)> {
+    let mut words = line.split_whitespace();
+    let host = words.next().filter(|host| !host.starts_with('#'))?;
+    Some((host, words.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A comment, and a line that a newer version may understand, were gone after the next `keys trust`.
+    #[test]
+    fn other_lines_stay_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known_hosts");
+        let (one, two) = (Fingerprint::from_bytes([1; 32]), Fingerprint::from_bytes([2; 32]));
+        std::fs::write(&path, format!("# the old one\na {one}\nb of:tomorrow {one}\n")).unwrap();
+        let mut known = KnownHosts::load(&path).unwrap();
+        known.trust("A", two).unwrap();
+        assert_eq!(known.iter().collect::<Vec<_>>(), [("A", two)]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("# the old one\nb of:tomorrow {one}\nA {two}\n"));
+        assert!(known.remove("a").unwrap());
+        assert!(!known.remove("a").unwrap());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("# the old one\nb of:tomorrow {one}\n"));
     }
 }

@@ -53,6 +53,32 @@ pub(super) fn read_or_empty(path: &Path) -> io::Result<String> {
     }
 }
 
+/// Changes the lines of a file that `is_it` does not mean in no way, takes out the others, and puts `addition` behind
+/// them. False if that leaves the file as it was.
+pub(super) fn replace_lines(path: &Path, is_it: impl Fn(&str) -> bool, addition: &str) -> io::Result<bool> {
+    edit(path, |text| without(text, is_it) + addition)
+}
+
+/// The lines that `is_it` does not mean.
+pub(super) fn without(text: &str, is_it: impl Fn(&str) -> bool) -> String {
+    text.lines()
+        .filter(|line| !is_it(line))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Makes another text of a file. False if it is the same.
+pub(super) fn edit(path: &Path, edit: impl FnOnce(&str) -> String) -> io::Result<bool> {
+    exclusively(path, || {
+        let before = read_or_empty(path)?;
+        let after = edit(&before);
+        if after != before {
+            replace(path, after.as_bytes())?;
+        }
+        Ok(after != before)
+    })
+}
+
 /// Holds other processes of ours off while a file is read, changed and replaced.
 pub(super) fn exclusively<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
