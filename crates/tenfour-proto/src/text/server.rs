@@ -8,6 +8,10 @@ use super::{Answer, Foreign, GREETING};
 use crate::ledger::Ledger;
 use crate::{Durability, RefusalCode, Settled, Settlement, TemporaryCode};
 
+/// A first line of at least so many bytes is looked at as a whole, however it comes, whether it is a request of HTTP:
+/// RFC 9112, section 3, recommends that 8,000 are supported.
+const FIRST_LINE: usize = 8 * 1024;
+
 /// What the driver has to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -100,7 +104,7 @@ impl Server {
             }
             match self.state {
                 State::Skipping => self.state = State::Lines,
-                State::First if Foreign::in_line(&line).is_some() => {
+                State::First if line.len() <= self.longest() && Foreign::in_line(&line).is_some() => {
                     return self.turn_away(Foreign::Http);
                 }
                 _ => {
@@ -113,12 +117,20 @@ impl Server {
             return;
         }
         // One more byte than allowed may still be the CR before a LF.
-        let over = rest.len().saturating_sub(self.max_message);
+        let over = rest.len().saturating_sub(self.longest());
         if over > 1 || (over == 1 && rest.last() != Some(&b'\r')) {
             self.state = State::Skipping;
             self.refuse_too_large();
         } else {
             self.partial = rest.to_vec();
+        }
+    }
+
+    /// What is kept of an unfinished line.
+    fn longest(&self) -> usize {
+        match self.state {
+            State::First => self.max_message.max(FIRST_LINE),
+            _ => self.max_message,
         }
     }
 
@@ -366,6 +378,19 @@ mod tests {
         server.handle_bytes(b"x\n");
         server.handle_settlement(stored(1, 1, 1));
         assert_eq!(sent(&mut server), "10-4 inbox 1 memory\n");
+    }
+
+    /// A long request of HTTP that came in pieces was refused as a long line, and its headers were stored as messages.
+    #[test]
+    fn a_long_request_of_http_is_one_however_it_comes() {
+        let request = b"GET /a/long/way HTTP/1.1\r\nHost: x\r\n\r\n";
+        for size in [1, 3, request.len()] {
+            let mut server = machine();
+            for piece in request.chunks(size) {
+                server.handle_bytes(piece);
+            }
+            assert_eq!(events(&mut server), [Event::Foreign(Foreign::Http)]);
+        }
     }
 
     #[test]
