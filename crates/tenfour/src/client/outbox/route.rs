@@ -1,5 +1,7 @@
 //! The way to one server: its streams, one after the other, each on a connection of its own.
 
+mod behind;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use super::courier::{Board, RouteProgress, Setup};
 use super::keeper::Keeper;
-use super::trouble::{Trouble, lost};
+use super::trouble::Trouble;
 use crate::Address;
-use crate::client::error::WentBack;
 use crate::client::{Client, ClientConfig, ConnectError, DeliveryError, Failure, Sending, driver, random};
 
 /// Messages, and bytes, that are under way at once.
@@ -186,18 +187,6 @@ impl Route {
         (self.setup)().map_err(Trouble::Setup)
     }
 
-    /// The server went back: what was decided?
-    async fn decide(&mut self, streams: &[OutboxStream]) -> Result<Step, Trouble> {
-        let Some((again, gone)) = self.with(|dispatch, id| dispatch.take_verdict(id)).await? else {
-            return Err(lost(streams));
-        };
-        tracing::info!(server = %self.text, again, gone, "going on with a server that went back");
-        self.checked = false;
-        // What this start has sent so far is as old as the rest now.
-        self.own = new_stream(self.own.sender);
-        Ok(Step::Moved)
-    }
-
     /// Goes on with a stream of an earlier start, as far as its numbers go. One without anything left is only shown to
     /// the server, which says whether it still has it.
     async fn carry_old(&mut self, mut stream: OutboxStream) -> Result<Step, Trouble> {
@@ -233,8 +222,8 @@ impl Route {
         Ok(Step::Moved)
     }
 
-    /// Sends what is new in the stream of this start, as long as there is something.
-    async fn carry_own(&mut self, streams: &[OutboxStream]) -> Result<Step, Trouble> {
+    /// Connects for the stream of this start, with what of it is under way, and says which streams are finished.
+    async fn open_own(&mut self, streams: &[OutboxStream]) -> Result<(Client, VecDeque<Pending>), Trouble> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if self.own.sender != ours {
@@ -263,13 +252,20 @@ impl Route {
             finished: finished.clone(),
             ..self.past(&self.own).await?
         };
-        let mut stream = self.own.clone();
-        let (client, mut pending) = self.connect(config, &stream, past, messages).await?;
+        let stream = self.own.clone();
+        let (client, pending) = self.connect(config, &stream, past, messages).await?;
         if !finished.is_empty() {
             self.with(move |dispatch, id| dispatch.finished(id, &finished))
                 .await?;
         }
         self.begin(&stream, given, true).await?;
+        Ok((client, pending))
+    }
+
+    /// Sends what is new in the stream of this start, as long as there is something.
+    async fn carry_own(&mut self, streams: &[OutboxStream]) -> Result<Step, Trouble> {
+        let (client, mut pending) = self.open_own(streams).await?;
+        let mut stream = self.own.clone();
         self.report(None).await;
         let mut changed = self.keeper.changed();
         let mut seen = *changed.borrow_and_update();
@@ -294,7 +290,7 @@ impl Route {
                     continue;
                 }
                 // It does not follow on what went before: somebody dropped a message.
-                self.own = new_stream(ours);
+                self.own = new_stream(stream.sender);
                 client.close().await;
                 return Ok(Step::Moved);
             }
@@ -437,54 +433,6 @@ impl Route {
                 _ => Trouble::Failed(failure),
             }),
         }
-    }
-
-    /// Nothing is lost that there was a receipt for; where the rest is, nobody knows.
-    async fn other_store(&mut self, stream: &OutboxStream, now: [u8; 16]) -> Result<Trouble, Trouble> {
-        let unknown = [(stream.id, stream.settled + 1)];
-        self.with(move |dispatch, id| dispatch.note_lost(id, &unknown, now))
-            .await?;
-        let streams = self.with(|dispatch, id| dispatch.streams(id)).await?;
-        Ok(lost(&streams))
-    }
-
-    /// Finds out of which streams the server lacks something, and writes it down.
-    async fn went_back(&mut self, stream: &OutboxStream, went_back: WentBack) -> Result<Trouble, Trouble> {
-        let mut streams = self.with(|dispatch, id| dispatch.streams(id)).await?;
-        let mut missing = vec![(stream.id, stream.number(went_back.mark) + 1)];
-        let config = self.config()?;
-        for other in streams.iter().rev() {
-            if other.id == stream.id
-                || other.receipted < other.first
-                || other.sender != config.identity.fingerprint()
-            {
-                continue;
-            }
-            let past = Past {
-                end: Some(other.sequence(other.settled)),
-                ..self.past(other).await?
-            };
-            let asked = Client::resume(&self.address, config.clone(), other.id, past, []).await;
-            match asked {
-                Ok((client, _)) => {
-                    client.close().await;
-                    if other.first < stream.first {
-                        // What is older is older than the copy that came back.
-                        break;
-                    }
-                }
-                Err(ConnectError::WentBack(it)) => missing.push((other.id, other.number(it.mark) + 1)),
-                Err(error) => return Err(Trouble::Connect(error)),
-            }
-        }
-        for stream in &mut streams {
-            stream.lost = missing.iter().find(|lost| lost.0 == stream.id).map(|lost| lost.1);
-        }
-        let now = went_back.now;
-        self.with(move |dispatch, id| dispatch.note_lost(id, &missing, now))
-            .await?;
-        tracing::error!(server = %self.text, "{went_back}");
-        Ok(lost(&streams))
     }
 }
 
