@@ -56,10 +56,15 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).expect("read")
 }
 
-/// The lines of before are still there, in their order, and `more` lines stand behind them.
+/// The lines of before are still there, in their order and whatever their ends, and `more` lines stand behind them.
 fn keeps(before: &[u8], after: &[u8], more: usize) {
     let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
-    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let lines = |text: &'_ str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.trim_end_matches('\r').to_owned())
+            .collect()
+    };
+    let (old, new) = (lines(&before), lines(&after));
     assert_eq!(new.len(), old.len() + more, "{before:?} became {after:?}");
     assert_eq!(new[..old.len()], old[..]);
 }

@@ -12,6 +12,7 @@ use tenfour::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use running::relay::Relay;
 use running::*;
 
 #[tokio::test]
@@ -34,6 +35,24 @@ async fn messages_are_receipted_in_order_and_read_again() {
     in_time(client.close()).await;
     let found = in_time(bodies(&server.native, client_config(&me), "inbox")).await;
     assert_eq!(found, (0..5_000).map(|n| n.to_string()).collect::<Vec<_>>());
+    in_time(server.stop()).await;
+}
+
+/// A connection that had gone silent after the last receipt was waited for half a minute more.
+#[tokio::test]
+async fn a_goodbye_that_is_not_heard_holds_nobody_up() {
+    let me = identity();
+    let server = Running::start(ServerConfig::new(me.clone())).await;
+    let relay = Relay::to(&server.native).await;
+    let client = Client::connect(std::slice::from_ref(&relay.address), client_config(&me))
+        .await
+        .unwrap();
+    in_time(client.send(inbox("one"))).await.unwrap();
+    relay.hold();
+    // Less than any silence.
+    tokio::time::timeout(Duration::from_secs(20), client.close())
+        .await
+        .unwrap();
     in_time(server.stop()).await;
 }
 

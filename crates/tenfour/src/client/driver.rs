@@ -22,6 +22,9 @@ use crate::clock::sleep_until;
 /// clients do not come back in step.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// How long the server's goodbye is waited for. Everything is answered then; only the connection is not at its end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Bytes taken from the machine at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -198,10 +201,7 @@ impl Driver {
                 }
                 End::Lost(reason) => reason,
             };
-            if self
-                .shared
-                .with(|state| state.finishing && state.machine.unsettled() == 0)
-            {
+            if self.shared.with(|state| state.has_nothing_left()) {
                 break;
             }
             tracing::debug!(reason, "the connection is lost");
@@ -249,12 +249,9 @@ impl Driver {
     async fn rest(&self, wait: Duration) -> Result<(), Failure> {
         let end = Instant::now() + wait;
         loop {
-            let (deadline, abandoned) = self.shared.with(|state| {
-                (
-                    state.deadline(),
-                    state.finishing && state.machine.unsettled() == 0,
-                )
-            });
+            let (deadline, abandoned) = self
+                .shared
+                .with(|state| (state.deadline(), state.has_nothing_left()));
             if abandoned {
                 return Err(Failure::Closed);
             }
@@ -285,6 +282,7 @@ impl Driver {
         let mut out = Vec::with_capacity(CHUNK);
         let mut written = 0;
         let mut flushed = true;
+        let mut farewell = None;
         // Events of the same bytes as WELCOME wait already.
         if let Some(end) = self.take_events() {
             return end;
@@ -296,18 +294,22 @@ impl Driver {
                 self.shared
                     .with(|state| state.machine.poll_transmit(&mut out, CHUNK));
             }
-            let (timeout, deadline, ended) = self.shared.with(|state| {
+            let (timeout, deadline, ended, leaving) = self.shared.with(|state| {
                 (
                     state.machine.poll_timeout(),
                     state.deadline(),
                     state.machine.has_ended(),
+                    state.has_nothing_left(),
                 )
             });
+            if leaving {
+                farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
+            }
             if ended && out.is_empty() && flushed {
                 return End::Lost("the connection has ended".to_owned());
             }
             let timeout = timeout.map(|moment| self.shared.clock.instant(moment));
-            let wake_at = [timeout, deadline].into_iter().flatten().min();
+            let wake_at = [timeout, deadline, farewell].into_iter().flatten().min();
             let unwritten = written < out.len();
             tokio::select! {
                 count = reader.read(&mut input) => {
@@ -344,6 +346,9 @@ impl Driver {
                     if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                         return End::Failed(self.deadline_passed());
                     }
+                    if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
+                        return End::Finished;
+                    }
                 }
             }
         }
@@ -369,9 +374,7 @@ impl Driver {
                     tracing::debug!(%reason, "the server sends us away");
                 }
                 ClientEvent::Closed => {
-                    let done = self
-                        .shared
-                        .with(|state| state.machine.unsettled() == 0 && state.finishing);
+                    let done = self.shared.with(|state| state.has_nothing_left());
                     return Some(if done {
                         End::Finished
                     } else {

@@ -274,6 +274,11 @@ impl State {
         }
     }
 
+    /// Everything has its answer, and nothing more will come.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        self.finishing && self.machine.unsettled() == 0
+    }
+
     /// When the oldest message without an answer must have it.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let next = self.machine.settled() + 1;
