@@ -8,19 +8,6 @@ pub struct Dice {
     bytes: Option<std::collections::VecDeque<u8>>,
 }
 
-/// The seed that a test was told by `TENFOUR_TEST_SEED`.
-pub fn told_seed() -> Option<u64> {
-    std::env::var("TENFOUR_TEST_SEED").ok()?.parse().ok()
-}
-
-/// The seed that a test was told, or a new one.
-pub fn seed() -> u64 {
-    told_seed().unwrap_or_else(|| {
-        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        time.map_or(0, |time| time.as_nanos() as u64)
-    })
-}
-
 impl Dice {
     /// By that seed.
     pub fn new(seed: u64) -> Self {

@@ -5,12 +5,14 @@
 //! crashes, power cuts, broken networks, simulations.
 
 mod dice;
+mod rounds;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-pub use dice::{Dice, seed, told_seed};
+pub use dice::Dice;
+pub use rounds::{each_seed, is_long, rounds, seed};
 
 /// Findings of each kind that are kept in words; the others are only counted.
 const EXAMPLES: usize = 5;

@@ -5,8 +5,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::history::{Sender, Shared, assert_clean, content, dice, rounds};
+use support::history::{Sender, Shared, assert_clean, content, dice};
 use support::{Home, wait_for};
+use tenfour_checker::rounds;
 
 const MAILBOXES: [&str; 4] = ["one", "two", "one", "three"];
 

@@ -4,10 +4,10 @@
 mod support;
 
 use serde_json::Value;
-use support::history::{content, outcome, rounds, say};
+use support::history::{content, outcome, say};
 use support::injection::{Fragile, Injection};
 use support::{Home, Ran, mailbox, run};
-use tenfour_checker::History;
+use tenfour_checker::{History, rounds};
 
 /// Messages of a session.
 fn messages() -> u64 {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use support::disk::Disk;
 use support::hasty::Hasty;
-use support::history::{Sender, Shared, assert_clean, content, dice, rounds};
+use support::history::{Sender, Shared, assert_clean, content, dice};
 use support::injection::{Fragile, Injection};
 use support::{Home, Served};
-use tenfour_checker::Breach;
+use tenfour_checker::{Breach, rounds};
 
 /// Where the server keeps its messages, and how it is started.
 struct Site {

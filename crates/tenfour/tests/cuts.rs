@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tenfour::identity::Identity;
 use tenfour::{Address, Client, Follower, ReadFrom, ServerConfig};
-use tenfour_checker::{Dice, Found, History, Outcome};
+use tenfour_checker::{Dice, Found, History, Outcome, is_long};
 use tokio::sync::Semaphore;
 
 use running::relay::{Cut, End, Relay, Way};
@@ -110,10 +110,6 @@ async fn all(points: impl FnOnce(u64, u64) -> Vec<Cut>, at_once: usize) {
     assert_eq!(verdict.receipted, (count + 1) * MESSAGES);
     eprintln!("{up} bytes up and {down} down, {count} sessions cut: {verdict}");
     server.stop().await;
-}
-
-fn is_long() -> bool {
-    std::env::var_os("TENFOUR_TEST_LONG").is_some()
 }
 
 /// So many points of each side, or with `every` all that are that far apart.

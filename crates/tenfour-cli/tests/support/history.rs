@@ -18,15 +18,6 @@ pub fn dice() -> Dice {
     Dice::new(seed)
 }
 
-/// How many rounds: a few in every run of the tests, many when `TENFOUR_TEST_LONG` is set.
-pub fn rounds(usual: u64, long: u64) -> u64 {
-    if std::env::var_os("TENFOUR_TEST_LONG").is_some() {
-        long
-    } else {
-        usual
-    }
-}
-
 /// The history of several senders.
 pub type Shared = Arc<Mutex<History>>;
 
