@@ -142,7 +142,11 @@ fn one_of<'a>(matches: &ArgMatches, ways: &[&'a str]) -> Result<Option<&'a str>,
             (None, _) => {}
             (Some(way), None) => return Ok(Some(way)),
             (Some(one), Some(other)) => {
-                let text = format!("`{one}` and `{other}` cannot be used together");
+                let name = |way: &str| match way {
+                    "words" => "a message as words".to_owned(),
+                    flag => format!("--{}", flag.replace('_', "-")),
+                };
+                let text = format!("{} and {} cannot be used together", name(one), name(other));
                 return Err(clap::Error::raw(ErrorKind::ArgumentConflict, text));
             }
         }

@@ -53,7 +53,7 @@ pub struct Queue {
     /// With --flush: give up when nothing was answered for so long (`ms`, `s`, `m`, `h`, `d`)
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
-    /// Keep so much of what was delivered to each server, to send it again should the server go back
+    /// With --run or --flush: keep so much of what was delivered to each server, to send it again should the server go back
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size, env = "TENFOUR_QUEUE_KEEP")]
     pub keep: u64,
     /// The outbox [default: outbox.db in the data folder]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args};
 use tenfour::parse_time;
 
@@ -191,7 +192,7 @@ pub struct Status {
     /// HOST[:PORT]
     pub target: Option<Target>,
     /// What became of the messages that this key sent with `--id KEY`
-    #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), env = "TENFOUR_ID")]
     pub id: Option<String>,
     /// Again and again, every 2 s or so often
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = parse_time, env = "TENFOUR_WATCH")]

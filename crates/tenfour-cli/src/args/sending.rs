@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args};
 use tenfour::{Durability, parse_time};
 
@@ -63,7 +64,7 @@ pub struct Send {
     #[arg(long, short = '0', env = "TENFOUR_ZERO", value_parser = clap::builder::BoolishValueParser::new())]
     pub zero: bool,
     /// The same messages under the same id are stored once
-    #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), env = "TENFOUR_ID")]
     pub id: Option<String>,
     /// From reading a message to its receipt (`ms`, `s`, `m`, `h`, `d`)
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
@@ -118,7 +119,7 @@ pub struct Ask {
     #[command(flatten)]
     pub content: Content,
     /// The same question under the same id is answered once; who asks again gets the same reply
-    #[arg(long, value_name = "KEY", env = "TENFOUR_ID")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), env = "TENFOUR_ID")]
     pub id: Option<String>,
     /// From asking to the reply (`ms`, `s`, `m`, `h`, `d`)
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]

@@ -131,14 +131,11 @@ fn parse_retain(text: &str) -> Result<(Pattern, Retain), String> {
             }
             retain.hours = Some(u32::try_from(hours).unwrap_or(u32::MAX));
         } else {
-            // `5m` would be megabytes to the one and minutes to the other.
-            let bad = |_| format!("`{rule}` is none of `30d`, `12h`, `10G` or `forever`");
-            let size = if rule.ends_with('m') {
-                Err(String::new())
-            } else {
-                parse_size(rule)
-            };
-            retain.bytes = Some(size.map_err(bad)?);
+            // `5m` would be megabytes to the one and minutes to the other, and `30` was to be days.
+            let bad = || format!("`{rule}` is none of `30d`, `12h`, `10G` or `forever`");
+            let has_unit = rule.ends_with(['K', 'M', 'G', 'B']);
+            let size = parse_size(rule).ok().filter(|size| has_unit && *size > 0);
+            retain.bytes = Some(size.ok_or_else(bad)?);
         }
     }
     Ok((pattern, retain))

@@ -19,13 +19,21 @@ use crate::{output, setup, signals};
 pub async fn run(arguments: Backup) -> Result<(), Failure> {
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
     readable(&target, "backup")?;
+    if target.mailbox.is_some() {
+        return Err(Failure::usage("a backup is of a whole server").hint(format!(
+            "tenfour backup {} {}",
+            arguments.file.display(),
+            target.host()
+        )));
+    }
     let path = &arguments.file;
     if path.exists() {
         return Err(Failure::local(format!("`{}` is there already", path.display()))
             .hint("a backup overwrites nothing; name another file"));
     }
+    // Nobody else's: two may be made at once.
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
+    beside.push(format!(".part-{}", std::process::id()));
     let beside = PathBuf::from(beside);
     let work = async {
         let fetched = fetch(&arguments, &target, &beside).await;
@@ -69,8 +77,7 @@ async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64
     let written = |error: io::Error| Failure::local(format!("cannot write `{}`: {error}", beside.display()));
     let file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(beside)
         .map_err(written)?;

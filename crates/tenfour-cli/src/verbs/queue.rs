@@ -23,7 +23,17 @@ pub async fn run(mut arguments: Queue) -> Result<(), Failure> {
         ))
         .hint("tenfour queue HOST \"message\""));
     }
-    match arguments.what() {
+    let what = arguments.what();
+    if let Some(target) = target
+        .as_ref()
+        .filter(|target| what != What::Put && target.mailbox.is_some())
+    {
+        return Err(
+            Failure::usage("an outbox has a queue for each server, not for each mailbox")
+                .hint(format!("name the server alone: {}", target.host())),
+        );
+    }
+    match what {
         What::Put => put(&arguments, target).await,
         What::List => list::run(
             &open(&arguments)?,
@@ -196,7 +206,7 @@ fn drop_messages(mut outbox: Outbox, address: &str, which: Which) -> Result<(), 
             format!("message #{number} for {address} may have arrived already; it stays"),
         )
         .hint("--drop all drops everything for that server")),
-        Dropped::NotThere => Err(not_there(address, number)),
+        Dropped::NotThere => Err(not_there(address, number, "waits or was refused")),
     }
 }
 
@@ -206,18 +216,34 @@ fn retry(mut outbox: Outbox, address: &str, number: u64) -> Result<(), Failure> 
             output::talk(&format!("queued again, as #{new}"));
             Ok(())
         }
-        None => Err(not_there(address, number)),
+        None => Err(not_there(address, number, "was refused")),
     }
 }
 
-fn not_there(address: &str, number: u64) -> Failure {
-    Failure::local(format!(
-        "there is no message #{number} for {address} of that kind"
-    ))
-    .hint("tenfour queue --list shows them")
+fn not_there(address: &str, number: u64, kind: &str) -> Failure {
+    Failure::local(format!("there is no message #{number} for {address} that {kind}"))
+        .hint("tenfour queue --list shows them")
 }
 
 fn decide(mut outbox: Outbox, address: &str, verdict: Verdict) -> Result<(), Failure> {
+    let routes = outbox.routes().map_err(|error| failed(&error))?;
+    let route = routes.into_iter().find(|route| route.address == address);
+    if let Some((from, to, here)) = route.and_then(|route| list::lacks(&route))
+        && verdict == Verdict::Resend
+    {
+        if here == 0 {
+            return Err(Failure::local(format!(
+                "{address} lacks #{from} to #{to}, and nothing of that is here any more"
+            ))
+            .hint(format!(
+                "tenfour queue {address} --forget-lost goes on without it"
+            )));
+        }
+        let lacking = to + 1 - from;
+        output::talk(&format!(
+            "{here} of {lacking} messages are still here and go again"
+        ));
+    }
     if outbox.decide(address, verdict).map_err(|error| failed(&error))? {
         output::talk("noted; tenfour queue --run or --flush does it");
         return Ok(());

@@ -76,7 +76,9 @@ fn outcome(id: Option<&str>, rows: &[StatusRow]) -> Result<(), Failure> {
             Code::Unavailable,
             format!("the server has never seen the id `{id}` from this key, or has forgotten it"),
         )
-        .hint("it is not stored: send it"));
+        .hint(
+            "what this key sent natively is not stored: send it; of what went by udp:// nothing can be said",
+        ));
     }
     if rows.iter().any(|row| row.kind == "refused") {
         return Err(Failure::new(Code::Refused, "not everything is stored"));

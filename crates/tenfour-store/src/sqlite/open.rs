@@ -270,7 +270,7 @@ pub(super) fn configure(connection: &Connection, options: SqliteOptions) -> rusq
 
 /// After a kill between write and flush, recovery reads what only the page cache holds. Moving all of it
 /// into the database, with flushes on the way, makes it as durable as any receipt will say.
-fn settle_on_disk(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn settle_on_disk(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
         match row.get::<_, i64>(0)? {

@@ -11,7 +11,7 @@ use tenfour_proto::{
 
 use super::checkpoint::Checkpointer;
 use super::hours::Hours;
-use super::open::{SqliteOptions, folder_of, open};
+use super::open::{SqliteOptions, folder_of, open, settle_on_disk};
 use super::reader::SqliteReader;
 use super::retention::{self, Retention};
 use super::sizes::Sizes;
@@ -51,6 +51,16 @@ pub struct SqliteStore {
     hours: Hours,
     poisoned: bool,
     _lock: Lock,
+}
+
+impl Drop for SqliteStore {
+    /// Leaves an empty log: a backup may be put in the place of a store that was closed. Whatever goes wrong here is done
+    /// by the next opening.
+    fn drop(&mut self) {
+        if self.check_poison().is_ok() {
+            let _ = settle_on_disk(&self.connection);
+        }
+    }
 }
 
 impl SqliteStore {

@@ -183,6 +183,10 @@ fn attempts_text(attempts: &[(SocketAddr, Arc<io::Error>)]) -> String {
 
 /// An I/O error in lower case and without its number.
 pub(super) fn io_reason(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        // rustls has a page about it.
+        return "the other end is gone".to_owned();
+    }
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();

@@ -34,10 +34,11 @@ fn config(identity: &args::Identity) -> Result<tenfour::ClientConfig, Failure> {
 pub async fn run(arguments: Queue) -> Result<(), Failure> {
     // Said at once, not in a log.
     config(&arguments.identity)?;
+    let stop = signals::stop();
     let courier = start(open(&arguments)?, &arguments).map_err(|error| open_failure(&error))?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("delivering from the outbox");
-    signals::stop().await;
+    stop.await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     courier.stop().await;
     Ok(())
@@ -115,7 +116,6 @@ impl Flush {
         let mut board = courier.watch();
         let mut answers = 0;
         let mut deadline = Instant::now() + self.timeout;
-        let mut refused = 0;
         for address in &addresses {
             loop {
                 {
@@ -140,13 +140,8 @@ impl Flush {
                     }
                 }
             }
-            refused += courier.progress(address).refused;
         }
-        if refused > 0 {
-            let text = format!("{refused} messages were refused; they stay in the outbox");
-            return Err(Failure::new(Code::Refused, text).hint("tenfour queue --list shows the reasons"));
-        }
-        Ok(())
+        none_refused(self.left(&outbox)?)
     }
 
     /// The words and the code for what could not be delivered.
@@ -202,7 +197,7 @@ impl Flush {
         loop {
             let now = self.left(&outbox)?;
             if now.waiting == 0 {
-                return Ok(());
+                return none_refused(now);
             }
             if now != before {
                 before = now;
@@ -225,6 +220,16 @@ impl Flush {
             tokio::time::sleep(GLANCE).await;
         }
     }
+}
+
+/// What was refused stays until somebody has decided about it, and so long it is said.
+fn none_refused(left: Left) -> Result<(), Failure> {
+    if left.refused == 0 {
+        return Ok(());
+    }
+    let text = format!("{} messages were refused; they stay in the outbox", left.refused);
+    Err(Failure::new(Code::Refused, text)
+        .hint("tenfour queue --list shows the reasons; --retry NUMBER or --drop NUMBER decides"))
 }
 
 fn with_words(mut failure: Failure, words: &str) -> Failure {

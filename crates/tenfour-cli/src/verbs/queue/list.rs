@@ -58,13 +58,26 @@ fn summary(route: &OutboxRoute) -> String {
     if let Some(trouble) = &route.trouble {
         words.push_str(&format!("\n  {}", safe(trouble)));
     }
-    if let Some((from, to)) = route.lost {
-        words.push_str(&format!(
-            "\n  it lacks #{from} to #{to}: tenfour queue {0} --resend-lost, or --forget-lost",
-            route.address
-        ));
+    let address = &route.address;
+    match lacks(route) {
+        Some((from, to, 0)) => words.push_str(&format!(
+            "\n  it lacks #{from} to #{to}, and nothing of that is here any more: tenfour queue {address} --forget-lost"
+        )),
+        Some((from, to, here)) => words.push_str(&format!(
+            "\n  it lacks #{from} to #{to}, {here} of them are still here: tenfour queue {address} --resend-lost, or --forget-lost"
+        )),
+        None if route.lost.is_some() => words.push_str(&format!(
+            "\n  to send there all the same: tenfour queue {address} --resend-lost"
+        )),
+        None => {}
     }
     words
+}
+
+/// What a server lacks although it gave receipts for it: from, to, and how many of those are still here.
+pub fn lacks(route: &OutboxRoute) -> Option<(u64, u64, u64)> {
+    let (from, to) = route.lost.filter(|(from, to)| from <= to)?;
+    Some((from, to, route.lost_here))
 }
 
 fn time(item: &OutboxItem) -> String {

@@ -381,7 +381,8 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Drops everything for a server. Gives the number of messages, and how many of them may have left already.
+    /// Drops everything for a server that has no receipt. Gives the number of messages, and how many of them may have
+    /// left already. What was delivered and is kept stays, in case the server goes back, and so does what is known of that.
     pub fn abandon(&mut self, address: &str) -> Result<(u64, u64), OutboxError> {
         self.flush_commits(true)?;
         let transaction = rows::write(&mut self.outbox.connection)?;
@@ -400,21 +401,19 @@ impl Dispatch {
         };
         let last = OFFSET_MASK as u64;
         let left = count(settled + 1, numbered)?;
-        let refused: i64 = transaction.query_row(
-            "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NOT NULL",
-            (message_key(route, 0), message_key(route, settled)),
-            |row| row.get(0),
-        )?;
-        let dropped = count(settled + 1, last)? + refused as u64;
+        let waiting = count(settled + 1, last)?;
         rows::keep_last(&transaction, route)?;
-        rows::delete(&transaction, route, 0, last)?;
-        // Their sequences are spent.
-        transaction.execute(
-            "UPDATE stream SET settled = numbered, lost = NULL WHERE route = ?1",
-            [route],
+        let refused = transaction.execute(
+            "DELETE FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NOT NULL",
+            (message_key(route, 0), message_key(route, settled)),
         )?;
+        rows::delete(&transaction, route, settled + 1, last)?;
+        let dropped = waiting + refused as u64;
+        // Their sequences are spent.
+        transaction.execute("UPDATE stream SET settled = numbered WHERE route = ?1", [route])?;
         transaction.execute(
-            "UPDATE route SET verdict = 0, trouble = NULL WHERE id = ?1",
+            "UPDATE route SET trouble = NULL WHERE id = ?1
+             AND NOT EXISTS(SELECT 1 FROM stream WHERE route = route.id AND lost IS NOT NULL)",
             [route],
         )?;
         transaction.commit()?;

@@ -77,6 +77,8 @@ pub struct OutboxRoute {
     pub kept: u64,
     /// Messages that the server lacks although it gave receipts for them; from, to.
     pub lost: Option<(u64, u64)>,
+    /// So many of them are still here.
+    pub lost_here: u64,
     /// Why nothing is delivered, as it was noted last.
     pub trouble: Option<String>,
 }

@@ -251,6 +251,16 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
         };
         let plain = "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL";
         let refused = "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NOT NULL";
+        let lost = connection
+            .prepare_cached(
+                "SELECT min(lost), max(receipted) FROM stream WHERE route = ?1 AND lost IS NOT NULL",
+            )?
+            .query_row([id], |row| {
+                Ok(row
+                    .get::<_, Option<i64>>(0)?
+                    .zip(row.get::<_, Option<i64>>(1)?)
+                    .map(|(from, to)| (from as u64, to as u64)))
+            })?;
         routes.push(OutboxRoute {
             id,
             address: row.get(1)?,
@@ -260,16 +270,11 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
             numbered: count(plain, key(settled + 1), key(numbered(connection, id)?))?,
             refused: count(refused, key(0), end)?,
             kept: count(plain, key(0), key(settled))?,
-            lost: connection
-                .prepare_cached(
-                    "SELECT min(lost), max(receipted) FROM stream WHERE route = ?1 AND lost IS NOT NULL",
-                )?
-                .query_row([id], |row| {
-                    Ok(row
-                        .get::<_, Option<i64>>(0)?
-                        .zip(row.get::<_, Option<i64>>(1)?)
-                        .map(|(from, to)| (from as u64, to as u64)))
-                })?,
+            lost,
+            lost_here: match lost {
+                Some((from, to)) => count(plain, key(from), key(to))?,
+                None => 0,
+            },
             trouble: row.get(2)?,
         });
     }
