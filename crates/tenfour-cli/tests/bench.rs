@@ -59,6 +59,34 @@ fn a_disk_that_is_memory_is_too_good_to_be_true() {
 }
 
 #[test]
+fn who_interrupts_it_is_left_with_nothing() {
+    let home = Home::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    home.run(&["bench", "--torture", path, "--seconds", "0s"])
+        .failed(2, "more than 0");
+    let mut child = home
+        .command(&["bench", "--torture", path, "--seconds", "1h"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let left = || std::fs::read_dir(path).unwrap().count();
+    let has_store =
+        |folder: std::io::Result<std::fs::DirEntry>| folder.unwrap().path().join("store.db").exists();
+    support::wait_for("it to begin", || std::fs::read_dir(path).unwrap().any(has_store));
+    let interrupt = ["-INT", &child.id().to_string()];
+    assert!(
+        std::process::Command::new("kill")
+            .args(interrupt)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(left(), 0);
+}
+
+#[test]
 fn an_outbox_is_measured_and_removed() {
     let home = Home::new();
     let served = home.serve_with(&["--quiet"]);

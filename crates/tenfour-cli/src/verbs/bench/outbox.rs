@@ -30,14 +30,22 @@ pub async fn run(
         return Err(Failure::usage(format!("`{}` is there already", path.display()))
             .hint("name a file that is not there; it is removed afterwards"));
     }
-    let result = measure(arguments, path, target, config).await;
-    for rest in ["", "-wal", "-shm", ".lock"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(rest);
-        // What cannot be removed is left.
-        let _ = std::fs::remove_file(PathBuf::from(name));
+    let _litter = Litter(path);
+    measure(arguments, path, target, config).await
+}
+
+/// An outbox that is only in the way, however this ends.
+struct Litter<'a>(&'a Path);
+
+impl Drop for Litter<'_> {
+    fn drop(&mut self) {
+        for rest in ["", "-wal", "-shm", ".lock"] {
+            let mut name = self.0.as_os_str().to_owned();
+            name.push(rest);
+            // What cannot be removed is left.
+            let _ = std::fs::remove_file(PathBuf::from(name));
+        }
     }
-    result
 }
 
 async fn measure(

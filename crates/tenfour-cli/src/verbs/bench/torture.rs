@@ -41,14 +41,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tortures a server whose store lies in a new folder below `folder`.
 pub async fn run(arguments: &Bench, folder: &Path) -> Result<(), Failure> {
+    if arguments.seconds.is_zero() {
+        return Err(Failure::usage("--seconds is more than 0: nothing was tried"));
+    }
     let place = folder.join(format!("tenfour-torture-{}", std::process::id()));
     fs::create_dir(&place).map_err(|error| cannot(&place, &error))?;
+    let mut litter = Litter(Some(&place));
     let flush = flush_time(&place).map_err(|error| cannot(&place, &error))?;
     let (verdict, blows) = torture(arguments, &place).await?;
+    if !verdict.is_clean() {
+        litter.0 = None;
+    }
     report(arguments, &verdict, blows, flush)?;
     if verdict.is_clean() {
-        // What is left is only in the way.
-        let _ = fs::remove_dir_all(&place);
         return Ok(());
     }
     Err(
@@ -57,6 +62,17 @@ pub async fn run(arguments: &Bench, folder: &Path) -> Result<(), Failure> {
             place.display()
         )),
     )
+}
+
+/// A folder that is only in the way, however this ends.
+struct Litter<'a>(Option<&'a Path>);
+
+impl Drop for Litter<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.0 {
+            let _ = fs::remove_dir_all(place);
+        }
+    }
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Failure {
