@@ -167,3 +167,182 @@ impl Access {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Fingerprint {
+        Fingerprint::from_bytes([number; 32])
+    }
+
+    fn here() -> IpAddr {
+        [127, 0, 0, 1].into()
+    }
+
+    fn elsewhere() -> IpAddr {
+        [192, 0, 2, 1].into()
+    }
+
+    fn rights(text: &str) -> Rights {
+        text.parse().unwrap()
+    }
+
+    fn inbox() -> MailboxName {
+        MailboxName::inbox()
+    }
+
+    /// Everything that can be given: keys, tokens, invitations.
+    fn given(folder: &std::path::Path) -> Access {
+        let (keys, tokens) = (folder.join("authorized_keys"), folder.join("tokens"));
+        std::fs::write(
+            &keys,
+            format!(
+                "send=logs/* {} web server\nfrom=127.0.0.0/8,send=inbox {}\nanonymous send=drop\n",
+                key(2),
+                key(3)
+            ),
+        )
+        .unwrap();
+        Access::own_key_only(key(1))
+            .with_authorized_keys(keys.clone())
+            .unwrap()
+            .with_tokens(tokens)
+            .unwrap()
+            .with_invitations(Invitations::new(&folder.join("invitations"), &keys))
+    }
+
+    #[test]
+    fn nobody_but_the_own_key() {
+        let access = Access::own_key_only(key(1));
+        assert_eq!(access.rights(key(1), here()), Some(Rights::everything()));
+        assert_eq!(access.rights(key(2), here()), None);
+        assert_eq!(access.rights_after_a_look(key(2), here()), None);
+        assert_eq!(access.token(key(2), here()), None);
+        assert!(access.anonymous_may_send(&inbox()));
+        assert!(!access.anonymous_may_send(&"logs".parse().unwrap()));
+        assert_eq!(access.name_of(key(1)), "own key");
+        assert_eq!(access.name_of(key(2)), "");
+        assert!(access.enrol(&[7; 32], key(2), here()).is_err());
+    }
+
+    #[test]
+    fn each_key_what_its_line_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path());
+        assert_eq!(access.rights(key(1), here()), Some(Rights::everything()));
+        assert_eq!(access.rights(key(2), elsewhere()), Some(rights("send=logs/*")));
+        assert!(access.rights(key(3), here()).is_some());
+        assert_eq!(access.rights(key(3), elsewhere()), None, "not from there");
+        assert_eq!(access.rights(key(4), here()), None);
+        assert_eq!(access.name_of(key(2)), "web server");
+        assert!(access.anonymous_may_send(&"drop".parse().unwrap()));
+        assert!(!access.anonymous_may_send(&"logs/a".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_open_server_takes_every_key_but_not_from_everywhere_what_is_bound_to_a_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path()).open_to_everybody();
+        assert_eq!(access.rights(key(4), here()), Some(Rights::default()));
+        assert_eq!(access.rights(key(3), elsewhere()), None);
+        assert_eq!(access.rights(key(1), here()), Some(Rights::everything()));
+    }
+
+    #[test]
+    fn a_key_of_a_moment_ago_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path());
+        let line = crate::identity::AuthorizedKey {
+            fingerprint: key(5),
+            rights: rights("send=inbox"),
+            comment: String::new(),
+        };
+        AuthorizedKeys::allow(&folder.path().join("authorized_keys"), &line).unwrap();
+        assert_eq!(access.rights_after_a_look(key(5), here()), Some(line.rights));
+    }
+
+    #[test]
+    fn tokens_are_known_by_their_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path());
+        let name: TokenName = "backup".parse().unwrap();
+        let file = folder.path().join("tokens");
+        let token = Token::create(&file, &name, rights("from=127.0.0.0/8,read=inbox"))
+            .unwrap()
+            .unwrap();
+        let (found, its) = access.token(token.hash(), here()).unwrap();
+        assert_eq!(
+            (&found, its.may_read(&inbox()), its.is_admin()),
+            (&name, true, false)
+        );
+        assert_eq!(access.token(token.hash(), elsewhere()), None);
+        assert_eq!(access.token(key(9), here()), None);
+        // One more for the page, which has every right and is written nowhere.
+        let (page, its_name) = (Token::generate().unwrap(), "page".parse::<TokenName>().unwrap());
+        let access = access.with_token_of_everything(its_name.clone(), &page);
+        assert_eq!(
+            access.token(page.hash(), elsewhere()),
+            Some((its_name, Rights::everything()))
+        );
+        assert!(access.token(token.hash(), here()).is_some());
+        assert_eq!(access.token(key(9), here()), None);
+    }
+
+    #[test]
+    fn whoever_was_invited_is_let_in_once_and_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path());
+        let changes = access.changes();
+        let invitations = access.invitations.clone().unwrap();
+        let secret = invitations
+            .invite(rights("send=inbox"), Duration::from_secs(60))
+            .unwrap();
+        access.enrol(&secret, key(6), here()).unwrap();
+        assert!(access.rights(key(6), here()).is_some());
+        assert!(changes.has_changed().unwrap());
+        assert!(access.enrol(&secret, key(7), here()).is_err());
+        assert_eq!(access.rights(key(7), here()), None);
+    }
+
+    /// A key or token that was taken away, or has expired, is cut off without a word from anybody.
+    #[tokio::test(start_paused = true)]
+    async fn files_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path());
+        let (alive, mut gone) = mpsc::channel(1);
+        let (stop, stopping) = watch::channel(false);
+        access.watch_files(&alive, &stopping);
+        drop(alive);
+        let mut changes = access.changes();
+        AuthorizedKeys::remove(&folder.path().join("authorized_keys"), key(2)).unwrap();
+        changes.changed().await.unwrap();
+        assert_eq!(access.rights(key(2), here()), None);
+        let mut changes = access.token_changes();
+        let name = "new".parse().unwrap();
+        Token::create(&folder.path().join("tokens"), &name, rights("read=inbox")).unwrap();
+        changes.changed().await.unwrap();
+        stop.send_replace(true);
+        assert_eq!(gone.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_expires_is_told_when_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = given(folder.path());
+        let end = Timestamp::now() + jiff::SignedDuration::from_secs(1);
+        let line = crate::identity::AuthorizedKey {
+            fingerprint: key(8),
+            rights: rights(&format!("send=inbox,expires={end}")),
+            comment: String::new(),
+        };
+        AuthorizedKeys::allow(&folder.path().join("authorized_keys"), &line).unwrap();
+        assert!(access.rights_after_a_look(key(8), here()).is_some());
+        let (alive, _gone) = mpsc::channel(1);
+        let (_stop, stopping) = watch::channel(false);
+        let mut changes = access.changes();
+        access.watch_files(&alive, &stopping);
+        changes.changed().await.unwrap();
+        assert_eq!(access.rights(key(8), here()), None);
+    }
+}
