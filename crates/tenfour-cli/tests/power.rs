@@ -168,7 +168,9 @@ fn a_server_on_xfs() {
 /// The log is moved into the file every 8 MiB: large messages, and enough of them for several times between two cuts.
 #[test]
 fn in_the_middle_of_checkpoints() {
-    let Some(mut site) = Site::new("ext4") else { return };
+    let Some(mut site) = Site::with("ext4", rounds(600, 6_000)) else {
+        return;
+    };
     site.load = (2_000, 4_000, 300_000);
     survives_at(site, rounds(10, 200));
 }
