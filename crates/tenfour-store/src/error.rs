@@ -61,6 +61,19 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// There is no room on the disk: opening takes a little.
+    pub fn is_full(&self) -> bool {
+        match self {
+            OpenError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            OpenError::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The store is poisoned: what it holds on disk is the truth, and this process no longer knows it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

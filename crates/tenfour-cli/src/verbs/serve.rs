@@ -169,6 +169,7 @@ fn store_failure(error: &OpenError) -> Failure {
         }
         OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
         OpenError::Network { .. } => failure.hint("name a place on a local disk: --store PATH"),
+        _ if error.is_full() => failure.hint("make room on that disk; nothing was lost"),
         _ => failure,
     }
 }
