@@ -5,6 +5,7 @@
 //! crashes, power cuts, broken networks, simulations.
 
 mod dice;
+mod port;
 mod rounds;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub use dice::Dice;
+pub use port::free_address;
 pub use rounds::{each_seed, is_long, rounds, seed};
 
 /// Findings of each kind that are kept in words; the others are only counted.

@@ -32,7 +32,7 @@ fn servers_and_senders_in_other_decades() {
     let under = |clock| ["env", &library, "FAKETIME_DONT_FAKE_MONOTONIC=1", clock];
     let mut wanted: Vec<String> = Vec::new();
     let mut years = Vec::new();
-    let mut native = "127.0.0.1:0".to_owned();
+    let mut native = tenfour_checker::free_address().to_string();
     for (round, clock) in clocks.iter().enumerate() {
         let served = home.serve_under(&under(clock), &["--native", &native, "--retain", "30d"]);
         native.clone_from(&served.native);

@@ -52,7 +52,7 @@ fn events_are_followed_over_a_restart_without_a_gap() {
         return;
     }
     let home = Home::new();
-    let served = home.serve_with(&["--http", "127.0.0.1:0"]);
+    let served = home.serve_with(&["--http", &tenfour_checker::free_address().to_string()]);
     let token = home.run(&["keys", "token", "follower", "read=inbox"]).ok();
     home.run(&["send", &served.native, "before"]).ok();
     let url = format!("http://{}/v1/events?last=1", served.http);

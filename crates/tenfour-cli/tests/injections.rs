@@ -7,7 +7,7 @@ use serde_json::Value;
 use support::history::{content, outcome, say};
 use support::injection::{Fragile, Injection};
 use support::{Home, Ran, mailbox, run};
-use tenfour_checker::{History, rounds};
+use tenfour_checker::{History, free_address, rounds};
 
 /// Messages of a session.
 fn messages() -> u64 {
@@ -18,10 +18,8 @@ fn lines() -> String {
     (1..=messages()).map(|number| format!("s {number}\n")).collect()
 }
 
-/// A port where nobody is.
 fn free() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().to_string()
+    free_address().to_string()
 }
 
 /// What a `send --json` said.
@@ -167,7 +165,7 @@ fn a_sender_killed_at_every_step() {
                 return;
             };
             let home = Home::new();
-            let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
+            let served = Fragile::start(&home, &free(), None, &[]);
             let mut history = sent();
             let said = send(&home, &served.native, Some(&injection), "20s", "1");
             note(&mut history, &said.stdout);
@@ -197,7 +195,7 @@ fn a_queue_killed_at_every_step() {
                 return;
             };
             let home = Home::new();
-            let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
+            let served = Fragile::start(&home, &free(), None, &[]);
             let killed = run(
                 home.command_under(&injection.front(), &["queue", &served.native, "one"]),
                 b"",
@@ -232,7 +230,7 @@ fn a_delivery_killed_at_every_step() {
                 return;
             };
             let home = Home::new();
-            let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
+            let served = Fragile::start(&home, &free(), None, &[]);
             run(home.command(&["queue", &served.native, "-l"]), lines().as_bytes()).ok();
             let killed = run(home.command_under(&injection.front(), &["queue", "--flush"]), b"");
             home.run(&["queue", "--flush"]).ok();
@@ -294,7 +292,7 @@ fn an_outbox_whose_disk_fails() {
                     return;
                 };
                 let home = Home::new();
-                let served = Fragile::start(&home, "127.0.0.1:0", None, &[]);
+                let served = Fragile::start(&home, &free(), None, &[]);
                 let said = run(
                     home.command_under(&injection.front(), &["queue", &served.native, "one"]),
                     b"",

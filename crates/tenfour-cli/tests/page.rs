@@ -106,7 +106,7 @@ fn without_a_token_it_asks_for_one_and_comes_back_after_a_restart() {
         return;
     }
     let home = Home::new();
-    let served = home.serve_with(&["--http", "127.0.0.1:0"]);
+    let served = home.serve_with(&["--http", &tenfour_checker::free_address().to_string()]);
     let token = home
         .run(&["keys", "token", "reader", "send=inbox", "read=inbox"])
         .ok();

@@ -11,7 +11,7 @@ use support::hasty::Hasty;
 use support::history::{Sender, Shared, assert_clean, content, dice};
 use support::injection::{Fragile, Injection};
 use support::{Home, Served};
-use tenfour_checker::{Breach, rounds};
+use tenfour_checker::{Breach, free_address, rounds};
 
 /// Where the server keeps its messages, and how it is started.
 struct Site {
@@ -83,7 +83,7 @@ impl Site {
 fn cut_again_and_again(site: &mut Site, cuts: u64, repeat: bool, durability: &str) -> (Shared, Served) {
     let mut dice = dice();
     let history = Shared::default();
-    let mut served = site.serve("127.0.0.1:0");
+    let mut served = site.serve(&free_address().to_string());
     let native = served.native.clone();
     for cut in 0..cuts {
         let mut senders: Vec<Sender> = ["one", "two", "one"]
@@ -245,7 +245,7 @@ fn with_a_server_that_acknowledges_before_the_commit_something_is_lost() {
         hasty.end();
         sender.kill();
         site.disk.restart();
-        let served = site.serve("127.0.0.1:0");
+        let served = site.serve(&free_address().to_string());
         let verdict = history.lock().unwrap().check(all_there(&site, &served));
         if verdict.count(Breach::Lost) > 0 {
             return support::history::say(&format!("lost something in cut {cut}"));
@@ -260,7 +260,7 @@ fn with_a_server_that_acknowledges_before_the_commit_something_is_lost() {
 fn a_kill_at_a_flush_then_the_repeat_then_a_power_cut() {
     let Some(mut site) = Site::new("ext4") else { return };
     let history = Shared::default();
-    let native = site.serve("127.0.0.1:0").native.clone();
+    let native = site.serve(&free_address().to_string()).native.clone();
     for k in 1..=rounds(20, 200) {
         // The first flushes are those of the start.
         let Some(injection) = Injection::kill("fdatasync", 3 + k % 12) else {
@@ -306,7 +306,7 @@ fn a_full_disk() {
         };
         site.arguments.extend(["--anonymous-quota", "1M"]);
         let history = Shared::default();
-        let served = site.serve("127.0.0.1:0");
+        let served = site.serve(&free_address().to_string());
         let target = format!("{}/one", served.native);
         let mut sender = Sender::start(&site.home, &served.native, "one", "full", &history);
         sender.send(10);
@@ -398,7 +398,7 @@ fn outbox_survives(mut disk: Disk, mut site: Option<Site>, cuts: u64) {
         Some(site) => site.serve(native),
         None => home.serve_with(&["--quiet", "--native", native]),
     };
-    let mut served = start(&site, "127.0.0.1:0");
+    let mut served = start(&site, &free_address().to_string());
     let native = served.native.clone();
     let mut queued: Vec<String> = Vec::new();
     let mut perhaps: Vec<String> = Vec::new();

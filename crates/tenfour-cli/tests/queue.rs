@@ -3,15 +3,12 @@
 mod support;
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 
 use support::{Home, Lines, mailbox, signal, wait_for};
 
-/// An address where nobody is, yet.
 fn free() -> String {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    free.to_string()
+    tenfour_checker::free_address().to_string()
 }
 
 /// `tenfour queue --run`, until the test ends it.

@@ -191,7 +191,13 @@ async fn a_reply_is_kept_over_a_restart_and_finds_a_client_that_was_away() {
         };
         server.handle(options(), tower::service_fn(count));
     };
-    let server = Running::start_on("127.0.0.1:0", store(), &me, handler).await;
+    let server = Running::start_on(
+        &tenfour_checker::free_address().to_string(),
+        store(),
+        &me,
+        handler,
+    )
+    .await;
     let address = server.address.to_string();
     let first = server.client(&me, Some("q"), LONG).await;
     let (_, reply) = first.ask(question("how often?")).await.unwrap();

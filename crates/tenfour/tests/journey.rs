@@ -101,7 +101,12 @@ async fn a_stopping_server_answers_what_it_has_and_the_client_goes_on_with_the_n
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let open = || Box::new(tenfour::SqliteStore::open(&path, Default::default()).unwrap());
-    let server = Running::start_on("127.0.0.1:0", open(), ServerConfig::new(me.clone())).await;
+    let server = Running::start_on(
+        &tenfour_checker::free_address().to_string(),
+        open(),
+        ServerConfig::new(me.clone()),
+    )
+    .await;
     let address = server.native.clone();
     let client = Client::connect(std::slice::from_ref(&address), client_config(&me))
         .await

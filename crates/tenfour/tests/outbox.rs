@@ -25,9 +25,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        // Taken and let go again: nobody answers there now.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
+        let address = tenfour_checker::free_address();
         Both {
             folder: tempfile::tempdir().unwrap(),
             me: identity(),

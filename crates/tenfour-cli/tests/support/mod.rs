@@ -193,7 +193,8 @@ impl Served {
             command.args(["--datagram", "127.0.0.1:0"]);
         }
         if !arguments.contains(&"--native") {
-            command.args(["--native", "127.0.0.1:0"]);
+            // It may be started again at the same place.
+            command.args(["--native", &tenfour_checker::free_address().to_string()]);
         }
         command.args(arguments);
         Self::spawn(command, &ports)

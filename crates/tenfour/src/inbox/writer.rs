@@ -28,7 +28,7 @@ const WITHOUT_QUIET: Duration = Duration::from_millis(500);
 const SHARE: Duration = Duration::from_millis(50);
 
 /// So often the writer looks whether others have worked: they do not wake it.
-const GLANCE: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_secs(5);
 
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;

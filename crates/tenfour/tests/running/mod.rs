@@ -13,6 +13,7 @@ use tenfour::{
     Address, ClientConfig, Durability, Follower, Listeners, MailboxName, MemoryStore, Message, ReadFrom,
     ServeError, Server, ServerConfig, Store,
 };
+use tenfour_checker::free_address;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,7 +27,12 @@ pub struct Running {
 
 impl Running {
     pub async fn start(config: ServerConfig) -> Self {
-        Self::start_on("127.0.0.1:0", Box::new(MemoryStore::default()), config).await
+        Self::start_on(
+            &free_address().to_string(),
+            Box::new(MemoryStore::default()),
+            config,
+        )
+        .await
     }
 
     pub async fn start_on(native: &str, store: Box<dyn Store>, config: ServerConfig) -> Self {
