@@ -132,4 +132,19 @@ mod tests {
         );
         assert_eq!(ledger.refuse(7, RefusalCode::BadMailbox).unwrap().settled, 7);
     }
+
+    #[test]
+    fn what_was_forgotten_is_answered_when_it_comes_again() {
+        let mut ledger = Ledger::new(3);
+        assert_eq!(ledger.refuse(5, RefusalCode::TooLarge), None);
+        ledger.forget_waiting();
+        let settled = |last| Settlement {
+            settled: last,
+            runs: vec![run(last, 1)],
+            refused: vec![],
+        };
+        assert!(ledger.settle(settled(4)).refused.is_empty());
+        assert_eq!(ledger.refuse(5, RefusalCode::TooLarge).unwrap().settled, 5);
+        assert_eq!(ledger.settle(settled(6)).settled, 6);
+    }
 }

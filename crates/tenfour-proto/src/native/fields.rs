@@ -80,3 +80,57 @@ pub(super) fn number<T: Number>(body: &mut Bytes) -> Result<T, Fault> {
 pub(super) fn text(value: &Bytes) -> Result<&str, Fault> {
     std::str::from_utf8(value).map_err(|_| Fault::protocol("a text is not UTF-8"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_out_as_they_went_in_and_end_with_the_frame() {
+        let mut out = Vec::new();
+        put(&mut out, 0x01, b"one");
+        put(&mut out, 0x82, b"");
+        assert_eq!(out, b"\x01\x00\x03one\x82\x00\x00");
+        let mut body = Bytes::from(out);
+        assert_eq!(next(&mut body).unwrap(), Some((0x01, Bytes::from_static(b"one"))));
+        assert_eq!(next(&mut body).unwrap(), Some((0x82, Bytes::new())));
+        assert_eq!(next(&mut body).unwrap(), None);
+        for cut in [&b"\x01"[..], b"\x01\x00", b"\x01\x00\x03on"] {
+            assert!(next(&mut Bytes::from_static(cut)).is_err(), "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_too_long_is_cut_and_the_next_one_is_whole() {
+        let mut out = Vec::new();
+        put(&mut out, 0x01, &[b'x'; 70_000]);
+        put(&mut out, 0x02, b"two");
+        let mut body = Bytes::from(out);
+        assert_eq!(next(&mut body).unwrap().unwrap().1.len(), 65_535);
+        assert_eq!(next(&mut body).unwrap(), Some((0x02, Bytes::from_static(b"two"))));
+    }
+
+    #[test]
+    fn what_is_not_known_is_skipped_unless_it_is_critical() {
+        for tag in [0x00, 0x01, 0x7f] {
+            assert_eq!(unknown(tag), Ok(()));
+        }
+        for tag in [0x80, 0x81, 0xff] {
+            assert!(unknown(tag).is_err());
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts() {
+        let mut body = Bytes::from_static(b"\x01\x02\x03\x04\x05\x06\x07\x08\x09rest");
+        assert_eq!(number::<u8>(&mut body).unwrap(), 1);
+        assert_eq!(number::<u32>(&mut body).unwrap(), 0x0203_0405);
+        assert_eq!(array::<2>(&mut body).unwrap(), [6, 7]);
+        assert_eq!(number::<u16>(&mut body).unwrap(), 0x0809);
+        assert!(number::<u64>(&mut body).is_err());
+        assert_eq!(take(&mut body, 4).unwrap(), Bytes::from_static(b"rest"));
+        assert!(take(&mut body, 1).is_err());
+        assert_eq!(text(&Bytes::from_static("größe".as_bytes())).unwrap(), "größe");
+        assert!(text(&Bytes::from_static(b"\xff")).is_err());
+    }
+}

@@ -65,3 +65,30 @@ impl<T> Parcel<T> {
         (self.head, (!self.dropped).then(|| Bytes::from(self.body)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_grows_to_its_length_and_no_further() {
+        let mut parcel = Parcel::begin("head", 5, b"on");
+        assert_eq!((parcel.is_whole(), parcel.buffered()), (false, 2));
+        assert!(parcel.add(b"").is_err(), "a part that says nothing");
+        assert!(parcel.add(b"e twos").is_err(), "a part that says too much");
+        parcel.add(b"e").unwrap();
+        parcel.add(b"+1").unwrap();
+        assert_eq!((parcel.is_whole(), parcel.buffered()), (true, 5));
+        assert!(parcel.add(b"x").is_err());
+        assert_eq!(parcel.finish(), ("head", Some(Bytes::from_static(b"one+1"))));
+    }
+
+    #[test]
+    fn of_what_is_dropped_nothing_is_kept_but_its_end_is_found() {
+        let mut parcel = Parcel::begin_dropped("head", 5, b"on");
+        assert_eq!((parcel.is_whole(), parcel.buffered()), (false, 0));
+        parcel.add(b"e+1").unwrap();
+        assert_eq!((parcel.is_whole(), parcel.buffered()), (true, 0));
+        assert_eq!(parcel.finish(), ("head", None));
+    }
+}
