@@ -181,3 +181,241 @@ fn put(out: &mut Vec<u8>, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<
         slot.copy_from_slice(&length.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::backup::BackupEnd;
+    use super::super::handshake::{Resumption, StreamKind, StreamWish, Versions};
+    use super::super::reading::{CursorUse, EndReason, ReadFrom};
+    use super::super::status::{StatusEnd, StatusRow};
+    use super::super::{ErrorCode, Splitter};
+    use super::*;
+    use crate::{Durability, MailboxName, Progress, Refused, Reply, Run, Settlement, Step, StreamId};
+
+    fn credit() -> Credit {
+        Credit {
+            messages: 3,
+            bytes: 4_000,
+        }
+    }
+
+    fn handshakes() -> Vec<Frame> {
+        let hello = Hello {
+            versions: Versions { min: 1, max: 2 },
+            software: "test".into(),
+            process: [1; 16],
+            attempt: 2,
+            durability: Durability::Disk,
+            features: 3,
+            stream: Some(StreamWish {
+                id: StreamId::of_key("s"),
+                receipted: 4,
+                settled: 5,
+                resumption: Resumption::Continue,
+                kind: StreamKind::Outbox,
+            }),
+            invitation: Some([6; 32]),
+            finished: vec![StreamId::of_key("old")],
+        };
+        let welcome = Welcome {
+            version: 1,
+            software: "test".into(),
+            store: [7; 16],
+            max_message: 8,
+            credit: credit(),
+            heartbeat_ms: 9,
+            durability: Durability::Os,
+            mark: Some(10),
+            features: 11,
+            rights: "send=inbox".into(),
+        };
+        let error = ErrorFrame {
+            code: ErrorCode::WentBack,
+            text: "why".into(),
+            reference: "r".into(),
+            went_back: Some((12, [13; 16])),
+        };
+        vec![Frame::Hello(hello), Frame::Welcome(welcome), Frame::Error(error)]
+    }
+
+    fn transfers() -> Vec<Frame> {
+        let message = MessageFrame {
+            sequence: 1,
+            total: 5,
+            withheld: false,
+            asks: true,
+            mailbox: Bytes::from_static(b"inbox"),
+            content_type: Some(Bytes::from_static(b"text/plain")),
+            name: Some(Bytes::from_static(b"a.txt")),
+            body: Bytes::from_static(b"hi"),
+        };
+        let receipt = ReceiptFrame {
+            settlement: Settlement {
+                settled: 3,
+                runs: vec![Run {
+                    first: 1,
+                    count: 2,
+                    mailbox: MailboxName::inbox(),
+                    offset: 7,
+                    duplicate: true,
+                }],
+                refused: vec![Refused::one(3, crate::RefusalCode::TooLarge)],
+            },
+            durability: Durability::Disk,
+        };
+        let pause = Pause {
+            reason: TemporaryCode::Full,
+            wait_ms: 500,
+            settled: 3,
+        };
+        vec![
+            Frame::Ping([1; 8]),
+            Frame::Pong([2; 8]),
+            Frame::GoAway(TemporaryCode::Stopping),
+            Frame::Close,
+            Frame::Message(message),
+            Frame::Part(Bytes::from_static(b"there")),
+            Frame::Receipt(receipt),
+            Frame::Credit(credit()),
+            Frame::Pause(pause),
+            Frame::Resume(4),
+            Frame::Await(5),
+            Frame::Reply(ReplyFrame {
+                sequence: 5,
+                reply: Reply::new("yes"),
+            }),
+        ]
+    }
+
+    fn readings() -> Vec<Frame> {
+        let read = ReadRequest {
+            request: 1,
+            mailbox: MailboxName::inbox(),
+            from: ReadFrom::Since(-5),
+            cursor: Some(CursorUse {
+                name: "worker".parse().unwrap(),
+                retries: Some(3),
+            }),
+            follow: true,
+            credit: credit(),
+        };
+        let item = ItemFrame {
+            request: 1,
+            offset: 2,
+            time: -3,
+            sequence: 4,
+            stream: [5; 16],
+            total: 6,
+            sender: Bytes::from_static(b"anonymous"),
+            content_type: Some(Bytes::from_static(b"text/plain")),
+            name: Some(Bytes::from_static(b"a.txt")),
+            listener: Some(Bytes::from_static(b"text")),
+            address: Some(Bytes::from_static(b"[::1]:1")),
+            origin: Some(Bytes::from_static(b"inbox 9")),
+            attempts: 7,
+            asks: true,
+            body: Bytes::from_static(b"hi"),
+        };
+        let answer = AnswerFrame {
+            request: 1,
+            offset: 2,
+            reply: Reply::new("yes"),
+        };
+        vec![
+            Frame::Read(read),
+            Frame::Item(item),
+            Frame::ReadCredit(ReadCredit {
+                request: 1,
+                credit: credit(),
+            }),
+            Frame::ReadEnd(ReadEnd {
+                request: 1,
+                next: 9,
+                reason: EndReason::Damaged,
+            }),
+            Frame::Progress(ProgressFrame {
+                request: 1,
+                steps: vec![Progress::one(2, Step::Done)],
+            }),
+            Frame::Progressed(Progressed { request: 1, count: 2 }),
+            Frame::Answer(answer),
+        ]
+    }
+
+    fn tellings() -> Vec<Frame> {
+        let row = StatusRow::new("mailbox").with("name", "inbox").with("last", 9);
+        vec![
+            Frame::Status(StatusRequest {
+                request: 1,
+                stream: Some(StreamId::of_key("s")),
+            }),
+            Frame::StatusRow(RowFrame { request: 1, row }),
+            Frame::StatusEnd(EndFrame {
+                request: 1,
+                end: StatusEnd::Complete,
+            }),
+            Frame::Backup(1),
+            Frame::BackupPart(BackupPart {
+                request: 1,
+                bytes: Bytes::from_static(b"SQLite"),
+            }),
+            Frame::BackupEnd(BackupEndFrame {
+                request: 1,
+                end: BackupEnd::Complete(6),
+            }),
+        ]
+    }
+
+    #[test]
+    fn every_frame_comes_out_as_it_went_in() {
+        let all = [handshakes(), transfers(), readings(), tellings()].concat();
+        assert_eq!(all.len(), 28);
+        let mut kinds = Vec::new();
+        for frame in all {
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            kinds.push(bytes[4]);
+            let mut splitter = Splitter::new();
+            splitter.push(&bytes);
+            assert_eq!(splitter.take(), Ok(Some(frame)));
+            assert_eq!(splitter.take(), Ok(None));
+        }
+        // Each has a number of its own, as in docs/protocol.md.
+        let count = kinds.len();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), count);
+    }
+
+    #[test]
+    fn a_frame_that_is_not_known_is_skipped_unless_it_is_critical() {
+        let mut splitter = Splitter::new();
+        splitter.push(&[0, 0, 0, 1, 0x7f, 0, 0, 0, 1]);
+        splitter.push(&[0, 0, 0, 0, 0x07, 0, 0, 0]);
+        assert_eq!(splitter.take(), Ok(Some(Frame::Close)));
+        for flags in [0x80, 0x81, 0xff] {
+            let mut splitter = Splitter::new();
+            splitter.push(&[0, 0, 0, 1, 0x7f, flags, 0, 0, 1]);
+            assert!(splitter.take().is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_frame_is_bounded() {
+        let mut splitter = Splitter::new();
+        splitter.push(&[0, 0, 0x10, 0x01, 0x01, 0, 0, 0]);
+        assert!(splitter.take().is_err(), "HELLO is short");
+        let mut splitter = Splitter::new();
+        splitter.push(&[0, 0, 0x10, 0x00, 0x01, 0, 0, 0]);
+        assert_eq!(splitter.take(), Ok(None));
+        assert_eq!(splitter.buffered(), 8);
+        let mut splitter = Splitter::new();
+        splitter.allow_full_frames();
+        splitter.push(&[0, 1, 0, 0, 0x11, 0, 0, 0]);
+        assert_eq!(splitter.take(), Ok(None));
+        let mut splitter = Splitter::new();
+        splitter.allow_full_frames();
+        splitter.push(&[0, 1, 0, 1, 0x11, 0, 0, 0]);
+        assert!(splitter.take().is_err());
+    }
+}
