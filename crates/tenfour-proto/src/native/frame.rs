@@ -407,6 +407,7 @@ mod tests {
         assert!(splitter.take().is_err(), "HELLO is short");
         let mut splitter = Splitter::new();
         splitter.push(&[0, 0, 0x10, 0x00, 0x01, 0, 0, 0]);
+        assert_eq!(splitter.buffered(), 8);
         assert_eq!(splitter.take(), Ok(None));
         assert_eq!(splitter.buffered(), 8);
         let mut splitter = Splitter::new();
