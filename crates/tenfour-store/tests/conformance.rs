@@ -243,6 +243,7 @@ fn a_replay_begins_in_the_middle_of_a_run() {
                 run(4, 2, "a", 3, true)
             ]
         );
+        assert_eq!(replay.refused, [], "where runs touch, nothing was refused");
         let nothing = store.replay(&Sender::Anonymous, stream("s"), 5, 1_000).unwrap();
         assert_eq!((nothing.settled, nothing.runs), (5, vec![]));
         let unknown = store
