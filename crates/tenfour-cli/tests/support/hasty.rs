@@ -2,7 +2,7 @@
 //! disk as soon as it can.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use tenfour::identity::Identity;
 use tenfour::{
@@ -19,12 +19,16 @@ use super::Home;
 pub struct Hasty {
     pub native: String,
     runtime: Runtime,
+    /// Until the end.
+    disk: Arc<Mutex<Option<SqliteStore>>>,
 }
 
 impl Hasty {
     pub fn serve(home: &Home, store: &Path) -> Self {
         let identity = Identity::load_or_create(&home.path().join("identity.pem")).unwrap();
-        let store = Box::new(Promising::open(store));
+        let disk = SqliteStore::open(store, SqliteOptions::default()).unwrap();
+        let disk = Arc::new(Mutex::new(Some(disk)));
+        let store = Box::new(Promising::on(Arc::clone(&disk)));
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let native = listener.local_addr().unwrap().to_string();
@@ -34,11 +38,16 @@ impl Hasty {
         };
         let server = Server::new(store, ServerConfig::new(identity)).unwrap();
         runtime.spawn(server.run(listeners, std::future::pending()));
-        Hasty { native, runtime }
+        Hasty {
+            native,
+            runtime,
+            disk,
+        }
     }
 
-    /// At once.
+    /// At once. The disk is let go, whatever the tasks that are left still hold.
     pub fn end(self) {
+        *self.disk.lock().unwrap() = None;
         self.runtime.shutdown_background();
     }
 }
@@ -49,12 +58,13 @@ struct Promising {
 }
 
 impl Promising {
-    fn open(path: &Path) -> Self {
-        let mut disk = SqliteStore::open(path, SqliteOptions::default()).unwrap();
+    fn on(disk: Arc<Mutex<Option<SqliteStore>>>) -> Self {
         let (later, todo) = mpsc::channel::<(Vec<Batch>, i64)>();
         std::thread::spawn(move || {
             for (batches, time) in todo {
-                if disk.deposit(&batches, time).is_err() {
+                let mut disk = disk.lock().unwrap();
+                let stored = disk.as_mut().map(|disk| disk.deposit(&batches, time));
+                if !matches!(stored, Some(Ok(_))) {
                     break;
                 }
             }
