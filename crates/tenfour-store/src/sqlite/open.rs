@@ -195,12 +195,18 @@ pub(super) fn judge_header(path: &Path, format: &Format) -> Result<bool, OpenErr
 /// There must be no log beside a store that never had one: it is what its predecessor left when it was killed, and
 /// SQLite would write it into the file that was put in its place.
 fn judge_log(path: &Path) -> Result<(), OpenError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
+    let log = log_of(path);
     match std::fs::metadata(&log) {
-        Ok(found) if found.len() > 0 => Err(OpenError::ForeignLog { log: log.into() }),
+        Ok(found) if found.len() > 0 => Err(OpenError::ForeignLog { log }),
         _ => Ok(()),
     }
+}
+
+/// SQLite's write-ahead log of a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// The header may be older than what the write-ahead log holds.
@@ -290,10 +296,8 @@ fn prewrite_log(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     if !place::has_room_for(folder_of(path), length) {
         return Ok(());
     }
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
     let fill = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(log)?;
+        let mut file = OpenOptions::new().write(true).open(log_of(path))?;
         if file.metadata()?.len() == 0 {
             io::copy(&mut io::repeat(0).take(length), &mut file)?;
             file.sync_all()?;

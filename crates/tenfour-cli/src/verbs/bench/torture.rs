@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tenfour::identity::{Identity, KnownHosts};
 use tenfour::{Address, Client, ClientConfig, DeliveryError, Follower, MailboxName, Message, ReadFrom};
-use tenfour_checker::{Breach, Found, History, Outcome, Verdict};
+use tenfour_checker::{Breach, Found, History, Outcome, Verdict, free_address};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -200,13 +200,14 @@ async fn send(
             count += 1;
             let mut body = format!("{number} {count} ").into_bytes();
             body.resize(body.len().max(usize::try_from(size).unwrap_or(0)), b'.');
-            let sequence = {
-                // Noted before it can be answered.
-                let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
-                history.send(&stream, count, mailbox.as_str(), &body);
-                count
-            };
-            pending.push_back((sequence, client.send(Message::new(mailbox.clone(), body))));
+            // Noted before it can be answered.
+            history.lock().unwrap_or_else(PoisonError::into_inner).send(
+                &stream,
+                count,
+                mailbox.as_str(),
+                &body,
+            );
+            pending.push_back((count, client.send(Message::new(mailbox.clone(), body))));
         }
         let Some((sequence, sending)) = pending.pop_front() else {
             break;
@@ -263,7 +264,8 @@ struct Victim {
 
 impl Victim {
     async fn start(place: &Path) -> Result<Self, Failure> {
-        let (child, address) = spawn(place, "127.0.0.1:0").await?;
+        // It comes back there again and again.
+        let (child, address) = spawn(place, &free_address().to_string()).await?;
         Ok(Victim {
             child,
             place: place.to_owned(),
