@@ -37,7 +37,8 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => beside_the_writer(verbs::serve::run(serve)),
         Verb::Send(send) => on_this_thread(verbs::send::run(send)),
         Verb::Ask(ask) => {
-            return match on_this_thread(verbs::ask::run(ask)) {
+            let ended = on_this_thread(verbs::ask::run(ask));
+            return match ended.and_then(|code| output::unsaid().map(|()| code)) {
                 Ok(code) => code.into(),
                 Err(failure) => {
                     let code = verbs::ask::exit_code(failure.code);
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         Verb::Completions(completions) => verbs::shell::completions(&completions),
         Verb::Man(_) => verbs::shell::man(),
     };
-    match result {
+    match result.and_then(|()| output::unsaid()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::failure(&failure),
     }

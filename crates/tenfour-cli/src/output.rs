@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use crate::exit::Failure;
 
@@ -22,20 +23,39 @@ pub fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// The same, of a program whose exit code says more than whether somebody reads.
-pub fn last_data(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::local(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Writes a line of data.
 pub fn line(text: &str) -> Result<(), Failure> {
     data(format!("{text}\n").as_bytes())
+}
+
+/// Why an answer could not be written.
+static UNSAID: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes an answer of a command whose exit code says more than whether somebody reads. It goes on without a reader;
+/// if nothing worse happens, [`unsaid`] tells in the end what else went wrong.
+pub fn answer(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // The first reason is enough.
+        let _ = UNSAID.set(error);
+    }
+}
+
+/// The same with a line.
+pub fn answer_line(text: &str) {
+    answer(format!("{text}\n").as_bytes());
+}
+
+/// That an answer could not be written, though everything else was done.
+pub fn unsaid() -> Result<(), Failure> {
+    match UNSAID.get() {
+        None => Ok(()),
+        Some(error) => Err(Failure::local(format!(
+            "cannot write to stdout: {error}; everything else is done"
+        ))),
+    }
 }
 
 /// Says something to whoever is there.

@@ -3,11 +3,12 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use support::{Home, mailbox, signal, wait_for};
+use support::{Home, Ran, mailbox, signal, wait_for};
 
 #[test]
 fn code_0_says_stored() {
@@ -135,7 +136,7 @@ fn code_74_the_server_went_back() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, b"one\n").unwrap();
+    Write::write_all(&mut stdin, b"one\n").unwrap();
     wait_for("the first line", || mailbox(&home, &native).len() == 1);
     served.stop();
     // Somebody restores a backup.
@@ -145,9 +146,9 @@ fn code_74_the_server_went_back() {
     }
     let _served = home.serve_with(&["--native", &native]);
     // The sender may have to say more before it looks.
-    let _ = std::io::Write::write_all(&mut stdin, b"two\n");
+    let _ = Write::write_all(&mut stdin, b"two\n");
     drop(stdin);
-    support::Ran::from(child.wait_with_output().unwrap()).failed(74, "the server went back");
+    Ran::from(child.wait_with_output().unwrap()).failed(74, "the server went back");
 }
 
 #[test]
@@ -162,12 +163,12 @@ fn code_75_unknown() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, b"one\n").unwrap();
+    Write::write_all(&mut stdin, b"one\n").unwrap();
     wait_for("the first line", || mailbox(&home, &served.native).len() == 1);
     signal(served.pid(), "STOP");
-    std::io::Write::write_all(&mut stdin, b"two\n").unwrap();
+    Write::write_all(&mut stdin, b"two\n").unwrap();
     drop(stdin);
-    let said = support::Ran::from(child.wait_with_output().unwrap());
+    let said = Ran::from(child.wait_with_output().unwrap());
     signal(served.pid(), "CONT");
     let said = said.failed(
         75,
@@ -260,13 +261,13 @@ fn codes_130_and_143_signals() {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        std::io::Write::write_all(&mut stdin, name.as_bytes()).unwrap();
-        std::io::Write::write_all(&mut stdin, b"\n").unwrap();
+        Write::write_all(&mut stdin, name.as_bytes()).unwrap();
+        Write::write_all(&mut stdin, b"\n").unwrap();
         wait_for("the line", || {
             mailbox(&home, &served.native).contains(&name.to_owned())
         });
         signal(child.id(), name);
-        let said = support::Ran::from(child.wait_with_output().unwrap());
+        let said = Ran::from(child.wait_with_output().unwrap());
         said.failed(code, "--id ");
     }
     assert_eq!(served.stop(), Some(0), "a server that is told to stop ends well");
@@ -283,4 +284,70 @@ fn of_many_messages_the_first_code_that_applies_and_each_refusal_is_named() {
             "2 of the 3 lines read have receipts; from line 2 on they are missing: 1 refused",
         );
     assert_eq!(mailbox(&home, &served.native), ["one", "three"]);
+}
+
+/// A command with a stdout that nobody reads any more, as in `| head -1`.
+fn without_reader(mut command: Command, input: &[u8]) -> Ran {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command
+        .stdin(Stdio::piped())
+        .stdout(writer)
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    Ran::from(child.wait_with_output().unwrap())
+}
+
+/// `send -l --json | head -1` once ended with 0 at its second receipt, whatever became of the other lines.
+#[test]
+fn nobody_who_reads_is_no_reason_to_say_0() {
+    let home = Home::new();
+    let served = home.serve_with(&["--max-message", "5"]);
+    let send = home.command(&["send", &served.native, "-l", "--json"]);
+    without_reader(send, b"one\ntwo\ntoo long\nthree\n").failed(65, "3 of the 4 lines read have receipts");
+    assert_eq!(mailbox(&home, &served.native), ["one", "two", "three"]);
+    let send = home.command(&["send", &served.native, "too long", "--json"]);
+    without_reader(send, b"").failed(65, "larger than the server allows");
+    let send = home.command(&["send", &format!("tcp://{}", served.text), "too long", "--json"]);
+    without_reader(send, b"").failed(65, "larger than the server allows");
+    let lines = "line\n".repeat(2_000);
+    let queue = home.command(&["queue", &served.native, "-l", "--json"]);
+    without_reader(queue, lines.as_bytes()).ok();
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.native).len(), 2_003);
+    served.stop();
+
+    let store = home.path().join("store.db");
+    let mut bytes = fs::read(&store).unwrap();
+    let at = bytes.windows(5).position(|bytes| bytes == b"three").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&store, bytes).unwrap();
+    without_reader(home.command(&["check"]), b"").failed(1, "1 findings");
+}
+
+/// What cannot be written is said, and is no reason to give up the rest.
+#[test]
+fn a_full_disk_for_what_is_said_is_an_error_of_its_own() {
+    let home = Home::new();
+    let served = home.serve();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut send = home.command(&["send", &served.native, "-l", "--json"]);
+    send.stdout(full());
+    let mut child = send.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"one\ntwo\n").unwrap();
+    Ran::from(child.wait_with_output().unwrap()).failed(1, "cannot write to stdout: No space left");
+    assert_eq!(mailbox(&home, &served.native), ["one", "two"]);
+}
+
+/// A line too large for any server once ended the stream at once; what was under way had no answer, and no code.
+#[test]
+fn input_that_cannot_be_taken_leaves_nothing_before_it_unanswered() {
+    let home = Home::new();
+    let served = home.serve();
+    let mut input = "line\n".repeat(2_000).into_bytes();
+    input.extend(vec![b'x'; 17 << 20]);
+    home.run_with_input(&["send", &served.native, "-l"], &input)
+        .failed(65, "2000 of the 2000 lines read have receipts");
+    assert_eq!(mailbox(&home, &served.native).len(), 2_000);
 }

@@ -58,9 +58,9 @@ pub async fn run(arguments: args::Ask) -> Result<u8, Failure> {
                         code: reply.code,
                         ..route.receipt(&receipt, bytes)
                     };
-                    output::last_data((record.with_body(&reply.body).json() + "\n").as_bytes())?;
+                    output::answer_line(&record.with_body(&reply.body).json());
                 } else {
-                    output::last_data(&reply.body)?;
+                    output::answer(&reply.body);
                 }
                 Ok(ended(&reply))
             }
@@ -74,7 +74,7 @@ pub async fn run(arguments: args::Ask) -> Result<u8, Failure> {
                         AskError::Delivery(error) => route.failure(error, 1, bytes),
                         _ => route.record("unknown", bytes),
                     };
-                    output::line(&record.json())?;
+                    output::answer_line(&record.json());
                 }
                 Err(failure(&error, &target, client.id()))
             }

@@ -100,7 +100,8 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
         () = ticking => return Ok(()),
     };
     progress.finish_and_clear();
-    report(&arguments, &latencies, durability, started.elapsed())
+    report(&arguments, &latencies, durability, started.elapsed());
+    Ok(())
 }
 
 fn mailbox(target: &Target, index: usize, of: usize) -> Result<MailboxName, Failure> {
@@ -271,18 +272,13 @@ async fn tick(progress: &ProgressBar, answered: &AtomicU64, started: Instant) {
     }
 }
 
-fn report(
-    arguments: &Bench,
-    latencies: &Histogram<u64>,
-    durability: Durability,
-    elapsed: Duration,
-) -> Result<(), Failure> {
+fn report(arguments: &Bench, latencies: &Histogram<u64>, durability: Durability, elapsed: Duration) {
     let messages = latencies.len();
     let rate = messages as f64 / elapsed.as_secs_f64();
     let bytes = rate * arguments.size as f64;
     let at = |quantile| latencies.value_at_quantile(quantile);
     if arguments.json {
-        return output::line(
+        output::answer_line(
             &json!({
                 "messages": messages,
                 "seconds": elapsed.as_secs_f64(),
@@ -303,24 +299,25 @@ fn report(
             })
             .to_string(),
         );
+        return;
     }
     let milliseconds = |quantile| at(quantile) as f64 / 1000.0;
-    output::line(&format!(
+    output::answer_line(&format!(
         "{} messages/s  {:.1} MB/s  durability {durability}  ({} clients, window {}, {} B)",
         grouped(rate),
         bytes / 1e6,
         arguments.clients,
         arguments.window,
         arguments.size,
-    ))?;
-    output::line(&format!(
+    ));
+    output::answer_line(&format!(
         "latency ms: p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2}",
         milliseconds(0.5),
         milliseconds(0.9),
         milliseconds(0.99),
         milliseconds(0.999),
         latencies.max() as f64 / 1000.0,
-    ))
+    ));
 }
 
 /// 1234567 as 1,234,567.

@@ -21,17 +21,12 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} messages") {
         progress.set_style(style);
     }
-    let mut printed = Ok(());
     let found = |finding: &tenfour::Finding| {
-        let line = progress.suspend(|| output::line(&finding.to_string()));
-        if printed.is_ok() {
-            printed = line;
-        }
+        progress.suspend(|| output::answer_line(&finding.to_string()));
     };
     let checked = tenfour::check(&path, found, |messages| progress.set_position(messages));
     progress.finish_and_clear();
     let checked = checked.map_err(|error| failure(&error))?;
-    printed?;
     let what = format!(
         "{} messages ({}) in {} mailboxes, {} streams",
         checked.messages,

@@ -171,7 +171,7 @@ impl Queuer {
                     bytes: Some(message.body.len() as u64),
                     ..Record::default()
                 };
-                output::line(&record.json())?;
+                output::answer_line(&record.json());
             }
         }
         Ok(())

@@ -97,7 +97,7 @@ async fn deliver(
     match result {
         Ok(receipt) => {
             if arguments.json {
-                output::line(&route().receipt(&receipt, bytes).json())?;
+                output::answer_line(&route().receipt(&receipt, bytes).json());
             } else {
                 let Receipt {
                     mailbox,
@@ -111,7 +111,7 @@ async fn deliver(
         }
         Err(error) => {
             if arguments.json {
-                output::line(&route().failure(&error, 1, bytes).json())?;
+                output::answer_line(&route().failure(&error, 1, bytes).json());
             }
             Err(Failure::delivery(&error, &name, client.id()))
         }

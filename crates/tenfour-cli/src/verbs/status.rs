@@ -50,16 +50,16 @@ pub async fn run(arguments: Status) -> Result<(), Failure> {
                 Some(_) => fate(&rows),
                 None => table(&rows),
             };
-            let screen =
-                arguments.watch.is_some() && !arguments.json && output::is_terminal(&std::io::stdout());
+            let Some(pause) = arguments.watch else {
+                output::answer(text.as_bytes());
+                return outcome(arguments.id.as_deref(), &rows);
+            };
+            let screen = !arguments.json && output::is_terminal(&std::io::stdout());
             output::data(format!("{}{text}", if screen { CLEAR } else { "" }).as_bytes())?;
-            match arguments.watch {
-                Some(pause) => watch
-                    .rest(pause.max(Duration::from_millis(100)))
-                    .await
-                    .map_err(failed)?,
-                None => return outcome(arguments.id.as_deref(), &rows),
-            }
+            watch
+                .rest(pause.max(Duration::from_millis(100)))
+                .await
+                .map_err(failed)?;
         }
     };
     tokio::select! {

@@ -85,7 +85,7 @@ async fn measure(
     let drained = PILE as f64 / started.elapsed().as_secs_f64();
     client.stop().await;
     if arguments.json {
-        return output::line(
+        output::answer_line(
             &json!({
                 "size": arguments.size,
                 "queued_singly_per_second": alone,
@@ -95,8 +95,9 @@ async fn measure(
             })
             .to_string(),
         );
+        return Ok(());
     }
-    output::line(&format!(
+    output::answer_line(&format!(
         "queued one at a time {} messages/s ({}/s while they are delivered), in batches of {} {}/s; delivered {}/s  ({} B)",
         grouped(alone),
         grouped(beside),
@@ -104,7 +105,8 @@ async fn measure(
         grouped(piled),
         grouped(drained),
         arguments.size,
-    ))
+    ));
+    Ok(())
 }
 
 /// Messages a second, one after the other, each on the disk before the next.

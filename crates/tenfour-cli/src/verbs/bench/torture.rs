@@ -52,7 +52,7 @@ pub async fn run(arguments: &Bench, folder: &Path) -> Result<(), Failure> {
     if !verdict.is_clean() {
         litter.0 = None;
     }
-    report(arguments, &verdict, blows, flush)?;
+    report(arguments, &verdict, blows, flush);
     if verdict.is_clean() {
         return Ok(());
     }
@@ -372,7 +372,7 @@ impl Relay {
     }
 }
 
-fn report(arguments: &Bench, verdict: &Verdict, blows: Blows, flush: Duration) -> Result<(), Failure> {
+fn report(arguments: &Bench, verdict: &Verdict, blows: Blows, flush: Duration) {
     let suspicious = flush < TOO_GOOD;
     if arguments.json {
         let mut object = json!({
@@ -389,7 +389,8 @@ fn report(arguments: &Bench, verdict: &Verdict, blows: Blows, flush: Duration) -
                 object.insert(breach.as_str().replace(' ', "_"), verdict.count(breach).into());
             }
         }
-        return output::line(&object.to_string());
+        output::answer_line(&object.to_string());
+        return;
     }
     let mut rows = vec![
         ("server killed", blows.kills),
@@ -410,11 +411,10 @@ fn report(arguments: &Bench, verdict: &Verdict, blows: Blows, flush: Duration) -
         "one flush",
         format!("{} us", flush.as_micros())
     );
-    output::data(&table)?;
+    output::answer(&table);
     if suspicious {
         output::talk(
             "warning: this disk says after a few microseconds that it has flushed. No disk can: it is memory, or a cache that\na power cut empties. What is lost by that no receipt can promise.",
         );
     }
-    Ok(())
 }

@@ -98,15 +98,14 @@ async fn deliver(
     };
     let say = |record: Record| {
         if arguments.json {
-            output::line(&record.json())
-        } else {
-            Ok(())
+            output::answer_line(&record.json());
         }
     };
     let not_reached = |error| Failure::connect(&error, &target.to_string());
     if arguments.no_receipt {
         send_datagram(&target.address, &body).await.map_err(not_reached)?;
-        return say(route.record("unknown", bytes));
+        say(route.record("unknown", bytes));
+        return Ok(());
     }
     let request = DatagramRequest {
         stream,
@@ -135,7 +134,7 @@ async fn deliver(
                 durability: Some(durability.as_str()),
                 duplicate: Some(duplicate),
                 ..record("stored", None)
-            })?;
+            });
             if durability < arguments.durability {
                 return Err(Failure::less_durable(
                     &target.to_string(),
@@ -150,7 +149,7 @@ async fn deliver(
             Ok(())
         }
         DatagramOutcome::Answered(DatagramVerdict::Refused(code)) => {
-            say(record("refused", Some(code.as_str())))?;
+            say(record("refused", Some(code.as_str())));
             let failure = Failure::refused(code, &target.to_string());
             Err(match code {
                 RefusalCode::NotAllowed => failure.hint(
@@ -160,7 +159,7 @@ async fn deliver(
             })
         }
         DatagramOutcome::NoAnswer => {
-            say(record("unknown", Some("no receipt in time")))?;
+            say(record("unknown", Some("no receipt in time")));
             let text = format!("{target} may have the message, but gave no receipt in time");
             Err(Failure::new(Code::Unknown, text).hint(format!(
                 "repeat the same command with --id {id}; it is stored once"

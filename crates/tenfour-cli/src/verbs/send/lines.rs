@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
     };
     let ended = job.stream_stdin().await;
     job.progress.finish_and_clear();
-    if let Ok(Ended::All) = ended
+    if let Ended::All = ended
         && job.tally.without_receipt() == 0
     {
         job.client.close().await;
@@ -130,12 +130,13 @@ impl Tally {
 }
 
 impl Job {
-    async fn stream_stdin(&mut self) -> Result<Ended, Failure> {
+    async fn stream_stdin(&mut self) -> Ended {
         let separator = if self.arguments.zero { 0 } else { b'\n' };
         let mut input = read_pieces(separator);
         let mut batch: VecDeque<Bytes> = VecDeque::new();
         let mut open = true;
         let mut gave_up = false;
+        let mut unreadable = None;
         let stop = signals::stop();
         tokio::pin!(stop);
         loop {
@@ -147,17 +148,22 @@ impl Job {
                 self.send(body);
             }
             if (!open || gave_up) && self.pending.is_empty() && (gave_up || batch.is_empty()) {
-                return Ok(if gave_up { Ended::GaveUp } else { Ended::All });
+                return match unreadable {
+                    Some(failure) => Ended::Input(failure),
+                    None if gave_up => Ended::GaveUp,
+                    None => Ended::All,
+                };
             }
             tokio::select! {
                 biased;
-                code = &mut stop => return Ok(Ended::Signal(code)),
+                code = &mut stop => return Ended::Signal(code),
                 answer = next(&mut self.pending), if !self.pending.is_empty() => {
-                    gave_up |= self.take_answer(answer)?;
+                    gave_up |= self.take_answer(answer);
                 }
                 more = input.recv(), if open && batch.is_empty() && !gave_up => match more {
                     Some(Ok(more)) => batch = more.into(),
-                    Some(Err(failure)) => return Ok(Ended::Input(failure)),
+                    // What was read before it gets its answers.
+                    Some(Err(failure)) => (open, unreadable) = (false, Some(failure)),
                     None => open = false,
                 },
             }
@@ -173,12 +179,9 @@ impl Job {
     }
 
     /// True when the client has failed and sends nothing more.
-    fn take_answer(
-        &mut self,
-        answer: Result<tenfour::Receipt, tenfour::DeliveryError>,
-    ) -> Result<bool, Failure> {
+    fn take_answer(&mut self, answer: Result<tenfour::Receipt, tenfour::DeliveryError>) -> bool {
         let Some((sending, bytes)) = self.pending.pop_front() else {
-            return Ok(false);
+            return false;
         };
         self.pending_bytes = self
             .pending_bytes
@@ -189,13 +192,13 @@ impl Job {
                 self.tally.receipts += 1;
                 self.progress.inc(1);
                 if self.arguments.json {
-                    output::line(&self.route.receipt(&receipt, bytes).json())?;
+                    output::answer_line(&self.route.receipt(&receipt, bytes).json());
                 }
-                Ok(false)
+                false
             }
             Err(error) => {
                 if self.arguments.json {
-                    output::line(&self.route.failure(&error, line, bytes).json())?;
+                    output::answer_line(&self.route.failure(&error, line, bytes).json());
                 }
                 self.tally.miss(line, delivery_code(&error));
                 let failed = !matches!(error, tenfour::DeliveryError::Refused(_));
@@ -204,14 +207,13 @@ impl Job {
                     self.progress.suspend(|| output::talk(&text));
                 }
                 self.tally.last_error = Some(error);
-                Ok(failed)
+                failed
             }
         }
     }
 
     /// How far it came, what is missing, what to do.
-    fn report(mut self, ended: Result<Ended, Failure>) -> Result<(), Failure> {
-        let ended = ended?;
+    fn report(mut self, ended: Ended) -> Result<(), Failure> {
         if let Ended::Signal(code) = &ended {
             for (sending, _) in &self.pending {
                 self.tally.miss(sending.sequence(), *code);

@@ -87,9 +87,7 @@ fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: 
     };
     let say = |record: Record| {
         if arguments.json {
-            output::line(&record.json())
-        } else {
-            Ok(())
+            output::answer_line(&record.json());
         }
     };
     match outcome {
@@ -99,7 +97,7 @@ fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: 
             durability,
         }) => {
             if durability < arguments.durability {
-                say(record("stored", Some(format!("only {durability}"))))?;
+                say(record("stored", Some(format!("only {durability}"))));
                 return Err(Failure::less_durable(
                     &target.to_string(),
                     &mailbox,
@@ -112,7 +110,7 @@ fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: 
                 offset: Some(offset),
                 durability: Some(durability.as_str()),
                 ..record("stored", None)
-            })?;
+            });
             if !arguments.json && output::is_terminal(&io::stderr()) {
                 output::talk(&format!(
                     "10-4  {}/{mailbox} #{offset}  {bytes} B  stored",
@@ -122,21 +120,22 @@ fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: 
             Ok(())
         }
         TextOutcome::Answered(TextAnswer::Refused(code)) => {
-            say(record("refused", Some(code.as_str().to_owned())))?;
+            say(record("refused", Some(code.as_str().to_owned())));
             Err(Failure::new(
                 Code::Refused,
                 format!("{target} refused the message: {code}"),
             ))
         }
         TextOutcome::Answered(TextAnswer::NotNow(code)) => {
-            say(record("unsent", Some(code.as_str().to_owned())))?;
+            say(record("unsent", Some(code.as_str().to_owned())));
             Err(Failure::new(
                 Code::Unavailable,
                 format!("{target} did not take the message: {code}"),
             ))
         }
         TextOutcome::NoAnswer | TextOutcome::NotTenfour if arguments.no_receipt => {
-            say(record("unknown", None))
+            say(record("unknown", None));
+            Ok(())
         }
         TextOutcome::NoAnswer | TextOutcome::NotTenfour => {
             let reason = if outcome == TextOutcome::NoAnswer {
@@ -144,7 +143,7 @@ fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: 
             } else {
                 "its answer is not tenfour's"
             };
-            say(record("unknown", Some(reason.to_owned())))?;
+            say(record("unknown", Some(reason.to_owned())));
             Err(
                 Failure::new(Code::Unknown, format!("{target} may have the message: {reason}"))
                     .hint("repeating may store it twice; --no-receipt accepts a server that gives none"),
