@@ -32,12 +32,14 @@ pub fn escape(input: &[u8]) {
     assert!(safe(&String::from_utf8_lossy(input)).chars().all(is_harmless));
 }
 
-/// Our own list, by the names of Unicode: no controls (Cc), no format characters that reorder, hide or separate.
+/// A list of its own, by the names of Unicode: no controls (Cc), no format characters that reorder, hide or separate, no
+/// tags.
 fn is_harmless(character: char) -> bool {
     let code = u32::from(character);
     let is_control = code < 0x20 || (0x7f..0xa0).contains(&code);
     let reorders = matches!(code, 0x061c | 0x200e | 0x200f | 0x202a..=0x202e | 0x2066..=0x2069);
-    let hides = matches!(code, 0x200b..=0x200d | 0x2060..=0x2064 | 0xfeff);
-    let separates = matches!(code, 0x2028 | 0x2029);
-    !(is_control || reorders || hides || separates)
+    let hides = matches!(code, 0xad | 0x180e | 0x200b..=0x200d | 0x2060..=0x2065 | 0x206a..=0x206f | 0xfeff);
+    let separates = matches!(code, 0x2028 | 0x2029 | 0xfff9..=0xfffb);
+    let tags = code >> 12 == 0xe0;
+    !(is_control || reorders || hides || separates || tags)
 }

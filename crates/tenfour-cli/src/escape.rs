@@ -34,7 +34,7 @@ pub fn escape(body: &[u8], how: Escape) -> Vec<u8> {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if c.is_control() || is_directional(c) => {
+                c if c.is_control() || deceives(c) => {
                     // Writing to a String cannot fail.
                     let _ = match u32::from(c) {
                         low @ 0..=0xff => write!(out, "\\x{low:02x}"),
@@ -51,9 +51,21 @@ pub fn escape(body: &[u8], how: Escape) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Characters that reorder what stands beside them, or hide.
-fn is_directional(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+/// Characters that reorder what stands beside them, separate lines, or are not to be seen: most of the format
+/// characters of Unicode (Cf), and what is set aside for more of them.
+fn deceives(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// A name, or words, for a terminal: they come from people and from peers.
@@ -80,6 +92,10 @@ mod tests {
         assert_eq!(
             shown("\u{202e}abc\u{9b}1m".as_bytes(), Escape::ForTerminal),
             "\\u{202e}abc\\x9b1m"
+        );
+        assert_eq!(
+            shown("a\u{e0041}\u{2065}b".as_bytes(), Escape::ForTerminal),
+            "a\\u{e0041}\\u{2065}b"
         );
         assert_eq!(
             shown("größe 漢 🙂".as_bytes(), Escape::ForTerminal),
