@@ -2,12 +2,16 @@
 
 use std::process::{Child, Stdio};
 
+use tempfile::NamedTempFile;
+
 use super::{Home, needs, wait_for};
 
 /// What happens at which call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Injection {
     words: Vec<String>,
+    /// What strace saw.
+    seen: NamedTempFile,
 }
 
 impl Injection {
@@ -16,13 +20,22 @@ impl Injection {
         if !needs("strace") {
             return None;
         }
+        let seen = NamedTempFile::new().unwrap();
         // -D: the program stays our child, so that a kill reaches it and its exit code us.
-        let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e"];
+        let words = [
+            "strace",
+            "-D",
+            "-f",
+            "-qq",
+            "-o",
+            seen.path().to_str().unwrap(),
+            "-e",
+        ];
         let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         words.push(format!("trace={call}"));
         words.push("-e".to_owned());
         words.push(format!("inject={call}:{what}:when={when}"));
-        Some(Injection { words })
+        Some(Injection { words, seen })
     }
 
     /// `kill -9` at the k-th call of a thread.
@@ -34,6 +47,13 @@ impl Injection {
     pub fn error(call: &str, error: &str, k: u64, for_ever: bool) -> Option<Self> {
         let when = format!("{k}{}", if for_ever { "+" } else { "" });
         Self::new(call, &format!("error={error}"), &when)
+    }
+
+    /// A thread made its k-th call, and it failed.
+    pub fn has_happened(&self) -> bool {
+        std::fs::read_to_string(&self.seen)
+            .unwrap()
+            .contains("(INJECTED)")
     }
 
     pub fn front(&self) -> Vec<&str> {
