@@ -5,10 +5,17 @@ mod support;
 use std::fs;
 use std::process::{Child, Stdio};
 
+use serde_json::Value;
 use support::{Home, Lines, mailbox, signal, wait_for};
 
 fn free() -> String {
     tenfour_checker::free_address().to_string()
+}
+
+fn objects(said: &str) -> Vec<Value> {
+    said.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// `tenfour queue --run`, until the test ends it.
@@ -60,9 +67,21 @@ fn queued_while_the_server_is_away() {
         .failed(69, "3 messages wait in the outbox");
     let listed = home.run(&["queue", "--list"]).ok();
     assert!(listed.contains("connection refused"), "{listed}");
+    let json = |arguments| objects(&home.run(arguments).stdout);
+    let listed = json(&["queue", "--list", "--json"]);
+    assert_eq!(listed.len(), 4, "the server and its messages: {listed:?}");
+    let queue = &listed[0];
+    assert_eq!((&queue["kind"], &queue["waiting"]), (&"queue".into(), &3.into()));
+    assert!(queue["trouble"].as_str().unwrap().contains("connection refused"));
+    assert_eq!(queue["lacks_from"], Value::Null);
+    assert_eq!(listed[3]["text"], "three");
 
     let served = home.serve_with(&["--native", &address]);
-    home.run(&["queue", "--flush"]).ok();
+    let flushed = json(&["queue", "--flush", "--json"]);
+    assert_eq!(
+        (&flushed[0]["waiting"], &flushed[0]["kept"]),
+        (&0.into(), &3.into())
+    );
     home.run(&["queue", "--flush"]).ok();
     assert_eq!(mailbox(&home, &served.native), ["one"]);
     assert_eq!(mailbox(&home, &served.at("logs")), ["two", "three"]);
@@ -209,6 +228,9 @@ fn a_server_that_went_back_is_named_and_can_be_given_again_what_it_lacks() {
         listed.contains("it lacks #1 to #2, 2 of them are still here"),
         "{listed}"
     );
+    let listed = home.run(&["queue", "--list", "--json"]).ok();
+    let lacks = r#""lacks_from":1,"lacks_to":2,"lacks_here":2"#;
+    assert!(listed.contains(lacks), "{listed}");
     // What waits may be dropped; the only copies of what is lost are no part of that.
     home.run(&["queue", &native, "--drop", "all"]).ok();
     home.run(&["queue", "--flush"])

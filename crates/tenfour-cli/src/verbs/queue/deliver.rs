@@ -7,10 +7,10 @@ use std::time::Duration;
 use tenfour::{Courier, OpenError, Outbox, Trouble};
 use tokio::time::{Instant, sleep_until};
 
-use super::{failed, open, open_failure};
+use super::{failed, list, open, open_failure};
 use crate::args::{self, Queue};
 use crate::exit::{Code, Failure, connect_code, ending_code};
-use crate::{setup, signals};
+use crate::{output, setup, signals};
 
 /// So often it is looked how far another process is that delivers.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -47,7 +47,7 @@ pub async fn run(arguments: Queue) -> Result<(), Failure> {
 /// Delivers what is there now.
 pub async fn flush(arguments: Queue, only: Option<String>) -> Result<(), Failure> {
     config(&arguments.identity)?;
-    let mut job = Flush {
+    let job = Flush {
         path: open(&arguments)?.path().to_owned(),
         only,
         timeout: arguments.timeout,
@@ -63,10 +63,18 @@ pub async fn flush(arguments: Queue, only: Option<String>) -> Result<(), Failure
             Err(error) => Err(open_failure(&error)),
         }
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = work => result,
         code = signals::stop() => Err(Failure::new(code, "interrupted; what was not delivered stays in the outbox")),
+    };
+    if arguments.json {
+        let outbox = job.outbox()?;
+        let routes = outbox.routes().map_err(|error| failed(&error))?;
+        for route in routes.iter().filter(|route| job.counts(&route.address)) {
+            output::answer_line(&list::object(route).to_string());
+        }
     }
+    result
 }
 
 struct Flush {
@@ -104,7 +112,7 @@ impl Flush {
         Ok(left)
     }
 
-    async fn deliver(&mut self, courier: &Courier) -> Result<(), Failure> {
+    async fn deliver(&self, courier: &Courier) -> Result<(), Failure> {
         let outbox = self.outbox()?;
         let addresses: Vec<Arc<str>> = outbox
             .routes()

@@ -1,5 +1,6 @@
 //! `tenfour queue --list`
 
+use serde_json::{Value, json};
 use tenfour::{Outbox, OutboxItem, OutboxRoute, Record};
 
 use super::failed;
@@ -19,9 +20,11 @@ pub fn run(outbox: &Outbox, only: Option<&str>, json: bool) -> Result<(), Failur
         None => route.waiting > 0 || route.refused > 0 || route.lost.is_some(),
     };
     for route in routes.into_iter().filter(wanted) {
-        if !json {
-            output::line(&summary(&route))?;
-        }
+        output::line(&if json {
+            object(&route).to_string()
+        } else {
+            summary(&route)
+        })?;
         let mut from = 1;
         loop {
             let items = outbox
@@ -80,8 +83,27 @@ pub fn lacks(route: &OutboxRoute) -> Option<(u64, u64, u64)> {
     Some((from, to, route.lost_here))
 }
 
-fn time(item: &OutboxItem) -> String {
-    jiff::Timestamp::from_microsecond(item.time)
+/// A server and what waits for it, in JSON; what does not apply is null.
+pub fn object(route: &OutboxRoute) -> Value {
+    let lacks = lacks(route);
+    json!({
+        "kind": "queue",
+        "address": route.address,
+        "waiting": route.waiting,
+        "bytes": route.bytes,
+        "oldest": route.oldest.map(time),
+        "under_way": route.numbered,
+        "refused": route.refused,
+        "kept": route.kept,
+        "lacks_from": lacks.map(|(from, _, _)| from),
+        "lacks_to": lacks.map(|(_, to, _)| to),
+        "lacks_here": lacks.map(|(_, _, here)| here),
+        "trouble": route.trouble,
+    })
+}
+
+fn time(microseconds: i64) -> String {
+    jiff::Timestamp::from_microsecond(microseconds)
         .map(|time| time.to_string())
         .unwrap_or_default()
 }
@@ -91,7 +113,7 @@ fn line(item: &OutboxItem) -> String {
     let mut words = format!(
         "  #{}  {}  {}  {}",
         item.number,
-        time(item),
+        time(item.time),
         message.mailbox,
         show_size(message.body.len() as u64)
     );
@@ -120,7 +142,7 @@ fn record(address: &str, item: &OutboxItem) -> Record {
         mailbox: Some(message.mailbox.to_string()),
         stream: item.identity.map(|identity| identity.0.to_string()),
         sequence: item.identity.map(|identity| identity.1),
-        time: Some(time(item)),
+        time: Some(time(item.time)),
         address: Some(address.to_owned()),
         bytes: Some(message.body.len() as u64),
         content_type: message.content_type.as_ref().map(ToString::to_string),
