@@ -1,6 +1,7 @@
 //! The command `tenfour`: arguments -> library -> words and exit code. It decides nothing about
 //! protocols or storage.
 
+mod amount;
 mod args;
 mod escape;
 mod exit;
@@ -8,7 +9,6 @@ mod output;
 mod route;
 mod setup;
 mod signals;
-mod size;
 mod target;
 mod verbs;
 

@@ -323,7 +323,7 @@ fn nobody_who_reads_is_no_reason_to_say_0() {
     let at = bytes.windows(5).position(|bytes| bytes == b"three").unwrap();
     bytes[at] ^= 1;
     fs::write(&store, bytes).unwrap();
-    without_reader(home.command(&["check"]), b"").failed(1, "1 findings");
+    without_reader(home.command(&["check"]), b"").failed(1, "1 finding");
 }
 
 /// What cannot be written is said, and is no reason to give up the rest.

@@ -329,8 +329,9 @@ fn unfinished_bodies_keep_no_key_out_and_are_given_up() {
         "{answer}"
     );
     let status = home.run(&["status", &served.native, "--json"]).ok();
+    let counted = r#"{"kind":"counter","reason":"not-now","count":"#;
     assert!(
-        !status.contains(r#"{"count":0,"kind":"counter","reason":"not-now"}"#),
+        status.contains(counted) && !status.contains(&format!("{counted}0}}")),
         "{status}"
     );
 }

@@ -273,7 +273,7 @@ fn without_a_token_nothing_is_read() {
     // Each is counted: ten without or with a wrong token, one with another scheme, three that were forwarded.
     let status = home.run(&["status", &served.native, "--json"]).ok();
     assert!(
-        status.contains(r#"{"count":14,"kind":"counter","reason":"http-refused"}"#),
+        status.contains(r#"{"kind":"counter","reason":"http-refused","count":14}"#),
         "{status}"
     );
     for path in ["/", "/-/page.js", "/-/page.css", "/-/icon.svg"] {

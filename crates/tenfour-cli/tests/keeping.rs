@@ -73,7 +73,7 @@ fn a_backup_of_a_running_server_is_a_whole_store() {
         .ok();
     let said = home.run(&["backup", path, &served.native]);
     assert!(
-        said.stderr.contains("2000 messages in 1 mailboxes"),
+        said.stderr.contains("2000 messages in 1 mailbox"),
         "{}",
         said.stderr
     );

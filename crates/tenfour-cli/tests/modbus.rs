@@ -315,7 +315,7 @@ fn what_is_no_modbus_ends_its_own_connection_only() {
     plc.write(1, 0, 1);
     let status = home.run(&["status", &served.native, "--json"]).ok();
     assert!(
-        status.contains(r#"{"count":6,"kind":"counter","reason":"protocol"}"#),
+        status.contains(r#"{"kind":"counter","reason":"protocol","count":6}"#),
         "{status}"
     );
     assert!(status.contains(r#""listener":"modbus""#), "{status}");

@@ -64,7 +64,7 @@ fn queued_while_the_server_is_away() {
     );
     home.run(&["queue", "--flush", "--timeout", "300ms"])
         .failed(69, "connection refused")
-        .failed(69, "3 messages wait in the outbox");
+        .failed(69, "left in the outbox: 3 messages");
     let listed = home.run(&["queue", "--list"]).ok();
     assert!(listed.contains("connection refused"), "{listed}");
     let json = |arguments| objects(&home.run(arguments).stdout);
@@ -153,7 +153,7 @@ fn refused_messages_stay_with_their_reason() {
     for _ in 0..2 {
         other
             .run(&["queue", "--flush"])
-            .failed(65, "1 messages were refused; they stay in the outbox");
+            .failed(65, "the outbox keeps what was refused: 1 message");
     }
     assert_eq!(mailbox(&home, &served.native), ["yes"]);
     let listed = other.run(&["queue", "--list"]).ok();
@@ -191,7 +191,7 @@ fn a_dropped_message_does_not_arrive() {
     served.stop();
     home.run(&["queue", &address, "four"]).ok();
     let said = home.run(&["queue", &address, "--drop", "all"]);
-    assert!(said.stderr.contains("1 messages"), "{}", said.stderr);
+    assert!(said.stderr.contains("1 message for"), "{}", said.stderr);
     let served = home.serve_with(&["--native", &address]);
     home.run(&["queue", &address, "five"]).ok();
     home.run(&["queue", "--flush"]).ok();

@@ -156,15 +156,14 @@ fn check_says_what_is_wrong_with_a_store_and_that_nothing_is() {
         home.run(&["send", &served.native, &n.to_string()]).ok();
     }
     // Beside the server.
-    home.run(&["check"])
-        .failed(0, "20 messages (30 B) in 1 mailboxes");
+    home.run(&["check"]).failed(0, "20 messages (30 B) in 1 mailbox");
     served.stop();
     let store = home.path().join("store.db");
     let store = store.to_str().unwrap();
     let mut sqlite = Command::new("sqlite3");
     sqlite.args([store, "update message set body = x'00' where id & 255 = 7"]);
     run(sqlite, b"").ok();
-    let damaged = home.run(&["check", store]).failed(1, "1 findings");
+    let damaged = home.run(&["check", store]).failed(1, "1 finding");
     assert_eq!(
         damaged.stdout,
         "inbox #7: the message does not match its checksum\n"

@@ -7,7 +7,7 @@ use clap::Args;
 use tenfour::parse_time;
 
 use super::Identity;
-use crate::size::parse_size;
+use crate::amount::parse_size;
 use crate::target::Target;
 
 /// `tenfour bench`

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args};
 use tenfour::parse_time;
 
 use super::{Content, Identity, one_of};
-use crate::size::parse_size;
+use crate::amount::parse_size;
 use crate::target::Target;
 
 /// `tenfour queue`

@@ -7,7 +7,7 @@ use tenfour::identity::Pattern;
 use tenfour::{Durability, Retain, parse_time};
 
 use super::{Handling, Identity};
-use crate::size::parse_size;
+use crate::amount::parse_size;
 
 /// `tenfour serve`
 #[derive(Debug, Args)]

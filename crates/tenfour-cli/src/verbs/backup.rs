@@ -9,9 +9,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenfour::{BackupError, Durability};
 
 use super::tail::readable;
+use crate::amount::{show_count, show_size};
 use crate::args::Backup;
 use crate::exit::{Code, Failure};
-use crate::size::show_size;
 use crate::target::Target;
 use crate::{output, setup, signals};
 
@@ -54,19 +54,19 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
     let checked = tenfour::check(&beside, |_| {}, |_| {}).map_err(|error| failed(&error))?;
     if checked.findings > 0 {
         return Err(Failure::local(format!(
-            "the store of {target} is damaged, and so is its copy `{}`: {} findings",
+            "the store of {target} is damaged, and so is its copy `{}`: {}",
             beside.display(),
-            checked.findings
+            show_count(checked.findings, "finding")
         ))
         .hint(format!("tenfour check {}", beside.display())));
     }
     name(&beside, path)
         .map_err(|error| Failure::local(format!("cannot write `{}`: {error}", path.display())))?;
     output::talk(&format!(
-        "{}: {} messages in {} mailboxes, {}; nothing is wrong",
+        "{}: {} in {}, {}; nothing is wrong",
         path.display(),
-        checked.messages,
-        checked.mailboxes,
+        show_count(checked.messages, "message"),
+        show_count(checked.mailboxes, "mailbox"),
         show_size(bytes)
     ));
     Ok(())

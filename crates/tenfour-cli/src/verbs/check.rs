@@ -3,9 +3,9 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenfour::OpenError;
 
+use crate::amount::{show_count, show_size};
 use crate::args::Check;
 use crate::exit::Failure;
-use crate::size::show_size;
 use crate::{output, setup};
 
 /// Prints what is wrong, one a line.
@@ -28,17 +28,17 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
     progress.finish_and_clear();
     let checked = checked.map_err(|error| failure(&error))?;
     let what = format!(
-        "{} messages ({}) in {} mailboxes, {} streams",
-        checked.messages,
+        "{} ({}) in {}, {}",
+        show_count(checked.messages, "message"),
         show_size(checked.bytes),
-        checked.mailboxes,
-        checked.streams
+        show_count(checked.mailboxes, "mailbox"),
+        show_count(checked.streams, "stream"),
     );
     if checked.findings == 0 {
         output::talk(&format!("{what}: nothing is wrong"));
         return Ok(());
     }
-    Err(Failure::local(format!("{what}: {} findings", checked.findings)).hint(
+    Err(Failure::local(format!("{what}: {}", show_count(checked.findings, "finding"))).hint(
         "keep a copy of the files; what is not named here is as it was stored, and can be read by tenfour tail",
     ))
 }

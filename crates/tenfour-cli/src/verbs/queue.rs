@@ -9,6 +9,7 @@ use tenfour::{Address, Dropped, MailboxName, Message, OpenError, Outbox, OutboxE
 
 use super::send::lines::{BATCH, read_piece};
 use super::send::{Input, PROMPT, ask, message};
+use crate::amount::show_count;
 use crate::args::{Queue, What, Which};
 use crate::exit::{Code, Failure};
 use crate::target::{Dialect, Target};
@@ -136,10 +137,7 @@ async fn put(arguments: &Queue, target: Option<Target>) -> Result<(), Failure> {
         output::talk(&format!(
             "queued  {}  {} on this machine's disk; tenfour queue --run delivers",
             target.address,
-            match outbox.count {
-                1 => "1 message".to_owned(),
-                count => format!("{count} messages"),
-            },
+            show_count(outbox.count, "message"),
         ));
     }
     Ok(())
@@ -195,8 +193,11 @@ fn drop_messages(mut outbox: Outbox, address: &str, which: Which) -> Result<(), 
         })?;
         let (dropped, left) = dispatch.abandon(address).map_err(|error| failed(&error))?;
         output::talk(&match left {
-            0 => format!("{dropped} messages for {address} are dropped"),
-            _ => format!("{dropped} messages for {address} are dropped; {left} of them may have arrived"),
+            0 => format!("{} for {address} dropped", show_count(dropped, "message")),
+            _ => format!(
+                "{} for {address} dropped; {left} of them may have arrived",
+                show_count(dropped, "message")
+            ),
         });
         return Ok(());
     };
@@ -240,10 +241,8 @@ fn decide(mut outbox: Outbox, address: &str, verdict: Verdict) -> Result<(), Fai
                 "tenfour queue {address} --forget-lost goes on without it"
             )));
         }
-        let lacking = to + 1 - from;
-        output::talk(&format!(
-            "{here} of {lacking} messages are still here and go again"
-        ));
+        let lacking = show_count(to + 1 - from, "message");
+        output::talk(&format!("still here and sent again: {here} of {lacking}"));
     }
     if outbox.decide(address, verdict).map_err(|error| failed(&error))? {
         output::talk("noted; tenfour queue --run or --flush does it");

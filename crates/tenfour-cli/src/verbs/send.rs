@@ -12,10 +12,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use tenfour::{Client, MailboxName, Message, MessageName, Receipt, limits};
 
+use crate::amount::show_size;
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::route::Route;
-use crate::size::show_size;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
 

@@ -8,6 +8,7 @@ use tenfour::{Courier, OpenError, Outbox, Trouble};
 use tokio::time::{Instant, sleep_until};
 
 use super::{failed, list, open, open_failure};
+use crate::amount::show_count;
 use crate::args::{self, Queue};
 use crate::exit::{Code, Failure, connect_code, ending_code};
 use crate::{output, setup, signals};
@@ -158,7 +159,7 @@ impl Flush {
             Ok(left) => left,
             Err(failure) => return failure,
         };
-        let what = format!("{} messages wait in the outbox", left.waiting);
+        let what = waiting(left);
         let unknown = if left.numbered > 0 {
             Code::Unknown
         } else {
@@ -217,10 +218,7 @@ impl Flush {
                 } else {
                     Code::Unavailable
                 };
-                let text = format!(
-                    "nothing was answered for a while; {} messages wait in the outbox",
-                    now.waiting
-                );
+                let text = format!("nothing was answered for a while; {}", waiting(now));
                 return Err(
                     Failure::new(code, text).hint("tenfour queue --list shows what stands in the way")
                 );
@@ -230,12 +228,19 @@ impl Flush {
     }
 }
 
+fn waiting(left: Left) -> String {
+    format!("left in the outbox: {}", show_count(left.waiting, "message"))
+}
+
 /// What was refused stays until somebody has decided about it, and so long it is said.
 fn none_refused(left: Left) -> Result<(), Failure> {
     if left.refused == 0 {
         return Ok(());
     }
-    let text = format!("{} messages were refused; they stay in the outbox", left.refused);
+    let text = format!(
+        "the outbox keeps what was refused: {}",
+        show_count(left.refused, "message")
+    );
     Err(Failure::new(Code::Refused, text)
         .hint("tenfour queue --list shows the reasons; --retry NUMBER or --drop NUMBER decides"))
 }

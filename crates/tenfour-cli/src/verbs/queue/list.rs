@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use tenfour::{Outbox, OutboxItem, OutboxRoute, Record};
 
 use super::failed;
+use crate::amount::show_size;
 use crate::escape::safe;
 use crate::exit::Failure;
 use crate::output;
-use crate::size::show_size;
 
 /// Messages read at once.
 const PAGE: usize = 1_000;

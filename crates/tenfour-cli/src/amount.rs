@@ -1,4 +1,4 @@
-//! Amounts of bytes, as people write them.
+//! Amounts, as people write them.
 
 /// A number of bytes, with `K`, `M` or `G` for 1,024 and its powers.
 pub fn parse_size(text: &str) -> Result<u64, String> {
@@ -32,9 +32,25 @@ pub fn show_size(bytes: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
+/// So many things: `1 message`, `2 messages`, `3 mailboxes`.
+pub fn show_count(count: u64, thing: &str) -> String {
+    match (count, thing.ends_with('x')) {
+        (1, _) => format!("1 {thing}"),
+        (_, false) => format!("{count} {thing}s"),
+        (_, true) => format!("{count} {thing}es"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_one() {
+        assert_eq!(show_count(1, "message"), "1 message");
+        assert_eq!(show_count(0, "message"), "0 messages");
+        assert_eq!(show_count(2, "mailbox"), "2 mailboxes");
+    }
 
     #[test]
     fn sizes_are_read_and_shown() {
