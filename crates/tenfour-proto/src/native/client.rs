@@ -1,6 +1,11 @@
 //! The client's side: a stream of messages, and the connection of now.
 
+mod asking;
+mod taking;
+mod timing;
+
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,15 +14,13 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
 use super::outgoing::{Fate, Outgoing, Past};
 use super::parcel::Parcel;
-use super::reading::{self, ItemFrame, ProgressFrame, ReadCredit, ReadEnd, ReadRequest};
-use super::replying::AnswerFrame;
+use super::reading::{ItemFrame, ReadEnd};
 use super::splitter::Splitter;
-use super::status::{StatusEnd, StatusRequest, StatusRow};
-use super::transfer::{Credit, Pause};
-use super::{ErrorCode, Fault, VERSION};
+use super::status::{StatusEnd, StatusRow};
+use super::transfer::Credit;
+use super::{Fault, VERSION};
 use crate::{
-    Durability, Item, MailboxName, Message, Moment, Progress, Reply, Settlement, StreamId, TemporaryCode,
-    limits,
+    Durability, Item, MailboxName, Message, Moment, Reply, Settlement, StreamId, TemporaryCode, limits,
 };
 
 /// What a client is and wants.
@@ -123,7 +126,7 @@ pub struct Client {
     events: VecDeque<ClientEvent>,
     credit: Credit,
     max_message: u32,
-    heartbeat: std::time::Duration,
+    heartbeat: Duration,
     read: Option<(u32, MailboxName)>,
     parcel: Option<Box<Parcel<ItemFrame>>>,
     /// Messages that asked, over all connections.
@@ -236,263 +239,6 @@ impl Client {
         })
     }
 
-    fn take_frames(&mut self, now: Moment) -> Result<(), Fault> {
-        while self.phase != Phase::Ended
-            && let Some(frame) = self.splitter.take()?
-        {
-            self.take_frame(now, frame)?;
-        }
-        Ok(())
-    }
-
-    fn take_frame(&mut self, now: Moment, frame: Frame) -> Result<(), Fault> {
-        match frame {
-            Frame::Error(error) => {
-                self.phase = Phase::Ended;
-                self.events.push_back(match (error.code, error.went_back) {
-                    (ErrorCode::WentBack, Some((mark, store))) => self.went_back(mark, store),
-                    _ => ClientEvent::Failed(error),
-                });
-                Ok(())
-            }
-            Frame::GoAway(reason) => {
-                if !matches!(self.phase, Phase::Closing) {
-                    self.phase = Phase::Leaving;
-                }
-                self.events.push_back(ClientEvent::GoingAway(reason));
-                Ok(())
-            }
-            Frame::Welcome(welcome) if self.phase == Phase::Greeting => self.take_welcome(welcome),
-            _ if self.phase == Phase::Greeting => Err(Fault::protocol("the first frame is not WELCOME")),
-            Frame::Receipt(receipt) => {
-                if receipt.durability < self.options.durability {
-                    return Err(Fault::protocol("a receipt is less durable than agreed"));
-                }
-                let settlement = self.outgoing.settle(receipt.settlement)?;
-                self.events
-                    .push_back(ClientEvent::Settled(settlement, receipt.durability));
-                Ok(())
-            }
-            Frame::Credit(credit) => {
-                self.credit = credit;
-                self.credit.messages = credit.messages.max(1);
-                Ok(())
-            }
-            Frame::Pause(pause) => self.take_pause(now, pause),
-            Frame::Ping(data) => {
-                Frame::Pong(data).encode(&mut self.transmit);
-                Ok(())
-            }
-            Frame::Pong(_) => Ok(()),
-            Frame::Close => {
-                self.phase = Phase::Ended;
-                self.outgoing.nothing_stored_above(self.outgoing.settled())?;
-                self.events.push_back(ClientEvent::Closed);
-                Ok(())
-            }
-            Frame::Item(item) => self.take_item(item),
-            Frame::Part(part) => {
-                let Some(parcel) = &mut self.parcel else {
-                    return Err(Fault::protocol("a part without an item"));
-                };
-                parcel.add(&part)?;
-                self.finish_item()
-            }
-            Frame::ReadEnd(end) => {
-                if self.read.as_ref().is_some_and(|read| read.0 == end.request) {
-                    self.read = None;
-                    self.events.push_back(ClientEvent::ReadEnd(end));
-                }
-                Ok(())
-            }
-            Frame::Reply(frame) => {
-                if self.awaited.remove(&frame.sequence) {
-                    self.events
-                        .push_back(ClientEvent::Reply(frame.sequence, frame.reply));
-                }
-                Ok(())
-            }
-            Frame::Progressed(saved) => {
-                self.events.push_back(ClientEvent::Progressed(saved.count));
-                Ok(())
-            }
-            Frame::StatusRow(frame) => {
-                self.events.push_back(ClientEvent::Status(frame.row));
-                Ok(())
-            }
-            Frame::StatusEnd(frame) => {
-                self.events.push_back(ClientEvent::StatusEnd(frame.end));
-                Ok(())
-            }
-            Frame::BackupPart(part) => {
-                self.events.push_back(ClientEvent::Backup(part.bytes));
-                Ok(())
-            }
-            Frame::BackupEnd(frame) => {
-                self.events.push_back(ClientEvent::BackupEnd(frame.end));
-                Ok(())
-            }
-            Frame::Welcome(_) => Err(Fault::protocol("a second WELCOME")),
-            Frame::Hello(_)
-            | Frame::Message(_)
-            | Frame::Resume(_)
-            | Frame::Await(_)
-            | Frame::Answer(_)
-            | Frame::Read(_)
-            | Frame::Progress(_)
-            | Frame::Status(_)
-            | Frame::Backup(_)
-            | Frame::ReadCredit(_) => Err(Fault::protocol("a frame that only a client sends")),
-        }
-    }
-
-    fn take_welcome(&mut self, welcome: Welcome) -> Result<(), Fault> {
-        if welcome.version != VERSION {
-            return Err(Fault {
-                code: ErrorCode::Version,
-                text: "the server chose a version that was not offered",
-            });
-        }
-        if welcome.durability < self.options.durability {
-            return Err(Fault {
-                code: ErrorCode::Durability,
-                text: "the server welcomes with less durability than demanded",
-            });
-        }
-        let mark = welcome.mark.unwrap_or(0);
-        if self.options.stream.is_some() && mark < self.outgoing.receipted() {
-            self.phase = Phase::Ended;
-            self.events.push_back(self.went_back(mark, welcome.store));
-            return Ok(());
-        }
-        let first = *self.store.get_or_insert(welcome.store);
-        if first != welcome.store {
-            self.phase = Phase::Ended;
-            self.events.push_back(ClientEvent::OtherStore {
-                first,
-                now: welcome.store,
-            });
-            return Ok(());
-        }
-        if let Some((_, resumption, _)) = self.options.stream {
-            let mark = welcome
-                .mark
-                .ok_or(Fault::protocol("WELCOME lacks the mark of the stream"))?;
-            self.outgoing.resume(mark, resumption == Resumption::Continue)?;
-        }
-        self.credit = welcome.credit;
-        self.max_message = welcome.max_message;
-        self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
-        self.phase = Phase::Open;
-        // Replies may have come while there was no connection.
-        for sequence in &self.awaited {
-            Frame::Await(*sequence).encode(&mut self.transmit);
-        }
-        self.events.push_back(ClientEvent::Welcomed(Box::new(welcome)));
-        Ok(())
-    }
-
-    fn went_back(&self, mark: u64, store: [u8; 16]) -> ClientEvent {
-        ClientEvent::WentBack {
-            mark,
-            receipted: self.outgoing.receipted(),
-            first: self.store.unwrap_or(store),
-            now: store,
-        }
-    }
-
-    fn take_pause(&mut self, now: Moment, pause: Pause) -> Result<(), Fault> {
-        self.outgoing.nothing_stored_above(pause.settled)?;
-        if self.phase == Phase::Open {
-            let wait = std::time::Duration::from_millis(pause.wait_ms.into());
-            self.phase = Phase::Paused(now + wait);
-        }
-        self.events.push_back(ClientEvent::Paused(pause.reason));
-        Ok(())
-    }
-
-    fn take_item(&mut self, mut frame: ItemFrame) -> Result<(), Fault> {
-        if self.parcel.is_some() {
-            return Err(Fault::protocol("an item in the middle of another"));
-        }
-        if frame.total > limits::CEILING_MAX_MESSAGE {
-            return Err(Fault::protocol("an item is longer than any message may be"));
-        }
-        let total = frame.total as usize;
-        let first = std::mem::take(&mut frame.body);
-        self.parcel = Some(Box::new(Parcel::begin(frame, total, &first)));
-        self.finish_item()
-    }
-
-    fn finish_item(&mut self) -> Result<(), Fault> {
-        let Some(parcel) = self.parcel.take_if(|parcel| parcel.is_whole()) else {
-            return Ok(());
-        };
-        let (frame, body) = parcel.finish();
-        // Items of a read that is over may still be on their way.
-        if let Some((_, mailbox)) = self.read.as_ref().filter(|read| read.0 == frame.request) {
-            let item = frame.into_item(mailbox.clone(), body.unwrap_or_default())?;
-            self.events.push_back(ClientEvent::Item(Box::new(item)));
-        }
-        Ok(())
-    }
-
-    /// Asks for the messages of a mailbox. Give it an id that this client has not used before.
-    pub fn read(&mut self, request: ReadRequest) {
-        self.read = Some((request.request, request.mailbox.clone()));
-        Frame::Read(request).encode(&mut self.transmit);
-    }
-
-    /// Lets the active read send so much more.
-    pub fn grant(&mut self, items: u32, bytes: u32) {
-        if let Some((request, _)) = self.read {
-            Frame::ReadCredit(ReadCredit {
-                request,
-                credit: Credit {
-                    messages: items,
-                    bytes,
-                },
-            })
-            .encode(&mut self.transmit);
-        }
-    }
-
-    /// Asks for the whole store.
-    pub fn backup(&mut self, request: u32) {
-        Frame::Backup(request).encode(&mut self.transmit);
-    }
-
-    /// Asks what the server is doing, or what became of the messages of a stream of ours.
-    pub fn status(&mut self, request: StatusRequest) {
-        Frame::Status(request).encode(&mut self.transmit);
-    }
-
-    /// Reports what was done with messages of the read; gives the number of frames that it takes. Works for
-    /// messages of an earlier connection too.
-    pub fn progress(&mut self, request: u32, steps: &[Progress]) -> u64 {
-        let mut frames = 0;
-        for steps in steps.chunks(reading::MAX_STEPS) {
-            frames += 1;
-            Frame::Progress(ProgressFrame {
-                request,
-                steps: steps.to_vec(),
-            })
-            .encode(&mut self.transmit);
-        }
-        frames
-    }
-
-    /// Reports that a message of the read is done, with the reply to it: one frame, counted with those of
-    /// [`progress`](Self::progress).
-    pub fn answer(&mut self, request: u32, offset: u64, reply: Reply) {
-        Frame::Answer(AnswerFrame {
-            request,
-            offset,
-            reply,
-        })
-        .encode(&mut self.transmit);
-    }
-
     /// Says goodbye once every message has gone; the server answers with the last receipts and closes.
     pub fn close(&mut self) {
         self.close_wanted = true;
@@ -513,40 +259,6 @@ impl Client {
     /// The next thing to act on.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
-    }
-
-    /// Acts on the time.
-    pub fn handle_timeout(&mut self, now: Moment) {
-        if let Phase::Paused(until) = self.phase
-            && now >= until
-        {
-            Frame::Resume(self.outgoing.settled() + 1).encode(&mut self.transmit);
-            self.phase = Phase::Open;
-        }
-        if matches!(
-            self.phase,
-            Phase::Open | Phase::Paused(_) | Phase::Leaving | Phase::Closing
-        ) {
-            let silence = now.since(self.last_heard);
-            if silence >= self.heartbeat * 2 {
-                self.phase = Phase::Ended;
-                self.events.push_back(ClientEvent::Dead);
-            } else if now >= self.next_ping {
-                // Whether or not the other end was heard: it must hear us even while it only talks.
-                self.next_ping = now + self.heartbeat;
-                Frame::Ping([0; 8]).encode(&mut self.transmit);
-            }
-        }
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        let due = self.next_ping.min(self.last_heard + self.heartbeat * 2);
-        match self.phase {
-            Phase::Open | Phase::Leaving | Phase::Closing => Some(due),
-            Phase::Paused(until) => Some(until.min(due)),
-            Phase::Apart | Phase::Greeting | Phase::Ended => None,
-        }
     }
 
     /// The id of the server's store, once it was told.

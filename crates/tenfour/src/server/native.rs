@@ -2,52 +2,43 @@
 
 mod asking;
 mod consuming;
+mod depositing;
+mod happening;
 mod hello;
 mod reading;
 mod telling;
+mod wire;
 
-use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use tenfour_proto::native::{ErrorCode, Server as Machine, ServerEvent, ServerOptions};
-use tenfour_proto::{
-    Fingerprint, Listener, RefusalCode, Reply, Sender, Source, StreamId, TemporaryCode, limits,
-};
-use tenfour_store::Batch;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tenfour_proto::{Fingerprint, StreamId, TemporaryCode, limits};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::server::TlsStream;
 
 use super::gate::StrangerPass;
-use super::lease::{Held, Lease};
+use super::lease::Held;
 use super::listen::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
 use super::roster::Entry;
 use super::{Context, Counter};
 use crate::clock::sleep_until;
 use crate::identity::{AuthorizedKeys, Rights};
-use crate::inbox::{Answer, Charge, Class, Overflow, Pigeonhole, Slip};
+use crate::inbox::{Charge, Class, Slip};
 use asking::Asked;
 use consuming::Consuming;
+use happening::happenings;
 use reading::Reading;
-
-/// Bytes of one look at a socket. The buffer belongs to the thread.
-const READ: usize = 256 * 1024;
+use wire::{ReadOutcome, read_some};
 
 /// How long a client is asked to wait when the store is full or busy.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// For so long we listen to somebody after our last word.
 const LINGER: Duration = Duration::from_secs(1);
-
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-}
 
 /// Listens until the server stops.
 pub(super) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
@@ -203,11 +194,6 @@ impl Connection {
         }
     }
 
-    async fn read_away(&mut self) {
-        let mut buffer = [0; 512];
-        while matches!(self.tls.get_mut().0.read(&mut buffer).await, Ok(count) if count > 0) {}
-    }
-
     fn after_read(&mut self, result: Result<ReadOutcome, tenfour_proto::native::Fault>) -> bool {
         match result {
             Ok(ReadOutcome::More) => true,
@@ -224,88 +210,6 @@ impl Connection {
                 true
             }
         }
-    }
-
-    /// Puts what the machine has understood on the queue, and refuses what this key may not send.
-    fn deposit(&mut self) {
-        let inbox = &self.context.inbox;
-        let messages = self.machine.take_messages();
-        let unfinished = self.machine.buffered();
-        let class = if self.admitted.is_some() {
-            Class::Known
-        } else {
-            Class::Stranger
-        };
-        self.charge = (unfinished > 0).then(|| inbox.budget().charge(class, unfinished));
-        let Some(admitted) = self.admitted.as_deref_mut() else {
-            return;
-        };
-        let (Some(stream), Some(key)) = (&mut admitted.stream, self.key) else {
-            return;
-        };
-        if messages.is_empty() {
-            return;
-        }
-        let mut allowed = Vec::with_capacity(messages.len());
-        let mut refused = Vec::new();
-        let mut latest: Option<(tenfour_proto::MailboxName, bool)> = None;
-        let mut bytes = 0;
-        for (sequence, message) in messages {
-            let may = match &latest {
-                _ if sequence <= stream.mark => true,
-                Some((mailbox, may)) if *mailbox == message.mailbox => *may,
-                _ => {
-                    let may = admitted.rights.may_send(&message.mailbox);
-                    latest = Some((message.mailbox.clone(), may));
-                    may
-                }
-            };
-            if may {
-                bytes += message.body.len() + size_of_val(&message);
-                if message.asks {
-                    // Before the deposit: nobody may answer before we listen.
-                    stream.asked.add(sequence, inbox, key, stream.id.0);
-                }
-                allowed.push((sequence, message));
-            } else {
-                refused.push(sequence);
-            }
-        }
-        let mut still_ours = true;
-        if !allowed.is_empty() {
-            let batch = Batch {
-                sender: Sender::Key(key),
-                stream: Some(stream.id),
-                // Its key says who it is.
-                source: Source {
-                    listener: Listener::Native,
-                    address: None,
-                },
-                messages: allowed,
-            };
-            admitted.entry.count_received(batch.messages.len());
-            let charge = inbox.budget().charge(Class::Known, bytes);
-            let epoch = self.machine.epoch();
-            still_ours = stream
-                .held
-                .lease()
-                .while_held(|| inbox.deposit(batch, epoch, charge, &self.slip));
-        }
-        for sequence in refused {
-            self.machine.refuse(sequence, RefusalCode::NotAllowed);
-        }
-        if !still_ours {
-            self.taken_over();
-        }
-    }
-
-    fn taken_over(&mut self) {
-        self.machine.fail(
-            ErrorCode::TakenOver,
-            "another connection sends on this stream now",
-            String::new(),
-            None,
-        );
     }
 
     async fn take_event(&mut self, event: ServerEvent) {
@@ -365,70 +269,6 @@ impl Connection {
         consuming
     }
 
-    fn take_answers(&mut self, answers: Vec<Answer>) {
-        for answer in answers {
-            match answer {
-                Answer::Settled(stored) => {
-                    let settlement = stored.into_settlement();
-                    if let Some(stream) = self.admitted.as_deref_mut().and_then(|a| a.stream.as_mut()) {
-                        stream.asked.settled(&settlement);
-                    }
-                    self.machine.handle_settlement(settlement);
-                }
-                Answer::NotNow { epoch, code, .. } => {
-                    self.context.counters.count(Counter::NotNow);
-                    self.machine.handle_not_now(epoch, code, PAUSE);
-                }
-                Answer::Gone => self.machine.fail(
-                    ErrorCode::Internal,
-                    "the store failed; nothing without a receipt is stored for certain",
-                    String::new(),
-                    None,
-                ),
-            }
-        }
-    }
-
-    fn take_happening(&mut self, happened: Happening) {
-        match happened {
-            Happening::RulesChanged => {
-                let Some(key) = self.key else { return };
-                match (
-                    self.context.config.access.rights(key, self.peer.ip()),
-                    &mut self.admitted,
-                ) {
-                    (Some(rights), Some(admitted)) => {
-                        let reading = admitted.reading.as_ref().map(Reading::mailbox);
-                        let consuming = admitted.consuming.as_ref().map(|consuming| consuming.mailbox());
-                        let may_still_read = reading
-                            .or(consuming)
-                            .is_none_or(|mailbox| rights.may_read(mailbox));
-                        admitted.rights = rights;
-                        if !may_still_read {
-                            admitted.reading = None;
-                            admitted.consuming = None;
-                            self.machine
-                                .end_read(0, tenfour_proto::native::EndReason::NotAllowed);
-                        }
-                    }
-                    _ => {
-                        self.context.counters.count(Counter::NotAllowed);
-                        tracing::info!(peer = %self.peer, %key, "cut off: the key is not allowed any more");
-                        self.machine.fail(
-                            ErrorCode::NotAllowed,
-                            &format!("the key {key} is not allowed here any more"),
-                            String::new(),
-                            None,
-                        );
-                    }
-                }
-            }
-            Happening::TakenOver => self.taken_over(),
-            Happening::Replies(replies) => self.take_replies(replies),
-            Happening::MoreToRead => {}
-        }
-    }
-
     /// Sends what the reader may have.
     async fn feed_reader(&mut self) {
         let Some(admitted) = self.admitted.as_deref_mut() else {
@@ -446,74 +286,6 @@ impl Connection {
         }
         admitted.entry.set_sent(self.machine.items_sent());
     }
-
-    /// Sends what is ready. False when the peer does not take it.
-    async fn write(&mut self) -> bool {
-        let mut out = Vec::new();
-        self.machine.poll_transmit(&mut out);
-        if out.is_empty() {
-            return true;
-        }
-        let writing = async {
-            self.tls.write_all(&out).await?;
-            self.tls.flush().await
-        };
-        match tokio::time::timeout(BLOCKED_WRITE, writing).await {
-            Ok(Ok(())) => true,
-            Ok(Err(_)) => false,
-            Err(_) => {
-                self.context.counters.count(Counter::SlowReader);
-                tracing::info!(peer = %self.peer, "cut off: it does not read");
-                false
-            }
-        }
-    }
-}
-
-enum Happening {
-    RulesChanged,
-    TakenOver,
-    Replies(Result<Vec<(u64, Reply)>, Overflow>),
-    MoreToRead,
-}
-
-async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
-    let Some(admitted) = admitted else {
-        return std::future::pending().await;
-    };
-    let lease = admitted
-        .stream
-        .as_ref()
-        .map(|stream| Arc::clone(stream.held.lease()));
-    let hole = admitted.stream.as_ref().and_then(|stream| stream.asked.hole());
-    tokio::select! {
-        Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
-        replies = replies(hole) => Happening::Replies(replies),
-        () = taken(lease.as_deref()) => Happening::TakenOver,
-        () = more(admitted.reading.as_mut(), admitted.consuming.as_deref_mut()) => Happening::MoreToRead,
-    }
-}
-
-async fn replies(hole: Option<Arc<Pigeonhole>>) -> Result<Vec<(u64, Reply)>, Overflow> {
-    match hole {
-        Some(hole) => hole.replies().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn taken(lease: Option<&Lease>) {
-    match lease {
-        Some(lease) => lease.taken().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn more(reading: Option<&mut Reading>, consuming: Option<&mut Consuming>) {
-    match (reading, consuming) {
-        (Some(reading), _) => reading.more().await,
-        (None, Some(consuming)) => Box::pin(consuming.more()).await,
-        (None, None) => std::future::pending().await,
-    }
 }
 
 /// False when a connection that holds memory itself has waited for too long.
@@ -525,53 +297,5 @@ async fn wait_for_room(context: &Context, class: Class, holds_some: bool) -> boo
         // Wakes up now and then, so that the peer hears that we live.
         let _ = tokio::time::timeout(limits::HEARTBEAT, room).await;
         true
-    }
-}
-
-enum ReadOutcome {
-    More,
-    End,
-}
-
-/// Waits for bytes, then reads until the socket would block or the thread's buffer is full.
-async fn read_some(
-    tls: &mut TlsStream<TcpStream>,
-    machine: &mut Machine,
-    context: &Context,
-) -> Result<ReadOutcome, tenfour_proto::native::Fault> {
-    std::future::poll_fn(|task| {
-        BUFFER.with_borrow_mut(|buffer| {
-            let mut filled = 0;
-            let outcome = loop {
-                let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else {
-                    break Some(ReadOutcome::More);
-                };
-                match poll_read(tls, task, rest) {
-                    Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => break Some(ReadOutcome::End),
-                    Poll::Ready(Ok(count)) => filled += count,
-                    Poll::Pending if filled == 0 => break None,
-                    Poll::Pending => break Some(ReadOutcome::More),
-                }
-            };
-            let Some(outcome) = outcome else {
-                return Poll::Pending;
-            };
-            let input = buffer.get(..filled).unwrap_or_default();
-            Poll::Ready(machine.handle_bytes(context.clock.now(), input).map(|()| outcome))
-        })
-    })
-    .await
-}
-
-fn poll_read(
-    tls: &mut TlsStream<TcpStream>,
-    task: &mut TaskContext<'_>,
-    into: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(into);
-    match Pin::new(tls).poll_read(task, &mut buffer) {
-        Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        Poll::Pending => Poll::Pending,
     }
 }

@@ -1,0 +1,67 @@
+//! What a client asks for beside the sending: messages, the state of the server, a copy of its store.
+
+use super::Client;
+use crate::native::frame::Frame;
+use crate::native::reading::{self, ProgressFrame, ReadCredit, ReadRequest};
+use crate::native::replying::AnswerFrame;
+use crate::native::status::StatusRequest;
+use crate::native::transfer::Credit;
+use crate::{Progress, Reply};
+
+impl Client {
+    /// Asks for the messages of a mailbox. Give it an id that this client has not used before.
+    pub fn read(&mut self, request: ReadRequest) {
+        self.read = Some((request.request, request.mailbox.clone()));
+        Frame::Read(request).encode(&mut self.transmit);
+    }
+
+    /// Lets the active read send so much more.
+    pub fn grant(&mut self, items: u32, bytes: u32) {
+        if let Some((request, _)) = self.read {
+            Frame::ReadCredit(ReadCredit {
+                request,
+                credit: Credit {
+                    messages: items,
+                    bytes,
+                },
+            })
+            .encode(&mut self.transmit);
+        }
+    }
+
+    /// Asks for the whole store.
+    pub fn backup(&mut self, request: u32) {
+        Frame::Backup(request).encode(&mut self.transmit);
+    }
+
+    /// Asks what the server is doing, or what became of the messages of a stream of ours.
+    pub fn status(&mut self, request: StatusRequest) {
+        Frame::Status(request).encode(&mut self.transmit);
+    }
+
+    /// Reports what was done with messages of the read; gives the number of frames that it takes. Works for
+    /// messages of an earlier connection too.
+    pub fn progress(&mut self, request: u32, steps: &[Progress]) -> u64 {
+        let mut frames = 0;
+        for steps in steps.chunks(reading::MAX_STEPS) {
+            frames += 1;
+            Frame::Progress(ProgressFrame {
+                request,
+                steps: steps.to_vec(),
+            })
+            .encode(&mut self.transmit);
+        }
+        frames
+    }
+
+    /// Reports that a message of the read is done, with the reply to it: one frame, counted with those of
+    /// [`progress`](Self::progress).
+    pub fn answer(&mut self, request: u32, offset: u64, reply: Reply) {
+        Frame::Answer(AnswerFrame {
+            request,
+            offset,
+            reply,
+        })
+        .encode(&mut self.transmit);
+    }
+}
