@@ -293,22 +293,32 @@ fn fails_the_server(call: &str, most: u64) {
 
 #[test]
 fn a_server_whose_flushes_fail() {
-    fails_the_server("fdatasync", rounds(25, 250));
+    fails_the_server("fdatasync", rounds(16, 250));
 }
 
 #[test]
 fn a_server_whose_writes_fail() {
-    fails_the_server("pwrite64", rounds(25, 250));
+    fails_the_server("pwrite64", rounds(16, 250));
 }
 
 #[test]
 fn a_server_whose_files_cannot_be_opened() {
-    fails_the_server("openat", rounds(25, 250));
+    fails_the_server("openat", rounds(16, 250));
 }
 
 #[test]
 fn a_server_whose_folders_cannot_be_flushed() {
-    fails_the_server("fsync", rounds(25, 250));
+    fails_the_server("fsync", rounds(16, 250));
+}
+
+#[test]
+fn a_server_whose_answers_fail() {
+    fails_the_server("sendto,writev", rounds(8, 250));
+}
+
+#[test]
+fn a_server_that_cannot_hear() {
+    fails_the_server("recvfrom", rounds(8, 250));
 }
 
 /// It says so and ends with a code of its own; nothing that it said to be queued is lost.
