@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use crate::escape::{Escape, escape};
 use crate::exit::Failure;
 
 /// Somebody looks at it.
@@ -58,10 +59,12 @@ pub fn unsaid() -> Result<(), Failure> {
     }
 }
 
-/// Says something to whoever is there.
+/// Says something to whoever is there. Names and reasons in it may come from anywhere: nothing in it moves a cursor.
 pub fn talk(text: &str) {
+    let mut line = escape(text.as_bytes(), Escape::ForReading);
+    line.push(b'\n');
     // Nobody to talk to is no reason to fail.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = io::stderr().lock().write_all(&line);
 }
 
 /// Says what did not work; gives the code.

@@ -1,8 +1,8 @@
 //! What the messages of one `send` have in common in `--json`.
 
-use tenfour::{Client, DeliveryError, Fingerprint, Listener, Receipt, Record};
+use tenfour::{Client, ConnectError, DeliveryError, Fingerprint, Listener, MailboxName, Receipt, Record};
 
-use crate::exit::delivery_code;
+use crate::exit::{connect_code, delivery_code};
 use crate::target::Target;
 
 /// What all messages of one `send` have in common: whose they are, and where they go.
@@ -13,17 +13,27 @@ pub struct Route {
     pub stream: Option<String>,
     pub listener: Option<Listener>,
     pub address: Option<String>,
+    pub mailbox: Option<String>,
 }
 
 impl Route {
-    /// Of the messages on the stream of `client`, which is connected to `target`.
-    pub fn native(client: &Client, sender: Fingerprint, target: &Target) -> Self {
+    /// Of messages to a mailbox of the native listener at `target`, which is not connected yet.
+    pub fn native(sender: Fingerprint, target: &Target, mailbox: &MailboxName) -> Self {
         Route {
-            id: Some(client.id().to_owned()),
             sender: Some(sender.to_string()),
-            stream: Some(client.stream().to_string()),
             listener: Some(Listener::Native),
             address: Some(target.address.to_string()),
+            mailbox: Some(mailbox.to_string()),
+            ..Route::default()
+        }
+    }
+
+    /// The same on the stream of this client.
+    pub fn on(self, client: &Client) -> Self {
+        Route {
+            id: Some(client.id().to_owned()),
+            stream: Some(client.stream().to_string()),
+            ..self
         }
     }
 
@@ -36,6 +46,7 @@ impl Route {
             stream: self.stream.clone(),
             listener: self.listener.map(Listener::as_str),
             address: self.address.clone(),
+            mailbox: self.mailbox.clone(),
             bytes: Some(bytes),
             ..Record::default()
         }
@@ -50,6 +61,14 @@ impl Route {
             durability: Some(receipt.durability.as_str()),
             duplicate: Some(receipt.duplicate),
             ..self.record("stored", bytes)
+        }
+    }
+
+    /// A message for which there was no connection.
+    pub fn unreached(&self, error: &ConnectError, bytes: u64) -> Record {
+        Record {
+            reason: Some(error.to_string()),
+            ..self.record(connect_code(error).outcome(), bytes)
         }
     }
 

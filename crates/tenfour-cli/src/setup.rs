@@ -13,7 +13,7 @@ use crate::exit::Failure;
 pub fn home() -> Result<Home, Failure> {
     Home::from_environment().map_err(|error| {
         Failure::local(error.to_string())
-            .hint("set HOME or TENFOUR_HOME, or name the files: --identity FILE, and for serve --store PATH")
+            .hint("set HOME or TENFOUR_HOME, or name the files: --identity FILE, for serve --store PATH, for queue --outbox PATH")
     })
 }
 

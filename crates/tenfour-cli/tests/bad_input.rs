@@ -349,3 +349,11 @@ fn a_failed_flush() {
     let found = mailbox(&home, &served.native);
     assert!(found == ["before"] || found == ["before", "during"], "{found:?}");
 }
+
+/// What is said may hold names from anywhere: of files, of mailboxes, of ids.
+#[test]
+fn nothing_that_is_said_moves_a_cursor() {
+    let home = Home::new();
+    let said = home.run(&["send", "localhost:1", "-f", "/nowhere/\u{1b}[2J\u{202e}"]);
+    said.failed(1, "cannot read `/nowhere/\\x1b[2J\\u{202e}`");
+}

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use support::{Home, Ran, mailbox, signal, wait_for};
+use support::{Home, Lines, Ran, mailbox, signal, wait_for};
 
 #[test]
 fn code_0_says_stored() {
@@ -340,14 +340,69 @@ fn a_full_disk_for_what_is_said_is_an_error_of_its_own() {
     assert_eq!(mailbox(&home, &served.native), ["one", "two"]);
 }
 
-/// A line too large for any server once ended the stream at once; what was under way had no answer, and no code.
+/// A line too large for any server once ended the stream at once; what was under way had no answer, and no code. In
+/// the outbox nothing of it was queued.
 #[test]
-fn input_that_cannot_be_taken_leaves_nothing_before_it_unanswered() {
+fn input_that_cannot_be_taken_leaves_nothing_before_it_behind() {
     let home = Home::new();
     let served = home.serve();
     let mut input = "line\n".repeat(2_000).into_bytes();
     input.extend(vec![b'x'; 17 << 20]);
     home.run_with_input(&["send", &served.native, "-l"], &input)
         .failed(65, "2000 of the 2000 lines read have receipts");
-    assert_eq!(mailbox(&home, &served.native).len(), 2_000);
+    home.run_with_input(&["queue", &served.native, "-l"], &input)
+        .failed(65, "the first 2000 are queued");
+    home.run(&["queue", "--flush"]).ok();
+    assert_eq!(mailbox(&home, &served.native).len(), 4_000);
+}
+
+/// The last line of a writer that is slow once held back all that were whole.
+#[test]
+fn a_line_is_sent_when_it_is_whole() {
+    let home = Home::new();
+    let served = home.serve();
+    for verb in ["send", "queue"] {
+        let mut command = home.command(&[verb, &served.at(verb), "-l", "--json"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"one\ntwo\nthr").unwrap();
+        let said = Lines::of(child.stdout.take().unwrap());
+        wait_for("two answers", || said.all().len() == 2);
+        stdin.write_all(b"ee\n").unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+    }
+    home.run(&["queue", "--flush"]).ok();
+    for verb in ["send", "queue"] {
+        assert_eq!(mailbox(&home, &served.at(verb)), ["one", "two", "three"]);
+    }
+}
+
+#[test]
+fn a_message_that_found_no_server_has_its_row() {
+    let home = Home::new();
+    for (target, mailbox) in [
+        ("localhost:1", "\"mailbox\":\"inbox\""),
+        ("tcp://localhost:1", ""),
+    ] {
+        let said = home.run(&["send", target, "x", "--json", "--timeout", "300ms"]);
+        let row = said.failed(69, "could not deliver to").stdout;
+        assert!(
+            row.contains("\"outcome\":\"unsent\",\"reason\":\"") && row.contains(mailbox),
+            "{row}"
+        );
+    }
+    home.run(&["ask", "localhost:1", "x", "--json", "--timeout", "300ms"])
+        .failed(69, "could not ask");
+    home.run(&[
+        "bench",
+        "localhost:1",
+        "--outbox",
+        home.path().join("o.db").to_str().unwrap(),
+    ])
+    .failed(69, "could not deliver to");
 }

@@ -153,7 +153,7 @@ fn refused_messages_stay_with_their_reason() {
     for _ in 0..2 {
         other
             .run(&["queue", "--flush"])
-            .failed(65, "the outbox keeps what was refused: 1 message");
+            .failed(77, "the outbox keeps what was refused: 1 message");
     }
     assert_eq!(mailbox(&home, &served.native), ["yes"]);
     let listed = other.run(&["queue", "--list"]).ok();
@@ -237,6 +237,11 @@ fn a_server_that_went_back_is_named_and_can_be_given_again_what_it_lacks() {
         .failed(74, "it lacks messages #1 to #2");
     let said = home.run(&["queue", &native, "--resend-lost"]);
     assert!(said.stderr.contains("2 of 2 messages"), "{}", said.stderr);
+    let listed = home.run(&["queue", "--list"]).ok();
+    assert!(
+        listed.contains("they go again with the next delivery"),
+        "{listed}"
+    );
     home.run(&["queue", &native, "four"]).ok();
     home.run(&["queue", "--flush"]).ok();
     assert_eq!(mailbox(&home, &native), ["one", "two", "four"]);

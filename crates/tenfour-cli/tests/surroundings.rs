@@ -169,7 +169,7 @@ fn check_says_what_is_wrong_with_a_store_and_that_nothing_is() {
         "inbox #7: the message does not match its checksum\n"
     );
     home.run(&["check", "/nowhere/store.db"])
-        .failed(1, "cannot open the store");
+        .failed(1, "cannot open `");
     let notes = home.path().join("notes");
     fs::write(
         &notes,

@@ -9,7 +9,7 @@ use tenfour_proto::MailboxName;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process owns it.
-    #[error("the store `{path}` is in use{}", owner.as_ref().map(|o| format!(" by {o}")).unwrap_or_default())]
+    #[error("`{path}` is in use{}", owner.as_ref().map(|o| format!(" by {o}")).unwrap_or_default())]
     InUse {
         /// The store.
         path: PathBuf,
@@ -20,13 +20,13 @@ pub enum OpenError {
     #[error("`{0}` is not a tenfour store")]
     NotOurs(PathBuf),
     /// A log beside the place of the store that is not its own: SQLite would write it into the store.
-    #[error("`{log}` beside the store is what another one has left")]
+    #[error("`{log}` was left by a file that is gone")]
     ForeignLog {
         /// The log.
         log: PathBuf,
     },
     /// Written by a later version.
-    #[error("the store `{path}` has format {found}, this version reads up to {known}")]
+    #[error("`{path}` has format {found}, this version reads up to {known}")]
     Newer {
         /// The store.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum OpenError {
         known: u32,
     },
     /// On a network file system, where neither locks nor flushes can be trusted.
-    #[error("the store `{path}` would lie on a network file system ({kind}), where a flush is not a promise")]
+    #[error("`{path}` would lie on a network file system ({kind}), where a flush is not a promise")]
     Network {
         /// The store.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum OpenError {
         kind: &'static str,
     },
     /// The operating system said no.
-    #[error("cannot open the store `{path}`")]
+    #[error("cannot open `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// SQLite said no, for instance because the file is damaged.
-    #[error("cannot open the store `{path}`")]
+    #[error("cannot open `{path}`")]
     Sqlite {
         /// The store.
         path: PathBuf,

@@ -59,7 +59,7 @@ pub struct Queue {
     /// The outbox [default: outbox.db in the data folder]
     #[arg(long, value_name = "PATH", env = "TENFOUR_OUTBOX")]
     pub outbox: Option<PathBuf>,
-    /// JSON on stdout: an object for each message; with --list and --flush one for each server, too
+    /// JSON on stdout: an object for each message that is queued or listed; with --list and --flush one for each server
     #[arg(long, env = "TENFOUR_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// The sender's key

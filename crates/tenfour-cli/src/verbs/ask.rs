@@ -43,13 +43,19 @@ pub async fn run(arguments: args::Ask) -> Result<u8, Failure> {
     )?;
     let (sender, bytes) = (config.identity.fingerprint(), body.len() as u64);
     let message = message(&arguments.content, &mailbox, body, name);
+    let route = Route::native(sender, &target, &mailbox);
     let mut id = None;
     let work = async {
         let client = Client::connect(std::slice::from_ref(&target.address), config)
             .await
-            .map_err(|error| Failure::connect_to("ask", &error, &target.to_string()))?;
+            .map_err(|error| {
+                if arguments.json {
+                    output::answer_line(&route.unreached(&error, bytes).json());
+                }
+                Failure::connect_to("ask", &error, &target.to_string())
+            })?;
         id = Some(client.id().to_owned());
-        let route = Route::native(&client, sender, &target);
+        let route = route.on(&client);
         match client.ask(message).await {
             Ok((receipt, reply)) => {
                 if arguments.json {

@@ -7,7 +7,7 @@ use std::io;
 
 use tenfour::{Address, Dropped, MailboxName, Message, OpenError, Outbox, OutboxError, Record, Verdict};
 
-use super::send::lines::{BATCH, read_piece};
+use super::send::pieces::Pieces;
 use super::send::{Input, PROMPT, ask, message};
 use crate::amount::show_count;
 use crate::args::{Queue, What, Which};
@@ -74,7 +74,8 @@ fn open_failure(error: &OpenError) -> Failure {
     let failure = Failure::caused(error);
     match error {
         OpenError::InUse { .. } => failure.hint("one process delivers from an outbox; it delivers this, too"),
-        OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --outbox PATH"),
+        OpenError::NotOurs(path) => Failure::local(format!("`{}` is not a tenfour outbox", path.display()))
+            .hint("it was not touched; name another file: --outbox PATH"),
         OpenError::ForeignLog { .. } => {
             failure.hint("its owner was killed; put its outbox back, or move it away")
         }
@@ -110,21 +111,16 @@ async fn put(arguments: &Queue, target: Option<Target>) -> Result<(), Failure> {
         count: 0,
     };
     if arguments.lines || arguments.zero {
-        let separator = if arguments.zero { 0 } else { b'\n' };
-        let mut stdin = io::BufReader::with_capacity(256 * 1024, io::stdin());
-        let mut batch = Vec::new();
+        let mut pieces = Pieces::of_stdin(arguments.zero);
         loop {
-            let piece = read_piece(&mut stdin, separator).map_err(|failure| outbox.so_far(failure))?;
-            let ended = piece.is_none();
-            batch.extend(piece.map(|body| message(&arguments.content, &mailbox, body, None)));
-            // What somebody typed goes at once.
-            if !batch.is_empty() && (ended || batch.len() >= BATCH || stdin.buffer().is_empty()) {
-                outbox.put(&batch)?;
-                batch.clear();
-            }
-            if ended {
+            let batch = pieces.batch().map_err(|failure| outbox.so_far(failure))?;
+            if batch.is_empty() {
                 break;
             }
+            let messages = batch
+                .into_iter()
+                .map(|body| message(&arguments.content, &mailbox, body, None));
+            outbox.put(&messages.collect::<Vec<_>>())?;
         }
     } else {
         let (body, name) = match Input::choose(&arguments.content)? {

@@ -1,7 +1,8 @@
 //! `tenfour send`: delivers, and waits for the receipt.
 
 mod datagram;
-pub mod lines;
+mod lines;
+pub mod pieces;
 mod text;
 
 use std::fs::File;
@@ -80,9 +81,17 @@ async fn deliver(
         Input::Ready(body, message_name) => Some((body, message_name)),
         Input::Ask => None,
     };
+    let route = Route::native(sender, target, mailbox);
     let client = Client::connect(std::slice::from_ref(&target.address), config)
         .await
-        .map_err(|error| Failure::connect(&error, &name))?;
+        .map_err(|error| {
+            if arguments.json
+                && let Some((body, _)) = &ready
+            {
+                output::answer_line(&route.unreached(&error, body.len() as u64).json());
+            }
+            Failure::connect(&error, &name)
+        })?;
     let (body, message_name) = match ready {
         Some(ready) => ready,
         None => (ask(CONNECTED_PROMPT).await?, None),
@@ -93,11 +102,11 @@ async fn deliver(
     let sending = client.send(message);
     *sent = Some(client.id().to_owned());
     let result = sending.await;
-    let route = || Route::native(&client, sender, target);
+    let route = route.on(&client);
     match result {
         Ok(receipt) => {
             if arguments.json {
-                output::answer_line(&route().receipt(&receipt, bytes).json());
+                output::answer_line(&route.receipt(&receipt, bytes).json());
             } else {
                 let Receipt {
                     mailbox,
@@ -111,7 +120,7 @@ async fn deliver(
         }
         Err(error) => {
             if arguments.json {
-                output::answer_line(&route().failure(&error, 1, bytes).json());
+                output::answer_line(&route.failure(&error, 1, bytes).json());
             }
             Err(Failure::delivery(&error, &name, client.id()))
         }

@@ -9,7 +9,7 @@ use tenfour::{Address, Client, ClientConfig, Message, Outbox, OutboxClient};
 
 use super::{grouped, mailbox, noise};
 use crate::args::Bench;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output;
 use crate::target::Target;
 
@@ -54,6 +54,12 @@ async fn measure(
     target: &Target,
     config: ClientConfig,
 ) -> Result<(), Failure> {
+    // A server that is not there is said before anything is measured.
+    Client::connect(std::slice::from_ref(&target.address), config.clone())
+        .await
+        .map_err(|error| Failure::connect(&error, &target.to_string()))?
+        .close()
+        .await;
     let message = Message::new(mailbox(target, 0, 1)?, Bytes::from(noise(arguments.size)));
     let open = |address: &Address| {
         Client::with_outbox(path, address.clone(), config.clone()).map_err(|error| Failure::caused(&error))
@@ -124,12 +130,13 @@ async fn singly(client: &OutboxClient, message: &Message, length: Duration) -> R
 }
 
 async fn flush(client: &OutboxClient, timeout: Duration) -> Result<(), Failure> {
-    match tokio::time::timeout(timeout, client.flush()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(trouble)) => Err(Failure::local(format!("not delivered: {trouble}"))),
-        Err(_) => Err(Failure::local(match client.progress().trouble {
+    let words = match tokio::time::timeout(timeout, client.flush()).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(trouble)) => format!("not delivered: {trouble}"),
+        Err(_) => match client.progress().trouble {
             Some(trouble) => format!("not delivered in time: {trouble}"),
             None => "not delivered in time".to_owned(),
-        })),
-    }
+        },
+    };
+    Err(Failure::new(Code::Unavailable, words))
 }

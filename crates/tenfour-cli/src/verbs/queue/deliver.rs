@@ -72,7 +72,7 @@ pub async fn flush(arguments: Queue, only: Option<String>) -> Result<(), Failure
         let outbox = job.outbox()?;
         let routes = outbox.routes().map_err(|error| failed(&error))?;
         for route in routes.iter().filter(|route| job.counts(&route.address)) {
-            output::answer_line(&list::object(route).to_string());
+            output::answer_line(&list::json(route));
         }
     }
     result
@@ -91,6 +91,7 @@ struct Left {
     waiting: u64,
     numbered: u64,
     refused: u64,
+    not_allowed: u64,
 }
 
 impl Flush {
@@ -109,6 +110,7 @@ impl Flush {
             left.waiting += route.waiting;
             left.numbered += route.numbered;
             left.refused += route.refused;
+            left.not_allowed += route.not_allowed;
         }
         Ok(left)
     }
@@ -241,7 +243,12 @@ fn none_refused(left: Left) -> Result<(), Failure> {
         "the outbox keeps what was refused: {}",
         show_count(left.refused, "message")
     );
-    Err(Failure::new(Code::Refused, text)
+    let code = if left.not_allowed > 0 {
+        Code::NotAllowed
+    } else {
+        Code::Refused
+    };
+    Err(Failure::new(code, text)
         .hint("tenfour queue --list shows the reasons; --retry NUMBER or --drop NUMBER decides"))
 }
 

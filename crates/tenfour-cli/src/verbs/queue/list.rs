@@ -1,7 +1,7 @@
 //! `tenfour queue --list`
 
-use serde_json::{Value, json};
-use tenfour::{Outbox, OutboxItem, OutboxRoute, Record};
+use serde::Serialize;
+use tenfour::{Outbox, OutboxItem, OutboxRoute, Record, Verdict};
 
 use super::failed;
 use crate::amount::show_size;
@@ -13,18 +13,14 @@ use crate::output;
 const PAGE: usize = 1_000;
 
 /// Prints each server with what waits for it.
-pub fn run(outbox: &Outbox, only: Option<&str>, json: bool) -> Result<(), Failure> {
+pub fn run(outbox: &Outbox, only: Option<&str>, as_json: bool) -> Result<(), Failure> {
     let routes = outbox.routes().map_err(|error| failed(&error))?;
     let wanted = |route: &OutboxRoute| match only {
         Some(only) => only == route.address,
         None => route.waiting > 0 || route.refused > 0 || route.lost.is_some(),
     };
     for route in routes.into_iter().filter(wanted) {
-        output::line(&if json {
-            object(&route).to_string()
-        } else {
-            summary(&route)
-        })?;
+        output::line(&if as_json { json(&route) } else { summary(&route) })?;
         let mut from = 1;
         loop {
             let items = outbox
@@ -33,7 +29,7 @@ pub fn run(outbox: &Outbox, only: Option<&str>, json: bool) -> Result<(), Failur
             let Some(last) = items.last() else { break };
             from = last.number + 1;
             for item in &items {
-                output::line(&if json {
+                output::line(&if as_json {
                     record(&route.address, item).json()
                 } else {
                     line(item)
@@ -62,17 +58,21 @@ fn summary(route: &OutboxRoute) -> String {
         words.push_str(&format!("\n  {}", safe(trouble)));
     }
     let address = &route.address;
-    match lacks(route) {
-        Some((from, to, 0)) => words.push_str(&format!(
-            "\n  it lacks #{from} to #{to}, and nothing of that is here any more: tenfour queue {address} --forget-lost"
-        )),
-        Some((from, to, here)) => words.push_str(&format!(
-            "\n  it lacks #{from} to #{to}, {here} of them are still here: tenfour queue {address} --resend-lost, or --forget-lost"
-        )),
-        None if route.lost.is_some() => words.push_str(&format!(
-            "\n  to send there all the same: tenfour queue {address} --resend-lost"
-        )),
-        None => {}
+    let lacks = lacks(route).map(|(from, to, here)| match here {
+        0 => format!("it lacks #{from} to #{to}, and nothing of that is here any more"),
+        _ => format!("it lacks #{from} to #{to}, {here} of them are still here"),
+    });
+    let next = match (route.verdict, &lacks) {
+        (Some(Verdict::Resend), _) => "they go again with the next delivery".to_owned(),
+        (Some(Verdict::Forget), _) => "the next delivery goes on without them".to_owned(),
+        (None, Some(_)) if route.lost_here == 0 => format!("tenfour queue {address} --forget-lost"),
+        (None, Some(_)) => format!("tenfour queue {address} --resend-lost, or --forget-lost"),
+        (None, None) => format!("to send there all the same: tenfour queue {address} --resend-lost"),
+    };
+    if let Some(lacks) = &lacks {
+        words.push_str(&format!("\n  {lacks}: {next}"));
+    } else if route.lost.is_some() {
+        words.push_str(&format!("\n  {next}"));
     }
     words
 }
@@ -83,23 +83,47 @@ pub fn lacks(route: &OutboxRoute) -> Option<(u64, u64, u64)> {
     Some((from, to, route.lost_here))
 }
 
-/// A server and what waits for it, in JSON; what does not apply is null.
-pub fn object(route: &OutboxRoute) -> Value {
+/// A server and what waits for it, in JSON.
+#[derive(Serialize)]
+struct Row<'a> {
+    kind: &'static str,
+    address: &'a str,
+    waiting: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<String>,
+    under_way: u64,
+    refused: u64,
+    kept: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lacks_from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lacks_to: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lacks_here: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'a str>,
+}
+
+/// The same in JSON.
+pub fn json(route: &OutboxRoute) -> String {
     let lacks = lacks(route);
-    json!({
-        "kind": "queue",
-        "address": route.address,
-        "waiting": route.waiting,
-        "bytes": route.bytes,
-        "oldest": route.oldest.map(time),
-        "under_way": route.numbered,
-        "refused": route.refused,
-        "kept": route.kept,
-        "lacks_from": lacks.map(|(from, _, _)| from),
-        "lacks_to": lacks.map(|(_, to, _)| to),
-        "lacks_here": lacks.map(|(_, _, here)| here),
-        "trouble": route.trouble,
-    })
+    let row = Row {
+        kind: "queue",
+        address: &route.address,
+        waiting: route.waiting,
+        bytes: route.bytes,
+        oldest: route.oldest.map(time),
+        under_way: route.numbered,
+        refused: route.refused,
+        kept: route.kept,
+        lacks_from: lacks.map(|(from, _, _)| from),
+        lacks_to: lacks.map(|(_, to, _)| to),
+        lacks_here: lacks.map(|(_, _, here)| here),
+        trouble: route.trouble.as_deref(),
+    };
+    // Strings and numbers always serialise.
+    serde_json::to_string(&row).unwrap_or_default()
 }
 
 fn time(microseconds: i64) -> String {

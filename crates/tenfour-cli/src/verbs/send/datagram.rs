@@ -95,13 +95,17 @@ async fn deliver(
         stream: (!arguments.no_receipt).then(|| stream.to_string()),
         listener: Some(Listener::Datagram),
         address: Some(target.address.to_string()),
+        mailbox: Some(mailbox.to_string()),
     };
     let say = |record: Record| {
         if arguments.json {
             output::answer_line(&record.json());
         }
     };
-    let not_reached = |error| Failure::connect(&error, &target.to_string());
+    let not_reached = |error| {
+        say(route.unreached(&error, bytes));
+        Failure::connect(&error, &target.to_string())
+    };
     if arguments.no_receipt {
         send_datagram(&target.address, &body).await.map_err(not_reached)?;
         say(route.record("unknown", bytes));

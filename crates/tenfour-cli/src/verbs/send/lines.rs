@@ -1,14 +1,15 @@
 //! `tenfour send -l` and `-0`: stdin as a stream of messages, with a bounded window.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Read};
+use std::io;
 
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tenfour::{Client, MailboxName, Sending, limits};
+use tenfour::{Client, MailboxName, Sending};
 use tokio::sync::mpsc;
 
-use super::{message, too_large};
+use super::message;
+use super::pieces::Pieces;
 use crate::args;
 use crate::exit::{Code, Failure, delivery_code};
 use crate::route::Route;
@@ -17,9 +18,6 @@ use crate::{output, setup, signals};
 
 /// Bytes without a receipt at a time: a window of large messages must not fill the memory.
 const WINDOW_BYTES: usize = 64 * 1024 * 1024;
-
-/// Lines handed over at once by the thread that reads.
-pub const BATCH: usize = 512;
 
 /// Refused lines that are named one by one; of the others only the number is said.
 const NAMED: u64 = 10;
@@ -41,7 +39,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         code = signals::stop() => return Err(Failure::new(code, "interrupted; nothing was sent")),
     };
     let mut job = Job {
-        route: Route::native(&client, sender, &target),
+        route: Route::native(sender, &target, &mailbox).on(&client),
         client,
         arguments,
         mailbox,
@@ -131,8 +129,7 @@ impl Tally {
 
 impl Job {
     async fn stream_stdin(&mut self) -> Ended {
-        let separator = if self.arguments.zero { 0 } else { b'\n' };
-        let mut input = read_pieces(separator);
+        let mut input = read_stdin(self.arguments.zero);
         let mut batch: VecDeque<Bytes> = VecDeque::new();
         let mut open = true;
         let mut gave_up = false;
@@ -270,52 +267,18 @@ async fn next(pending: &mut VecDeque<(Sending, u64)>) -> Result<tenfour::Receipt
     }
 }
 
-/// Reads stdin in a thread: reading blocks, and a terminal or a pipe may block for long.
-fn read_pieces(separator: u8) -> mpsc::Receiver<Result<Vec<Bytes>, Failure>> {
+/// Reads stdin in a thread: reading blocks, and a terminal or a pipe may block for long. Ends with an empty batch.
+fn read_stdin(zero: bool) -> mpsc::Receiver<Result<Vec<Bytes>, Failure>> {
     let (sender, receiver) = mpsc::channel(8);
     std::thread::spawn(move || {
-        let mut stdin = io::BufReader::with_capacity(256 * 1024, io::stdin());
-        let mut batch = Vec::new();
+        let mut pieces = Pieces::of_stdin(zero);
         loop {
-            match read_piece(&mut stdin, separator) {
-                Ok(Some(piece)) => batch.push(piece),
-                Ok(None) => {
-                    let _ = sender.blocking_send(Ok(batch));
-                    return;
-                }
-                Err(failure) => {
-                    let _ = sender.blocking_send(Ok(batch));
-                    let _ = sender.blocking_send(Err(failure));
-                    return;
-                }
-            }
-            // Whole batches while input is at hand; what was typed goes at once.
-            if (batch.len() >= BATCH || stdin.buffer().is_empty())
-                && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err()
-            {
+            let batch = pieces.batch();
+            let ended = batch.as_ref().map_or(true, Vec::is_empty);
+            if sender.blocking_send(batch).is_err() || ended {
                 return;
             }
         }
     });
     receiver
-}
-
-/// One message: up to the separator, or to the end. Nothing behind the last separator is no message.
-pub fn read_piece(stdin: &mut impl BufRead, separator: u8) -> Result<Option<Bytes>, Failure> {
-    let mut piece = Vec::new();
-    let most = u64::from(limits::CEILING_MAX_MESSAGE) + 2;
-    let count = stdin
-        .take(most)
-        .read_until(separator, &mut piece)
-        .map_err(|error| Failure::local(format!("cannot read stdin: {error}")))?;
-    if count == 0 {
-        return Ok(None);
-    }
-    if piece.last() == Some(&separator) {
-        piece.pop();
-    }
-    if piece.len() > limits::CEILING_MAX_MESSAGE as usize {
-        return Err(too_large());
-    }
-    Ok(Some(Bytes::from(piece)))
 }

@@ -37,7 +37,14 @@ pub(super) async fn run(arguments: args::Send, target: Target) -> Result<(), Fai
     let work = async {
         let mut delivery = TextDelivery::connect(&target.address, arguments.timeout)
             .await
-            .map_err(|error| Failure::connect(&error, &target.to_string()))?;
+            .map_err(|error| {
+                if arguments.json
+                    && let Input::Ready(body, _) = &input
+                {
+                    output::answer_line(&route(&target).unreached(&error, body.len() as u64).json());
+                }
+                Failure::connect(&error, &target.to_string())
+            })?;
         let body = match input {
             Input::Ready(body, _) => body,
             Input::Ask => {
@@ -75,12 +82,16 @@ fn check(body: &[u8]) -> Result<(), Failure> {
     )
 }
 
-fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: u64) -> Result<(), Failure> {
-    let route = Route {
+fn route(target: &Target) -> Route {
+    Route {
         listener: Some(Listener::Text),
         address: Some(target.address.to_string()),
         ..Route::default()
-    };
+    }
+}
+
+fn finish(arguments: &args::Send, target: &Target, outcome: TextOutcome, bytes: u64) -> Result<(), Failure> {
+    let route = route(target);
     let record = |outcome, reason: Option<String>| Record {
         reason,
         ..route.record(outcome, bytes)

@@ -23,6 +23,12 @@ impl Verdict {
             Verdict::Forget => 2,
         }
     }
+
+    pub(super) fn of_row(row: i64) -> Option<Self> {
+        [Verdict::Resend, Verdict::Forget]
+            .into_iter()
+            .find(|verdict| verdict.to_row() == row)
+    }
 }
 
 impl Dispatch {
@@ -59,10 +65,10 @@ impl Dispatch {
             transaction.query_row("SELECT verdict FROM route WHERE id = ?1", [route], |row| {
                 row.get(0)
             })?;
-        if verdict == 0 {
+        let Some(verdict) = Verdict::of_row(verdict) else {
             return Ok(None);
-        }
-        let resend = verdict == Verdict::Resend.to_row();
+        };
+        let resend = verdict == Verdict::Resend;
         let (mut again, mut gone) = (0, 0);
         for mut stream in streams(&transaction, route)? {
             let Some(lost) = stream.lost.take() else { continue };

@@ -73,12 +73,16 @@ pub struct OutboxRoute {
     pub numbered: u64,
     /// Messages that the server refused.
     pub refused: u64,
+    /// Of these, messages that it does not allow us to send.
+    pub not_allowed: u64,
     /// Messages with a receipt that are still here.
     pub kept: u64,
     /// Messages that the server lacks although it gave receipts for them; from, to.
     pub lost: Option<(u64, u64)>,
     /// So many of them are still here.
     pub lost_here: u64,
+    /// What was decided about them, and is not done yet.
+    pub verdict: Option<Verdict>,
     /// Why nothing is delivered, as it was noted last.
     pub trouble: Option<String>,
 }

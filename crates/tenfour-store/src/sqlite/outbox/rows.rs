@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
-use tenfour_proto::{Message, StreamId};
+use tenfour_proto::{Message, RefusalCode, StreamId};
 
-use super::{OutboxError, OutboxItem, OutboxRoute};
+use super::{OutboxError, OutboxItem, OutboxRoute, Verdict};
 use crate::checksum::Prefix;
 use crate::sqlite::{OFFSET_MASK, message_key};
 
@@ -227,7 +227,7 @@ pub(super) fn waiting(
 
 pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRoute>> {
     let mut statement =
-        connection.prepare_cached("SELECT id, address, trouble FROM route ORDER BY address")?;
+        connection.prepare_cached("SELECT id, address, trouble, verdict FROM route ORDER BY address")?;
     let mut rows = statement.query(())?;
     let mut routes = Vec::new();
     while let Some(row) = rows.next()? {
@@ -251,6 +251,9 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
         };
         let plain = "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL";
         let refused = "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NOT NULL";
+        let not_allowed: i64 = connection
+            .prepare_cached("SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused = ?3")?
+            .query_row((key(0), end, RefusalCode::NotAllowed.as_str()), |row| row.get(0))?;
         let lost = connection
             .prepare_cached(
                 "SELECT min(lost), max(receipted) FROM stream WHERE route = ?1 AND lost IS NOT NULL",
@@ -269,6 +272,7 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
             oldest,
             numbered: count(plain, key(settled + 1), key(numbered(connection, id)?))?,
             refused: count(refused, key(0), end)?,
+            not_allowed: not_allowed as u64,
             kept: count(plain, key(0), key(settled))?,
             lost,
             lost_here: match lost {
@@ -276,6 +280,7 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
                 None => 0,
             },
             trouble: row.get(2)?,
+            verdict: Verdict::of_row(row.get(3)?),
         });
     }
     Ok(routes)
