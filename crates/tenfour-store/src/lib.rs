@@ -51,6 +51,9 @@ pub use sqlite::{
     SqliteStore, Verdict, check,
 };
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use tenfour_proto::{CursorName, Durability, Item, MailboxName, Reply, Sender, Settlement, StreamId};
 
 /// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
@@ -175,8 +178,9 @@ pub trait Reader: Send {
     fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError>;
 
     /// A copy of the whole store as it is at one moment, in a file without a name: it is gone when it is closed. Takes
-    /// its time, and holds nobody up.
-    fn copy(&mut self) -> Result<std::fs::File, CopyError> {
+    /// its time, and holds nobody up. Fails soon after `wanted` has become false.
+    fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<std::fs::File, CopyError> {
+        let _ = wanted;
         Err(CopyError::NoFile)
     }
 

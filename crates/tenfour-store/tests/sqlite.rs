@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -141,6 +143,23 @@ fn files_that_are_not_ours_are_left_alone() {
     );
 }
 
+/// A client that had gone away once left the server making a copy of all of its store.
+#[test]
+fn a_copy_that_nobody_wants_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder.path().join("store.db")).unwrap();
+    put(&mut store, 1, 5_000);
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    let before = files();
+    let wanted = Arc::new(AtomicBool::new(false));
+    let mut reader = store.reader().unwrap();
+    let given_up = reader.copy(&wanted).unwrap_err();
+    assert!(given_up.to_string().contains("interrupted"), "{given_up}");
+    assert_eq!(files(), before, "nothing of it is left");
+    wanted.store(true, Ordering::Relaxed);
+    assert!(reader.copy(&wanted).unwrap().metadata().unwrap().len() > 0);
+}
+
 /// A server was killed, and a backup put in the place of its store. The log that had been left was written into it: what
 /// a file has belonged to, SQLite does not ask.
 #[test]
@@ -149,7 +168,8 @@ fn a_log_that_another_store_has_left_is_not_written_into_a_backup() {
     let path = folder.path().join("store.db");
     let log = folder.path().join("store.db-wal");
     let mut store = open(&path).unwrap();
-    let mut copy = store.reader().unwrap().copy().unwrap();
+    let wanted = Arc::new(AtomicBool::new(true));
+    let mut copy = store.reader().unwrap().copy(&wanted).unwrap();
     put(&mut store, 1, 3);
     let left = fs::read(&log).unwrap();
     drop(store);

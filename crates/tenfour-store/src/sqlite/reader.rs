@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +19,9 @@ use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, ReadError, Reader}
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
+
+/// Instructions of SQLite after which a copy asks whether it is still wanted.
+const STEPS: i32 = 10_000;
 
 /// Streams whose sender is kept in memory.
 const CACHED_STREAMS: usize = 1_024;
@@ -150,7 +155,7 @@ impl Reader for SqliteReader {
         Ok(cursors)
     }
 
-    fn copy(&mut self) -> Result<File, CopyError> {
+    fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<File, CopyError> {
         let length = |pragma| {
             self.connection
                 .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
@@ -163,11 +168,12 @@ impl Reader for SqliteReader {
         let path = copy
             .to_str()
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;
-        let file = self
-            .connection
-            .execute("VACUUM INTO ?1", [path])
-            .map_err(CopyError::from)
-            .and_then(|_| Ok(File::open(&copy)?));
+        let wanted = Arc::clone(wanted);
+        let given_up = move || !wanted.load(Ordering::Relaxed);
+        self.connection.progress_handler(STEPS, Some(given_up))?;
+        let made = self.connection.execute("VACUUM INTO ?1", [path]);
+        self.connection.progress_handler(0, None::<fn() -> bool>)?;
+        let file = made.map_err(CopyError::from).and_then(|_| Ok(File::open(&copy)?));
         // It lives as long as it is open.
         match std::fs::remove_file(&copy) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

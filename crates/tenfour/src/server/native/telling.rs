@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,22 @@ const PIECE: usize = 60 * 1024;
 
 /// While a copy is made, the client hears of us this often.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// A copy for a client that is still there.
+struct Wanted(Arc<AtomicBool>);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Wanted(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    /// Nobody waits for it any more: a large copy must not be finished for nobody.
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 impl Connection {
     /// Everybody may ask what became of their own messages; the rest is for whoever runs the server.
@@ -83,7 +100,9 @@ impl Connection {
     /// `None`: the client is gone.
     async fn make_copy(&mut self, request: u32) -> Option<Result<File, BackupEnd>> {
         let context = Arc::clone(&self.context);
-        let copying = context.inbox.read(|reader| Ok(reader.copy()));
+        let wanted = Wanted::default();
+        let flag = Arc::clone(&wanted.0);
+        let copying = context.inbox.read(move |reader| Ok(reader.copy(&flag)));
         tokio::pin!(copying);
         loop {
             match tokio::time::timeout(SIGN_OF_LIFE, &mut copying).await {
