@@ -321,6 +321,37 @@ fn a_server_that_cannot_hear() {
     fails_the_server("recvfrom", rounds(8, 250));
 }
 
+/// 0 means that everything is there; whatever else it says, the same command does the rest. (`write` is not among them:
+/// it wakes the threads of tokio, which no disk lets fail. For stdout there is a test in `exit_codes.rs`.)
+#[test]
+fn a_sender_whose_calls_fail() {
+    for call in ["openat", "sendto,writev", "recvfrom"] {
+        fails_at_each_point(call, rounds(4, 250), |injection| {
+            let home = Home::new();
+            let served = Fragile::start(&home, &free(), None, &[]);
+            let mut history = sent();
+            let said = send(&home, &served.native, Some(injection), "2s", "1");
+            assert!(
+                matches!(said.code, Some(0 | 1 | 69 | 75 | NOT_LOADED)),
+                "{injection:?}: {:?} {}",
+                said.code,
+                said.stderr
+            );
+            note(&mut history, &said.stdout);
+            if said.code == Some(0) {
+                assert_eq!(
+                    mailbox(&home, &served.native).len() as u64,
+                    messages(),
+                    "{injection:?}"
+                );
+            }
+            let native = served.native.clone();
+            drop(served);
+            settle(&home, &native, history);
+        });
+    }
+}
+
 /// It says so and ends with a code of its own; nothing that it said to be queued is lost.
 #[test]
 fn an_outbox_whose_disk_fails() {
