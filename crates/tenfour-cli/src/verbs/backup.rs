@@ -5,13 +5,14 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenfour::{BackupError, Durability};
 
 use super::tail::readable;
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
 use crate::exit::{Code, Failure};
+use crate::litter::Litter;
+use crate::progress::progress;
 use crate::target::Target;
 use crate::{output, setup, signals};
 
@@ -35,24 +36,22 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".part-{}", std::process::id()));
     let beside = PathBuf::from(beside);
+    // What is not whole is of no use.
+    let litter = Litter::of(&beside);
     let work = async {
-        let fetched = fetch(&arguments, &target, &beside).await;
-        if fetched.is_err() {
-            // What is not whole is of no use.
-            let _ = fs::remove_file(&beside);
-        }
-        fetched
+        let bytes = fetch(&arguments, &target, &beside).await?;
+        let copy = beside.clone();
+        let checked = tokio::task::spawn_blocking(move || tenfour::check(&copy, |_| {}, |_| {})).await;
+        let checked = checked.map_err(|error| Failure::caused(&error))?;
+        let checked = checked.map_err(|error| Failure::caused(&error))?;
+        Ok::<_, Failure>((bytes, checked))
     };
-    let bytes = tokio::select! {
-        fetched = work => fetched?,
-        code = signals::stop() => {
-            let _ = fs::remove_file(&beside);
-            return Err(Failure::new(code, "interrupted; there is no backup"));
-        }
+    let (bytes, checked) = tokio::select! {
+        done = work => done?,
+        code = signals::stop() => return Err(Failure::new(code, "interrupted; there is no backup")),
     };
-    let failed = |error: &dyn std::error::Error| Failure::caused(error);
-    let checked = tenfour::check(&beside, |_| {}, |_| {}).map_err(|error| failed(&error))?;
     if checked.findings > 0 {
+        litter.keep();
         return Err(Failure::local(format!(
             "the store of {target} is damaged, and so is its copy `{}`: {}",
             beside.display(),
@@ -82,13 +81,7 @@ async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64
         .open(beside)
         .map_err(written)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    if output::is_terminal(&io::stderr()) {
-        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-    }
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes}") {
-        progress.set_style(style);
-    }
+    let progress = progress(None, "{spinner} {bytes}");
     let fetched = tenfour::backup(
         std::slice::from_ref(&target.address),
         &config,

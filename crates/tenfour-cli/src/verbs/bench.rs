@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 use tenfour::{Client, ClientConfig, Durability, MailboxName, Message, limits};
 
 use crate::args::Bench;
 use crate::exit::Failure;
+use crate::progress::progress;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
 
@@ -75,7 +76,7 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
         let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
         return Ok(());
     }
-    let progress = progress(arguments.seconds);
+    let progress = bar(arguments.seconds);
     let answered = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let mut running = Vec::with_capacity(count);
@@ -249,16 +250,9 @@ async fn gather(
     Ok((all, durability))
 }
 
-fn progress(length: Duration) -> ProgressBar {
-    let progress =
-        ProgressBar::with_draw_target(Some(length.as_millis() as u64), ProgressDrawTarget::hidden());
-    if output::is_terminal(&std::io::stderr()) {
-        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-    }
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {msg}") {
-        progress.set_style(style);
-    }
-    progress
+/// For what lasts so long.
+fn bar(length: Duration) -> ProgressBar {
+    progress(Some(length.as_millis() as u64), "{bar:40} {msg}")
 }
 
 /// Draws until it is dropped.

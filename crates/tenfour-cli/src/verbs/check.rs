@@ -1,11 +1,11 @@
 //! `tenfour check`: is a store as it was written?
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenfour::OpenError;
 
 use crate::amount::{show_count, show_size};
 use crate::args::Check;
 use crate::exit::Failure;
+use crate::progress::progress;
 use crate::{output, setup};
 
 /// Prints what is wrong, one a line.
@@ -14,13 +14,7 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
         Some(path) => path,
         None => setup::home()?.store(),
     };
-    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    if output::is_terminal(&std::io::stderr()) {
-        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-    }
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} messages") {
-        progress.set_style(style);
-    }
+    let progress = progress(None, "{spinner} {pos} messages");
     let found = |finding: &tenfour::Finding| {
         progress.suspend(|| output::answer_line(&finding.to_string()));
     };

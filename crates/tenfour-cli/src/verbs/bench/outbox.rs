@@ -1,6 +1,6 @@
 //! `tenfour bench --outbox`: how fast an outbox takes messages, and how fast it is delivered.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use tenfour::{Address, Client, ClientConfig, Message, Outbox, OutboxClient};
 use super::{grouped, mailbox, noise};
 use crate::args::Bench;
 use crate::exit::{Code, Failure};
+use crate::litter::Litter;
 use crate::output;
 use crate::target::Target;
 
@@ -30,22 +31,8 @@ pub async fn run(
         return Err(Failure::usage(format!("`{}` is there already", path.display()))
             .hint("name a file that is not there; it is removed afterwards"));
     }
-    let _litter = Litter(path);
+    let _litter = Litter::beside(path, &["", "-wal", "-shm", ".lock"]);
     measure(arguments, path, target, config).await
-}
-
-/// An outbox that is only in the way, however this ends.
-struct Litter<'a>(&'a Path);
-
-impl Drop for Litter<'_> {
-    fn drop(&mut self) {
-        for rest in ["", "-wal", "-shm", ".lock"] {
-            let mut name = self.0.as_os_str().to_owned();
-            name.push(rest);
-            // What cannot be removed is left.
-            let _ = std::fs::remove_file(PathBuf::from(name));
-        }
-    }
 }
 
 async fn measure(

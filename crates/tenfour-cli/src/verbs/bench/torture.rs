@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::grouped;
 use crate::args::Bench;
 use crate::exit::Failure;
+use crate::litter::Litter;
 use crate::output;
 
 /// Clients that send, and messages that each has under way.
@@ -46,33 +47,20 @@ pub async fn run(arguments: &Bench, folder: &Path) -> Result<(), Failure> {
     }
     let place = folder.join(format!("tenfour-torture-{}", std::process::id()));
     fs::create_dir(&place).map_err(|error| cannot(&place, &error))?;
-    let mut litter = Litter(Some(&place));
+    let litter = Litter::of(&place);
     let flush = flush_time(&place).map_err(|error| cannot(&place, &error))?;
     let (verdict, blows) = torture(arguments, &place).await?;
-    if !verdict.is_clean() {
-        litter.0 = None;
-    }
     report(arguments, &verdict, blows, flush);
     if verdict.is_clean() {
         return Ok(());
     }
+    litter.keep();
     Err(
         Failure::local(format!("a promise was broken: {verdict}")).hint(format!(
             "keep {}, and tell us: tenfour check {0}/store.db",
             place.display()
         )),
     )
-}
-
-/// A folder that is only in the way, however this ends.
-struct Litter<'a>(Option<&'a Path>);
-
-impl Drop for Litter<'_> {
-    fn drop(&mut self) {
-        if let Some(place) = self.0 {
-            let _ = fs::remove_dir_all(place);
-        }
-    }
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Failure {
@@ -129,7 +117,7 @@ async fn torture(arguments: &Bench, place: &Path) -> Result<(Verdict, Blows), Fa
         );
         senders.push(tokio::spawn(sender));
     }
-    let progress = super::progress(arguments.seconds);
+    let progress = super::bar(arguments.seconds);
     let mut blows = Blows::default();
     while Instant::now() < until {
         let (least, most) = PAUSE;

@@ -1,10 +1,9 @@
 //! `tenfour send -l` and `-0`: stdin as a stream of messages, with a bounded window.
 
 use std::collections::VecDeque;
-use std::io;
 
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use tenfour::{Client, MailboxName, Sending};
 use tokio::sync::mpsc;
 
@@ -12,6 +11,7 @@ use super::message;
 use super::pieces::Pieces;
 use crate::args;
 use crate::exit::{Code, Failure, delivery_code};
+use crate::progress::progress;
 use crate::route::Route;
 use crate::target::Target;
 use crate::{output, setup, signals};
@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         pending_bytes: 0,
         read: 0,
         tally: Tally::default(),
-        progress: progress(),
+        progress: progress(None, "{spinner} {human_pos} receipts  {per_sec}  {elapsed}"),
     };
     let ended = job.stream_stdin().await;
     job.progress.finish_and_clear();
@@ -58,19 +58,6 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         return Ok(());
     }
     job.report(ended)
-}
-
-/// A line on a terminal for input that takes its time.
-fn progress() -> ProgressBar {
-    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    if output::is_terminal(&io::stderr()) {
-        progress.set_draw_target(ProgressDrawTarget::stderr_with_hz(4));
-    }
-    // The template is a constant; a mistake in it would only cost the looks.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} receipts  {per_sec}  {elapsed}") {
-        progress.set_style(style);
-    }
-    progress
 }
 
 /// Why the stream ended.
