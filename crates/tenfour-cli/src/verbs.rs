@@ -1,4 +1,4 @@
-//! One file a verb.
+//! One file a verb; `reading` is what several have in common.
 
 pub mod ask;
 pub mod backup;
@@ -8,6 +8,7 @@ pub mod invite;
 pub mod join;
 pub mod keys;
 pub mod queue;
+mod reading;
 pub mod receive;
 pub mod send;
 pub mod serve;

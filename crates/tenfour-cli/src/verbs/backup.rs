@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tenfour::{BackupError, Durability};
 
-use super::tail::readable;
+use super::reading::readable;
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
 use crate::exit::{Code, Failure};

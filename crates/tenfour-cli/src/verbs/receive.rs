@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tenfour::{Consumer, ConsumerOptions, Durability, FollowError, Item, MailboxName, Record};
 
-use super::tail::{failure, readable};
+use super::reading::{deadline, enough, failure, readable};
 use crate::args::Receive;
 use crate::escape::{Escape, escape};
 use crate::exit::{Code, Failure};
@@ -109,25 +109,6 @@ fn failed(error: &FollowError, target: &Target) -> Failure {
         }
         FollowError::TooManyCursors => words.hint("use a --as NAME that is there already"),
         _ => words,
-    }
-}
-
-/// Fewer messages than were wanted are a result of their own.
-pub fn enough(received: u64, wanted: Option<u64>) -> Result<(), Failure> {
-    match wanted {
-        Some(wanted) if received < wanted => {
-            let text = format!("{received} of {wanted} messages came");
-            Err(Failure::new(Code::TooFew, text))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The end of `-W`; without it never.
-pub async fn deadline(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => std::future::pending().await,
     }
 }
 

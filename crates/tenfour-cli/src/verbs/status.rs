@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenfour::{Durability, StatusError, StatusRow, StatusValue, Watch, status_json};
 
-use super::tail::readable;
+use super::reading::readable;
 use crate::args::Status;
 use crate::escape::safe;
 use crate::exit::{Code, Failure};

@@ -2,11 +2,11 @@
 
 use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom, Record, parse_time};
 
-use super::receive::{deadline, enough};
+use super::reading::{deadline, enough, failure, readable};
 use crate::args::Tail;
 use crate::escape::{Escape, escape};
-use crate::exit::{Code, Failure};
-use crate::target::{Dialect, Target};
+use crate::exit::Failure;
+use crate::target::Target;
 use crate::{output, setup, signals};
 
 /// Prints what is there, and with `-f` what comes.
@@ -53,15 +53,6 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
     enough(received, arguments.until.count)
 }
 
-/// Only native targets can be read by a verb.
-pub fn readable(target: &Target, verb: &str) -> Result<(), Failure> {
-    if target.dialect == Dialect::Native {
-        return Ok(());
-    }
-    Err(Failure::usage("only the native listener can be read")
-        .hint(format!("tenfour {verb} {}", target.address.host_text())))
-}
-
 /// A moment, or how long ago; in microseconds since 1970.
 fn moment(text: &str) -> Result<i64, Failure> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
@@ -73,18 +64,4 @@ fn moment(text: &str) -> Result<i64, Failure> {
         ))
     })?;
     Ok(jiff::Timestamp::now().as_microsecond() - i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// Why reading ended, in words.
-pub fn failure(error: &FollowError, target: &Target) -> Failure {
-    match error {
-        FollowError::Connect(error) => Failure::connect_to("read from", error, &target.to_string()),
-        FollowError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
-            "on the server: tenfour keys allow FINGERPRINT read={mailbox}"
-        )),
-        FollowError::CutOff(_) => Failure::new(Code::NotAllowed, error.to_string())
-            .hint("ask whoever runs the server; there: tenfour keys list"),
-        FollowError::Lost(_) => Failure::new(Code::Unavailable, error.to_string()),
-        _ => Failure::local(error.to_string()),
-    }
 }
