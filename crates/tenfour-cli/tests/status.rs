@@ -6,7 +6,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::process::Stdio;
 
-use support::{Home, wait_for};
+use support::{Home, Lines, signal, wait_for};
 
 #[test]
 fn who_is_connected_and_how_far_everybody_is() {
@@ -144,4 +144,21 @@ fn wrong_usage_is_said() {
         .failed(2, "only the native listener");
     home.run(&["status", "127.0.0.1:1", "--timeout", "2s"])
         .failed(69, "could not ask 127.0.0.1:1");
+}
+
+#[test]
+fn a_message_is_watched_until_it_is_there() {
+    let home = Home::new();
+    let served = home.serve();
+    let mut watching = home
+        .command(&["status", &served.native, "--id", "k", "--watch", "100ms"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let seen = Lines::of(watching.stdout.take().unwrap());
+    seen.wait_for("k: never seen");
+    home.run(&["send", &served.native, "--id", "k", "x"]).ok();
+    seen.wait_for("message 1: stored, inbox #1");
+    signal(watching.id(), "INT");
+    assert_eq!(watching.wait().unwrap().code(), Some(130));
 }

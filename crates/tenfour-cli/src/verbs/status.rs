@@ -54,6 +54,10 @@ pub async fn run(arguments: Status) -> Result<(), Failure> {
                 output::answer(text.as_bytes());
                 return outcome(arguments.id.as_deref(), &rows);
             };
+            let text = match &arguments.id {
+                Some(id) if rows.is_empty() && !arguments.json => format!("{}: never seen\n", safe(id)),
+                _ => text,
+            };
             let screen = !arguments.json && output::is_terminal(&std::io::stdout());
             output::data(format!("{}{text}", if screen { CLEAR } else { "" }).as_bytes())?;
             watch
