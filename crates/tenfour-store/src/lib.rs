@@ -107,6 +107,13 @@ pub trait Store: Send {
     /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;
 
+    /// The mark that a stream had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
+    /// tell.
+    fn forgotten_mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+        let _ = (sender, stream);
+        Ok(0)
+    }
+
     /// The receipts of what is in the stream above `after`, up to its mark or to the end of the `most`-th run,
     /// as `settled` says. What was refused below the mark is
     /// [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).

@@ -329,6 +329,8 @@ fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_l
     let mut store = open(&path).unwrap();
     tidy(&mut store);
     assert_eq!(mark(&mut store), 0, "forgotten after 721 hours");
+    let forgotten = |store: &mut SqliteStore| store.forgotten_mark(&Sender::Anonymous, stream).unwrap();
+    assert_eq!(forgotten(&mut store), 3, "for whom has receipts for it");
     // Its messages still say whose they are, and the id begins anew.
     put(&mut store, 1, 3);
     let items = store
@@ -339,6 +341,7 @@ fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_l
     let sequences: Vec<_> = items.iter().map(|item| (item.offset, item.sequence)).collect();
     assert_eq!(sequences, [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2), (6, 3)]);
     assert!(items.iter().all(|item| item.stream == stream));
+    assert_eq!((mark(&mut store), forgotten(&mut store)), (3, 0));
 }
 
 /// A store with a question of the stream `q`, and this reply to it.

@@ -38,6 +38,16 @@ use writer::Job;
 #[error("the store has failed or is closed")]
 pub(crate) struct StoreGone;
 
+/// Where a stream goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Resumed {
+    /// The highest sequence that is settled.
+    pub(crate) mark: u64,
+    /// What the mark was before the stream was forgotten.
+    pub(crate) forgotten: u64,
+    pub(crate) receipts: Settlement,
+}
+
 /// Most readers that wait for their next use. A reader on disk costs a file handle and up to 1 MiB.
 const IDLE_READERS: usize = 8;
 
@@ -133,19 +143,21 @@ impl Inbox {
         }));
     }
 
-    /// The mark of a stream, and receipts above `after`, read behind everything that is on the queue now. There are
-    /// more where they end below the mark.
+    /// How far a stream is, and receipts above `after`, read behind everything that is on the queue now. There are more
+    /// where they end below the mark. What is forgotten is asked for whom `has_receipts` for it.
     pub(crate) async fn resume(
         &self,
         sender: Sender,
         stream: StreamId,
         after: Option<u64>,
-    ) -> Result<(u64, Settlement), StoreGone> {
+        has_receipts: bool,
+    ) -> Result<Resumed, StoreGone> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Resume {
             sender,
             stream,
             after,
+            has_receipts,
             reply,
         });
         answer.await.map_err(|_| StoreGone)?

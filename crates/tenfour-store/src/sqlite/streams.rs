@@ -72,7 +72,7 @@ impl Streams {
             let (state, used) = match find(connection, sender, stream)? {
                 Some(Found::Live(state, used)) => (state, used),
                 found => {
-                    let forgotten = matches!(found, Some(Found::Forgotten));
+                    let forgotten = matches!(found, Some(Found::Forgotten(_)));
                     match self.create(connection, sender, stream, policy, hours, forgotten)? {
                         Some(state) => (state, hours),
                         None => return Ok(None),
@@ -113,21 +113,20 @@ impl Streams {
             return Ok(None);
         }
         *count += 1;
-        let row =
-            if forgotten {
-                connection
+        let row = if forgotten {
+            connection
                 .prepare_cached(
-                    "UPDATE stream SET kind = ?3, used = ?4 WHERE sender = ?1 AND stream = ?2 RETURNING id",
+                    "UPDATE stream SET kind = ?3, used = ?4, mark = 0 WHERE sender = ?1 AND stream = ?2 RETURNING id",
                 )?
                 .query_row((known.row, stream.as_bytes(), policy.kind, hours), |row| row.get(0))?
-            } else {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)",
-                    )?
-                    .execute((known.row, stream.as_bytes(), policy.kind, hours))?;
-                connection.last_insert_rowid()
-            };
+        } else {
+            connection
+                .prepare_cached(
+                    "INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)",
+                )?
+                .execute((known.row, stream.as_bytes(), policy.kind, hours))?;
+            connection.last_insert_rowid()
+        };
         Ok(Some(StreamState {
             row,
             mark: 0,
@@ -185,7 +184,7 @@ impl Streams {
                 .execute(old)?;
             transaction
                 .prepare_cached(&format!(
-                    "UPDATE stream SET kind = {}, mark = 0, first = NULL, count = NULL, mailbox = NULL, offset = NULL
+                    "UPDATE stream SET kind = {}, first = NULL, count = NULL, mailbox = NULL, offset = NULL
                      WHERE {OLD}",
                     Policy::FORGOTTEN
                 ))?
@@ -237,8 +236,8 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
 enum Found {
     /// With the hour of its last use.
     Live(StreamState, i64),
-    /// Only the row that its messages name.
-    Forgotten,
+    /// Only the row that its messages name, with the mark that it had.
+    Forgotten(u64),
 }
 
 /// Reads what is known of a stream; nothing of one that is new or forgotten.
@@ -249,7 +248,19 @@ pub(super) fn state(
 ) -> rusqlite::Result<Option<StreamState>> {
     Ok(match find(connection, sender, stream)? {
         Some(Found::Live(state, _)) => Some(state),
-        Some(Found::Forgotten) | None => None,
+        Some(Found::Forgotten(_)) | None => None,
+    })
+}
+
+/// The mark that a stream had which is forgotten; 0 for any other.
+pub(super) fn forgotten_mark(
+    connection: &Connection,
+    sender: &Sender,
+    stream: StreamId,
+) -> rusqlite::Result<u64> {
+    Ok(match find(connection, sender, stream)? {
+        Some(Found::Forgotten(mark)) => mark,
+        Some(Found::Live(..)) | None => 0,
     })
 }
 
@@ -273,13 +284,13 @@ pub(super) fn by_row(connection: &Connection, stream: i64) -> rusqlite::Result<O
         .optional()?;
     Ok(match row {
         Some(Found::Live(state, _)) => Some(state),
-        Some(Found::Forgotten) | None => None,
+        Some(Found::Forgotten(_)) | None => None,
     })
 }
 
 fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
     if row.get::<_, i64>(6)? == Policy::FORGOTTEN {
-        return Ok(Found::Forgotten);
+        return Ok(Found::Forgotten(row.get::<_, i64>(1)? as u64));
     }
     let last_run = match row.get::<_, Option<i64>>(2)? {
         None => None,

@@ -394,6 +394,11 @@ impl Store for SqliteStore {
         Ok(streams::state(&self.connection, sender, stream)?.map_or(0, |state| state.mark))
     }
 
+    fn forgotten_mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+        self.check_poison()?;
+        Ok(streams::forgotten_mark(&self.connection, sender, stream)?)
+    }
+
     fn replay(
         &mut self,
         sender: &Sender,

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::budget::Charge;
 use super::slip::{Answer, Slip};
-use super::{Cursor, Shared, StoreGone};
+use super::{Cursor, Resumed, Shared, StoreGone};
 use crate::clock::wall_clock;
 use crate::lock::lock;
 
@@ -39,7 +39,8 @@ pub(super) enum Job {
         sender: Sender,
         stream: StreamId,
         after: Option<u64>,
-        reply: oneshot::Sender<Result<(u64, Settlement), StoreGone>>,
+        has_receipts: bool,
+        reply: oneshot::Sender<Result<Resumed, StoreGone>>,
     },
     Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
     /// What has changed of a cursor until the commit.
@@ -182,11 +183,12 @@ fn work(
                 sender,
                 stream,
                 after,
+                has_receipts,
                 reply,
             } => {
                 result = result.and_then(|()| commit(store, gathered, shared));
                 let answer = match &result {
-                    Ok(()) => resume(store, &sender, stream, after),
+                    Ok(()) => resume(store, &sender, stream, after, has_receipts),
                     Err(_) => Err(StoreGone),
                 };
                 let _ = reply.send(answer);
@@ -301,13 +303,23 @@ fn resume(
     sender: &Sender,
     stream: StreamId,
     after: Option<u64>,
-) -> Result<(u64, Settlement), StoreGone> {
+    has_receipts: bool,
+) -> Result<Resumed, StoreGone> {
     let answer = store.mark(sender, stream).and_then(|mark| {
         let receipts = match after {
             Some(after) if after < mark => store.replay(sender, stream, after, MAX_RUNS)?,
             _ => Settlement::default(),
         };
-        Ok((mark, receipts))
+        let forgotten = if mark == 0 && has_receipts {
+            store.forgotten_mark(sender, stream)?
+        } else {
+            0
+        };
+        Ok(Resumed {
+            mark,
+            forgotten,
+            receipts,
+        })
     });
     answer.map_err(|error| {
         tracing::error!(%error, "a stream's mark cannot be read");

@@ -49,8 +49,13 @@ impl OutboxStream {
     }
 
     /// Nothing is in it yet.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.numbered < self.first
+    }
+
+    /// The server holds something of it for which there is a receipt.
+    pub fn has_receipts(&self) -> bool {
+        self.receipted >= self.first
     }
 
     /// Something of it has no answer.
@@ -195,6 +200,15 @@ impl Dispatch {
             .query_row([route], |row| row.get(0))?)
     }
 
+    /// Messages go to another store from here on, and nothing that was there before is missing in it.
+    pub fn accept_store(&mut self, route: i64, store: [u8; 16]) -> Result<(), OutboxError> {
+        self.outbox
+            .connection
+            .prepare_cached("UPDATE route SET store = ?2 WHERE id = ?1")?
+            .execute((route, store))?;
+        Ok(())
+    }
+
     /// The streams to a server in the order of their numbers, the oldest first.
     pub fn streams(&self, route: i64) -> Result<Vec<OutboxStream>, OutboxError> {
         Ok(streams(&self.outbox.connection, route)?)
@@ -280,55 +294,77 @@ impl Dispatch {
         carried: &mut Carried,
         step: &Advance,
     ) -> Result<Vec<(u64, Message)>, OutboxError> {
-        let new = self.next(route, carried, step)?;
-        let stream = &carried.stream;
-        let mut after = stream.clone();
-        if let (Some((first, _)), Some((last, _))) = (new.first(), new.last()) {
-            if stream.is_empty() {
-                after.first = *first;
-                after.settled = first - 1;
-                after.receipted = first - 1;
+        loop {
+            let new = self.next(route, carried, step)?;
+            let stream = &carried.stream;
+            let mut after = stream.clone();
+            if let (Some((first, _)), Some((last, _))) = (new.first(), new.last()) {
+                if stream.is_empty() {
+                    after.first = *first;
+                    after.settled = first - 1;
+                    after.receipted = first - 1;
+                }
+                after.numbered = after.numbered.max(*last);
             }
-            after.numbered = after.numbered.max(*last);
+            if step.settled > after.settled {
+                after.settled = step.settled;
+                after.receipted = after.receipted.max(step.receipted);
+            }
+            // Somebody may have dropped one of them since they were read. Then they are read again.
+            if !self.write(route, stream, &after, step)? {
+                continue;
+            }
+            carried.given = new.last().map_or(carried.given, |last| last.0);
+            carried.stream = after;
+            return Ok(new);
+        }
+    }
+
+    /// Writes a step down, with a flush if something gets a number by it. False if a message that should get one is not
+    /// there any more; nothing is written then.
+    fn write(
+        &mut self,
+        route: i64,
+        before: &OutboxStream,
+        after: &OutboxStream,
+        step: &Advance,
+    ) -> Result<bool, OutboxError> {
+        if after == before && step.refused.is_empty() {
+            return Ok(true);
         }
         // Before they leave.
-        self.flush_commits(after.numbered != stream.numbered)?;
-        if step.settled > after.settled {
-            after.settled = step.settled;
-            after.receipted = after.receipted.max(step.receipted);
+        self.flush_commits(after.numbered != before.numbered)?;
+        let transaction = rows::write(&mut self.outbox.connection)?;
+        let numbered = after.first.max(before.numbered + 1)..=after.numbered;
+        if !numbered.is_empty() && !rows::whole(&transaction, route, *numbered.start(), *numbered.end())? {
+            return Ok(false);
         }
-        if after != *stream || !step.refused.is_empty() {
-            let transaction = rows::write(&mut self.outbox.connection)?;
-            save(&transaction, route, &after)?;
-            for (number, reason) in &step.refused {
-                transaction
-                    .prepare_cached("UPDATE message SET refused = ?2 WHERE id = ?1")?
-                    .execute((message_key(route, *number), reason))?;
-            }
-            if step.store.is_some() {
-                transaction
-                    .prepare_cached("UPDATE route SET store = ?2 WHERE id = ?1 AND store IS NOT ?2")?
-                    .execute((route, step.store))?;
-            }
-            if after.settled > stream.settled && !stream.is_empty() {
-                let kept = match self.kept.get_mut(&route) {
-                    Some(kept) => kept,
-                    None => {
-                        self.kept
-                            .entry(route)
-                            .or_insert(count_kept(&transaction, route, stream.settled)?)
-                    }
-                };
-                let bytes = size(&transaction, route, stream.settled + 1, after.settled)?;
-                kept.pieces.push_back((after.settled, bytes));
-                kept.bytes += bytes;
-                trim(&transaction, route, kept, self.keep)?;
-            }
-            transaction.commit()?;
+        save(&transaction, route, after)?;
+        for (number, reason) in &step.refused {
+            transaction
+                .prepare_cached("UPDATE message SET refused = ?2 WHERE id = ?1")?
+                .execute((message_key(route, *number), reason))?;
         }
-        carried.given = new.last().map_or(carried.given, |last| last.0);
-        carried.stream = after;
-        Ok(new)
+        if step.store.is_some() {
+            transaction
+                .prepare_cached("UPDATE route SET store = ?2 WHERE id = ?1 AND store IS NOT ?2")?
+                .execute((route, step.store))?;
+        }
+        if after.settled > before.settled && !before.is_empty() {
+            let kept = match self.kept.get_mut(&route) {
+                Some(kept) => kept,
+                None => self
+                    .kept
+                    .entry(route)
+                    .or_insert(count_kept(&transaction, route, before.settled)?),
+            };
+            let bytes = size(&transaction, route, before.settled + 1, after.settled)?;
+            kept.pieces.push_back((after.settled, bytes));
+            kept.bytes += bytes;
+            trim(&transaction, route, kept, self.keep)?;
+        }
+        transaction.commit()?;
+        Ok(true)
     }
 
     /// Messages that may leave next, if the stream covers them or can.
@@ -489,4 +525,69 @@ fn drop_old_streams(connection: &Connection, route: i64) -> rusqlite::Result<()>
         )?
         .execute((route, REMEMBERED as i64))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tenfour_proto::MailboxName;
+
+    use super::*;
+
+    thread_local! {
+        /// Somebody who writes when it is our turn.
+        static OTHER: RefCell<Option<Connection>> = const { RefCell::new(None) };
+    }
+
+    fn busy(_attempt: i32) -> bool {
+        if let Some(other) = OTHER.take() {
+            other.execute_batch("COMMIT").unwrap();
+        }
+        true
+    }
+
+    fn message(body: &'static str) -> Message {
+        Message::new(MailboxName::inbox(), body)
+    }
+
+    /// `queue --drop` said that a message had never left, while it was being numbered. It left, or, after a crash in
+    /// between, stood in the way of all others for good.
+    #[test]
+    fn a_message_that_is_dropped_while_it_gets_its_number_does_not_leave() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox.db");
+        let address = "localhost:1";
+        let mut outbox = Outbox::open(&path).unwrap();
+        outbox
+            .put(address, &[message("1"), message("2"), message("3")])
+            .unwrap();
+        let mut dispatch = outbox.claim().unwrap();
+        let route = dispatch.addresses().unwrap()[0].0;
+        let stream = OutboxStream {
+            id: StreamId::of_key("s"),
+            sender: Fingerprint::from_bytes([7; 32]),
+            first: 1,
+            numbered: 0,
+            settled: 0,
+            receipted: 0,
+            finished: false,
+            lost: None,
+        };
+        dispatch.begin(route, stream, 0, true);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        rows::delete(&other, route, 2, 2).unwrap();
+        OTHER.set(Some(other));
+        dispatch.outbox.connection.busy_handler(Some(busy)).unwrap();
+        let step = Advance {
+            items: 10,
+            bytes: 1_000,
+            ..Advance::default()
+        };
+        let (stream, given) = dispatch.advance(route, &step).unwrap();
+        assert!(OTHER.take().is_none(), "somebody had dropped it in between");
+        let given: Vec<u64> = given.iter().map(|(number, _)| *number).collect();
+        assert_eq!((given.as_slice(), stream.numbered), (&[1][..], 1));
+    }
 }

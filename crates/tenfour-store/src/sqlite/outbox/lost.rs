@@ -87,11 +87,18 @@ impl Dispatch {
             gone += here
                 .map_or(receipted + 1, |here| here.min(receipted + 1))
                 .saturating_sub(lost);
+            if !resend && lost > receipted {
+                // Nothing of it has a receipt from the store of now, and what may be in the first one is not sent again.
+                rows::keep_last(&transaction, route)?;
+                rows::delete(&transaction, route, lost, stream.numbered)?;
+                gone += (stream.numbered + 1).saturating_sub(lost);
+                stream.settled = stream.numbered;
+            }
             match here.filter(|_| resend) {
-                // Nothing is between: it goes on as it was, under the same identities.
-                Some(here) if here == lost && whole(&transaction, route, here, stream.numbered)? => {
+                // Nothing is missing from there on: it goes on as it was, under the same identities.
+                Some(here) if rows::whole(&transaction, route, here, stream.numbered)? => {
                     again += (receipted + 1).saturating_sub(here);
-                    stream.settled = lost - 1;
+                    stream.settled = here - 1;
                     stream.finished = false;
                     save(&transaction, route, &stream)?;
                 }
@@ -110,16 +117,6 @@ impl Dispatch {
         self.kept.remove(&route);
         Ok(Some((again, gone)))
     }
-}
-
-/// There is a message for each number.
-fn whole(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<bool> {
-    let count: i64 = connection.query_row(
-        "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
-        (message_key(route, first), message_key(route, last)),
-        |row| row.get(0),
-    )?;
-    Ok(count as u64 == last + 1 - first)
 }
 
 /// Queues delivered messages again, as new ones: their stream has a gap that cannot be filled.

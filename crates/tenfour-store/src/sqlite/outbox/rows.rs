@@ -225,6 +225,16 @@ pub(super) fn waiting(
     Ok(found)
 }
 
+/// There is a message for each number, and none of them was refused.
+pub(super) fn whole(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<bool> {
+    let count: i64 = connection.query_row(
+        "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
+        (message_key(route, first), message_key(route, last)),
+        |row| row.get(0),
+    )?;
+    Ok(count as u64 == last + 1 - first)
+}
+
 pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRoute>> {
     let mut statement =
         connection.prepare_cached("SELECT id, address, trouble, verdict FROM route ORDER BY address")?;

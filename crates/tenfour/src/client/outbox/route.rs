@@ -45,7 +45,10 @@ pub(super) struct Route {
     /// The stream of this start. An outbox that was copied or restored has other messages than its twin; under a
     /// stream of both they would be taken for each other's.
     own: OutboxStream,
-    /// The server has been asked whether it still has the last stream of earlier starts.
+    /// The server has been asked in this start whether it still has what earlier ones sent.
+    asked: bool,
+    /// And since the last connection of this start's own stream: a server that went back meanwhile would take new
+    /// messages, and nobody would notice, as long as it has given no receipt for that stream.
     checked: bool,
     /// What is written down of it; unknown at the start.
     noted: Option<Option<String>>,
@@ -69,6 +72,7 @@ impl Route {
             board,
             setup,
             own: new_stream(Fingerprint::from_bytes([0; 32])),
+            asked: false,
             checked: false,
             noted: None,
         }
@@ -167,17 +171,28 @@ impl Route {
         }
         let unsettled = streams.iter().find(|stream| stream.is_unsettled());
         if let Some(old) = unsettled.filter(|stream| stream.id != self.own.id) {
-            return self.carry_old(old.clone()).await;
+            let last = streams.iter().rfind(|stream| stream.id != self.own.id);
+            let is_last = last.is_some_and(|last| last.id == old.id);
+            let carried = self.carry_old(old.clone()).await?;
+            if is_last && carried.has_receipts() {
+                (self.asked, self.checked) = (true, true);
+            }
+            return Ok(Step::Moved);
         }
-        if !self.checked
-            && let Some(last) = streams.last().filter(|last| last.id != self.own.id)
-        {
-            return self.carry_old(last.clone()).await;
-        }
-        self.checked = true;
         if let Some(own) = unsettled {
             self.own = own.clone();
-        } else if new.is_none() {
+        }
+        let something = unsettled.is_some() || new.is_some();
+        if !self.own.has_receipts() && !self.checked && (something || !self.asked) {
+            let ours = self.config()?.identity.fingerprint();
+            if let Some(witness) = witnesses(&streams, ours).next() {
+                self.carry_old(witness.clone()).await?;
+            }
+            (self.asked, self.checked) = (true, true);
+            return Ok(Step::Moved);
+        }
+        self.checked = false;
+        if !something {
             return Ok(Step::Idle);
         }
         self.carry_own(&streams).await
@@ -189,19 +204,14 @@ impl Route {
 
     /// Goes on with a stream of an earlier start, as far as its numbers go. One without anything left is only shown to
     /// the server, which says whether it still has it.
-    async fn carry_old(&mut self, mut stream: OutboxStream) -> Result<Step, Trouble> {
+    async fn carry_old(&mut self, mut stream: OutboxStream) -> Result<OutboxStream, Trouble> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if stream.sender != ours {
-            if stream.is_unsettled() {
-                return Err(Trouble::OtherKey {
-                    theirs: stream.sender,
-                    ours,
-                });
-            }
-            // Only with that key could the server be asked.
-            self.checked = true;
-            return Ok(Step::Moved);
+            return Err(Trouble::OtherKey {
+                theirs: stream.sender,
+                ours,
+            });
         }
         let next = stream.clone();
         let messages = self
@@ -218,8 +228,7 @@ impl Route {
             self.settle(&client, &mut stream, &mut pending, None).await?;
         }
         client.close().await;
-        self.checked |= stream.settled == stream.numbered;
-        Ok(Step::Moved)
+        Ok(stream)
     }
 
     /// Connects for the stream of this start, with what of it is under way, and says which streams are finished.
@@ -280,7 +289,8 @@ impl Route {
             let new = self.settle(&client, &mut stream, &mut pending, room).await;
             self.own = stream.clone();
             more |= new? > 0;
-            if !pending.is_empty() {
+            // What has its number is in no look for new ones: as long as there may be more, it is asked for.
+            if more || !pending.is_empty() {
                 continue;
             }
             if let Some(next) = self.with(|dispatch, id| dispatch.next_new(id)).await? {
@@ -342,7 +352,8 @@ impl Route {
     ) -> Result<(Client, VecDeque<Pending>), Trouble> {
         let (numbers, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let sizes: Vec<u64> = messages.iter().map(|message| message.body.len() as u64).collect();
-        match Client::resume(&self.address, config, stream.id, past, messages).await {
+        let resumed = Client::resume(&self.address, config.clone(), stream.id, past.clone(), messages).await;
+        match resumed {
             Ok((client, sendings)) => {
                 let pending = numbers.into_iter().zip(sizes).zip(sendings);
                 let pending = pending
@@ -355,7 +366,16 @@ impl Route {
                 Ok((client, pending))
             }
             Err(ConnectError::WentBack(went_back)) => Err(self.went_back(stream, went_back).await?),
-            Err(ConnectError::OtherStore { now, .. }) => Err(self.other_store(stream, now).await?),
+            Err(ConnectError::OtherStore { now, .. }) => match self.other_store(stream, now).await? {
+                Some(trouble) => Err(trouble),
+                None => {
+                    let past = Past {
+                        store: Some(now),
+                        ..past
+                    };
+                    Box::pin(self.connect(config, stream, past, Vec::new())).await
+                }
+            },
             Err(error) => Err(Trouble::Connect(error)),
         }
     }
@@ -429,7 +449,10 @@ impl Route {
             None => Ok(count),
             Some(failure) => Err(match &*failure {
                 Failure::WentBack(went_back) => self.went_back(stream, *went_back).await?,
-                Failure::OtherStore { now, .. } => self.other_store(stream, *now).await?,
+                Failure::OtherStore { now, .. } => self
+                    .other_store(stream, *now)
+                    .await?
+                    .unwrap_or(Trouble::Failed(failure)),
                 _ => Trouble::Failed(failure),
             }),
         }
@@ -460,6 +483,15 @@ struct Pending {
     number: u64,
     bytes: u64,
     sending: Sending,
+}
+
+/// Streams for which there are receipts, the last one first: if the server has that, it has the others. Only with their
+/// own key can it be asked.
+fn witnesses(streams: &[OutboxStream], key: Fingerprint) -> impl Iterator<Item = &OutboxStream> {
+    streams
+        .iter()
+        .rev()
+        .filter(move |stream| stream.sender == key && stream.has_receipts())
 }
 
 /// A stream with nothing in it.

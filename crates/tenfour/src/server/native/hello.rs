@@ -40,7 +40,7 @@ impl Connection {
             );
         };
         self.pass.identified(context.clock.now());
-        let mut mark = None;
+        let (mut mark, mut known) = (None, 0);
         let mut receipts = Settlement::default();
         let mut stream = None;
         if context.inbox.durability() < hello.durability {
@@ -57,16 +57,23 @@ impl Connection {
                 return self.taken_over();
             };
             let after = (wish.resumption == Resumption::Continue).then_some(wish.settled);
-            match context.inbox.resume(sender, wish.id, after).await {
-                Ok((found, settlement)) => {
-                    mark = Some(found);
-                    receipts = settlement;
+            match context
+                .inbox
+                .resume(sender, wish.id, after, wish.receipted > 0)
+                .await
+            {
+                Ok(resumed) => {
+                    // A client that holds receipts for what we have forgotten lacks nothing; who begins anew does, from
+                    // the beginning.
+                    mark = Some(resumed.mark.max(resumed.forgotten.min(wish.settled)));
+                    known = resumed.mark;
+                    receipts = resumed.receipts;
                 }
                 Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
             }
             stream = Some(StreamHeld {
                 held,
-                mark: mark.unwrap_or(0),
+                mark: known,
                 id: (wish.id, wish.kind),
                 asked: Asked::default(),
             });
@@ -96,8 +103,8 @@ impl Connection {
             }
             return;
         }
-        if let (Some(held), Some(mark)) = (&stream, mark)
-            && !self.replay(receipts, mark, held.id.0, key).await
+        if let Some(held) = &stream
+            && !self.replay(receipts, known, held.id.0, key).await
         {
             return;
         }
@@ -133,9 +140,12 @@ impl Connection {
                 return false;
             }
             let sender = Sender::Key(key);
-            let more = self.context.inbox.resume(sender, stream, Some(receipts.settled));
+            let more = self
+                .context
+                .inbox
+                .resume(sender, stream, Some(receipts.settled), false);
             receipts = match more.await {
-                Ok((_, receipts)) => receipts,
+                Ok(resumed) => resumed.receipts,
                 Err(error) => {
                     let text = error.to_string();
                     self.machine.fail(ErrorCode::Internal, &text, String::new(), None);

@@ -47,10 +47,14 @@ impl Connection {
             Some(stream) => {
                 let mut after = 0;
                 loop {
-                    let found = context.inbox.resume(Sender::Key(key), stream, Some(after)).await;
-                    let Ok((mark, settlement)) = found else {
+                    let found = context
+                        .inbox
+                        .resume(Sender::Key(key), stream, Some(after), false)
+                        .await;
+                    let Ok(found) = found else {
                         break StatusEnd::Failed;
                     };
+                    let (mark, settlement) = (found.mark, found.receipts);
                     for row in status::fate(&settlement) {
                         self.machine.send_status(asked.request, row);
                     }
