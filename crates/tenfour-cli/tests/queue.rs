@@ -249,6 +249,27 @@ fn a_server_that_went_back_is_named_and_can_be_given_again_what_it_lacks() {
         .failed(1, "is not known to lack anything");
 }
 
+/// It ended with 0 when nothing waited, beside a deliverer that had found out.
+#[test]
+fn a_flush_beside_another_process_says_that_the_server_went_back() {
+    let home = Home::new();
+    let served = home.serve();
+    let native = served.native.clone();
+    home.run(&["queue", &native, "one"]).ok();
+    home.run(&["queue", "--flush"]).ok();
+    served.stop();
+    fs::remove_file(home.path().join("store.db")).unwrap();
+    let _served = home.serve_with(&["--native", &native]);
+    // Its start asks, though nothing waits.
+    let running = Running::start(&home);
+    running.log.wait_for("it lacks messages #1 to #1");
+    home.run(&["queue", "--flush"])
+        .failed(74, "it lacks messages #1 to #1")
+        .failed(74, "--resend-lost");
+    home.run(&["queue", &native, "--resend-lost"]).ok();
+    wait_for("the message", || mailbox(&home, &native) == ["one"]);
+}
+
 #[test]
 fn what_was_not_kept_cannot_be_sent_again_and_that_is_said() {
     let home = Home::new();

@@ -178,18 +178,8 @@ impl Flush {
                 return with_words(Failure::connect(error, address), &what).code(unknown);
             }
             Trouble::Failed(failure) => (ending_code(failure).unwrap_or(unknown), None),
-            Trouble::WentBack { .. } => (
-                Code::WentBack,
-                Some(format!(
-                    "tenfour queue {address} --resend-lost sends again what is still here, --forget-lost goes on without it"
-                )),
-            ),
-            Trouble::OtherStore { .. } => (
-                Code::Unknown,
-                Some(format!(
-                    "to send them there all the same: tenfour queue {address} --resend-lost"
-                )),
-            ),
+            Trouble::WentBack { .. } => (Code::WentBack, Some(went_back_hint(address))),
+            Trouble::OtherStore { .. } => (Code::Unknown, Some(other_store_hint(address))),
             Trouble::OtherKey { .. } => (Code::Unknown, Some("--identity FILE names that key".to_owned())),
             _ => (Code::Local, None),
         };
@@ -200,6 +190,23 @@ impl Flush {
         }
     }
 
+    /// A server that lacks what it gave receipts for, as whoever delivers has noted it.
+    fn behind(&self, outbox: &Outbox, left: Left) -> Result<Option<Failure>, Failure> {
+        let routes = outbox.routes().map_err(|error| failed(&error))?;
+        let behind = routes
+            .into_iter()
+            .find(|route| self.counts(&route.address) && route.lost.is_some() && route.verdict.is_none());
+        Ok(behind.map(|route| {
+            let (code, hint) = match list::lacks(&route) {
+                Some(_) => (Code::WentBack, went_back_hint(&route.address)),
+                None => (Code::Unknown, other_store_hint(&route.address)),
+            };
+            let trouble = route.trouble.unwrap_or_default();
+            let text = format!("{}: {trouble}; {}", route.address, waiting(left));
+            Failure::new(code, text).hint(hint)
+        }))
+    }
+
     /// Another process delivers: it is watched.
     async fn wait_for_another(&self) -> Result<(), Failure> {
         let outbox = self.outbox()?;
@@ -207,6 +214,9 @@ impl Flush {
         let mut deadline = Instant::now() + self.timeout;
         loop {
             let now = self.left(&outbox)?;
+            if let Some(failure) = self.behind(&outbox, now)? {
+                return Err(failure);
+            }
             if now.waiting == 0 {
                 return none_refused(now);
             }
@@ -228,6 +238,16 @@ impl Flush {
             tokio::time::sleep(GLANCE).await;
         }
     }
+}
+
+fn went_back_hint(address: &str) -> String {
+    format!(
+        "tenfour queue {address} --resend-lost sends again what is still here, --forget-lost goes on without it"
+    )
+}
+
+fn other_store_hint(address: &str) -> String {
+    format!("tenfour queue {address} --resend-lost sends them there all the same, --forget-lost drops them")
 }
 
 fn waiting(left: Left) -> String {

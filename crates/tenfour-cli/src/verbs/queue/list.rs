@@ -67,7 +67,9 @@ fn summary(route: &OutboxRoute) -> String {
         (Some(Verdict::Forget), _) => "the next delivery goes on without them".to_owned(),
         (None, Some(_)) if route.lost_here == 0 => format!("tenfour queue {address} --forget-lost"),
         (None, Some(_)) => format!("tenfour queue {address} --resend-lost, or --forget-lost"),
-        (None, None) => format!("to send there all the same: tenfour queue {address} --resend-lost"),
+        (None, None) => {
+            format!("to send there all the same: tenfour queue {address} --resend-lost; or --forget-lost")
+        }
     };
     if let Some(lacks) = &lacks {
         words.push_str(&format!("\n  {lacks}: {next}"));
