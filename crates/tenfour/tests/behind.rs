@@ -10,6 +10,11 @@ use running::both::*;
 use running::relay::Relay;
 use running::*;
 
+/// More than the server takes.
+fn too_large() -> Message {
+    Message::new(MailboxName::inbox(), vec![b'x'; 2 * 1024 * 1024])
+}
+
 /// A backup of the server's store is restored: it lacks what it gave receipts for.
 async fn server_goes_back(keep: u64) -> (Both, OutboxClient, Running) {
     let both = Both::new();
@@ -203,8 +208,7 @@ async fn what_may_be_in_another_store_is_not_sent_when_somebody_says_so() {
     let relay = Relay::to(&both.address).await;
     let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
     // An answer tells which store it is; a receipt would be missed.
-    let large = Message::new(MailboxName::inbox(), vec![b'x'; 2 * 1024 * 1024]);
-    client.queue(large).await.unwrap();
+    client.queue(too_large()).await.unwrap();
     in_time(client.flush()).await.unwrap();
     relay.hold();
     queue(&client, [1]).await;
@@ -228,6 +232,47 @@ async fn what_may_be_in_another_store_is_not_sent_when_somebody_says_so() {
     until(async || !both.arrived().await.is_empty()).await;
     in_time(client.flush()).await.unwrap();
     assert_eq!(both.arrived().await, numbers([2]));
+    client.stop().await;
+    in_time(server.stop()).await;
+}
+
+/// The verdict is about what is missing. What waits without a receipt goes on, although it may have left.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_go_on_without_what_is_missing_drops_nothing_that_waits() {
+    let both = Both::new();
+    let server = both.serve().await;
+    let relay = Relay::to(&both.address).await;
+    let through =
+        || Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = through();
+    queue(&client, [1]).await;
+    in_time(client.flush()).await.unwrap();
+    client.stop().await;
+    let client = through();
+    // An answer, and no receipt.
+    client.queue(too_large()).await.unwrap();
+    in_time(client.flush()).await.unwrap();
+    relay.hold();
+    queue(&client, [3]).await;
+    until(async || both.arrived().await.len() == 2).await;
+    client.stop().await;
+    in_time(server.stop()).await;
+    fs::remove_dir_all(both.store().parent().unwrap()).unwrap();
+    relay.let_go();
+    let server = both.serve().await;
+    let client = through();
+    let trouble = in_time(client.flush()).await.unwrap_err();
+    assert!(
+        matches!(*trouble, Trouble::WentBack { from: 1, to: 1 }),
+        "{trouble}"
+    );
+    let decided = Outbox::open(both.outbox())
+        .unwrap()
+        .decide(&relay.address.to_string(), Verdict::Forget);
+    assert!(decided.unwrap());
+    until(async || !both.arrived().await.is_empty()).await;
+    in_time(client.flush()).await.unwrap();
+    assert_eq!(both.arrived().await, numbers([3]));
     client.stop().await;
     in_time(server.stop()).await;
 }

@@ -70,7 +70,11 @@ impl Dispatch {
         };
         let resend = verdict == Verdict::Resend;
         let (mut again, mut gone) = (0, 0);
-        for mut stream in streams(&transaction, route)? {
+        let streams = streams(&transaction, route)?;
+        let went_back = streams
+            .iter()
+            .any(|stream| stream.lost.is_some_and(|lost| lost <= stream.receipted));
+        for mut stream in streams {
             let Some(lost) = stream.lost.take() else { continue };
             let receipted = stream.receipted;
             // The server's mark is there now.
@@ -87,8 +91,8 @@ impl Dispatch {
             gone += here
                 .map_or(receipted + 1, |here| here.min(receipted + 1))
                 .saturating_sub(lost);
-            if !resend && lost > receipted {
-                // Nothing of it has a receipt from the store of now, and what may be in the first one is not sent again.
+            if !resend && !went_back {
+                // Another store, which lacks nothing: the verdict is about what may be in the first one.
                 rows::keep_last(&transaction, route)?;
                 rows::delete(&transaction, route, lost, stream.numbered)?;
                 gone += (stream.numbered + 1).saturating_sub(lost);

@@ -187,11 +187,11 @@ impl Route {
             let ours = self.config()?.identity.fingerprint();
             if let Some(witness) = witnesses(&streams, ours).next() {
                 self.carry_old(witness.clone()).await?;
+                (self.asked, self.checked) = (true, true);
+                return Ok(Step::Moved);
             }
-            (self.asked, self.checked) = (true, true);
-            return Ok(Step::Moved);
         }
-        self.checked = false;
+        (self.asked, self.checked) = (true, false);
         if !something {
             return Ok(Step::Idle);
         }
