@@ -335,8 +335,10 @@ impl Dispatch {
         // Before they leave.
         self.flush_commits(after.numbered != before.numbered)?;
         let transaction = rows::write(&mut self.outbox.connection)?;
-        let numbered = after.first.max(before.numbered + 1)..=after.numbered;
-        if !numbered.is_empty() && !rows::whole(&transaction, route, *numbered.start(), *numbered.end())? {
+        let first = after.first.max(before.numbered + 1);
+        if rows::count(&transaction, route, first, after.numbered)?
+            != (after.numbered + 1).saturating_sub(first)
+        {
             return Ok(false);
         }
         save(&transaction, route, after)?;
@@ -427,17 +429,9 @@ impl Dispatch {
         };
         let settled = rows::settled(&transaction, route)?;
         let numbered = rows::numbered(&transaction, route)?;
-        let count = |first: u64, last: u64| {
-            let count: rusqlite::Result<i64> = transaction.query_row(
-                "SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2",
-                (message_key(route, first), message_key(route, last)),
-                |row| row.get(0),
-            );
-            count.map(|count| count as u64)
-        };
         let last = OFFSET_MASK as u64;
-        let left = count(settled + 1, numbered)?;
-        let waiting = count(settled + 1, last)?;
+        let left = rows::count(&transaction, route, settled + 1, numbered)?;
+        let waiting = rows::count(&transaction, route, settled + 1, last)?;
         rows::keep_last(&transaction, route)?;
         let refused = transaction.execute(
             "DELETE FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NOT NULL",

@@ -225,6 +225,17 @@ pub(super) fn waiting(
     Ok(found)
 }
 
+/// So many messages there are, of these numbers.
+pub(super) fn count(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<u64> {
+    // Keys alone: what stands behind a body is far away.
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM message WHERE id BETWEEN ?1 AND ?2")?
+        .query_row((message_key(route, first), message_key(route, last)), |row| {
+            row.get(0)
+        })?;
+    Ok(count as u64)
+}
+
 /// There is a message for each number, and none of them was refused.
 pub(super) fn whole(connection: &Connection, route: i64, first: u64, last: u64) -> rusqlite::Result<bool> {
     let count: i64 = connection.query_row(
