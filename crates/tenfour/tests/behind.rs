@@ -149,6 +149,85 @@ async fn a_server_that_goes_back_before_a_start_has_sent_anything_is_noticed() {
     in_time(server.stop()).await;
 }
 
+/// What is carried on from an earlier start proves nothing while it has no receipts: the server takes it, and lacks what
+/// came before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_back_is_noticed_before_it_is_sent_what_was_under_way() {
+    let both = Both::new();
+    let backup = both.folder.path().join("backup");
+    let server = both.serve().await;
+    let relay = Relay::to(&both.address).await;
+    let through =
+        || Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = through();
+    queue(&client, 1..=2).await;
+    in_time(client.flush()).await.unwrap();
+    in_time(server.stop()).await;
+    copy(both.store().parent().unwrap(), &backup);
+    let server = both.serve().await;
+    queue(&client, [3]).await;
+    in_time(client.flush()).await.unwrap();
+    client.stop().await;
+    let client = through();
+    client.queue(too_large()).await.unwrap();
+    in_time(client.flush()).await.unwrap();
+    relay.hold();
+    queue(&client, [4]).await;
+    until(async || both.arrived().await.len() == 4).await;
+    client.stop().await;
+    in_time(server.stop()).await;
+    copy(&backup, both.store().parent().unwrap());
+    relay.let_go();
+    let server = both.serve().await;
+    let client = through();
+    let trouble = in_time(client.flush()).await.unwrap_err();
+    assert!(
+        matches!(*trouble, Trouble::WentBack { from: 3, to: 3 }),
+        "{trouble}"
+    );
+    assert_eq!(both.arrived().await, numbers(1..=2), "nothing goes there unasked");
+    client.stop().await;
+    in_time(server.stop()).await;
+}
+
+/// The connection on which a start begins breaks, and the one after it leads to a server that went back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_back_while_the_first_answer_is_waited_for_is_noticed() {
+    let both = Both::new();
+    let backup = both.folder.path().join("backup");
+    let server = both.serve().await;
+    let relay = Relay::to(&both.address).await;
+    let through =
+        || Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = through();
+    queue(&client, 1..=2).await;
+    in_time(client.flush()).await.unwrap();
+    in_time(server.stop()).await;
+    copy(both.store().parent().unwrap(), &backup);
+    let server = both.serve().await;
+    queue(&client, [3]).await;
+    in_time(client.flush()).await.unwrap();
+    client.stop().await;
+    let client = through();
+    client.queue(too_large()).await.unwrap();
+    in_time(client.flush()).await.unwrap();
+    relay.hold();
+    queue(&client, [4]).await;
+    until(async || both.arrived().await.len() == 4).await;
+    in_time(server.stop()).await;
+    copy(&backup, both.store().parent().unwrap());
+    let server = both.serve().await;
+    relay.lose();
+    relay.let_go();
+    let trouble = in_time(client.flush()).await.unwrap_err();
+    assert!(
+        matches!(*trouble, Trouble::WentBack { from: 3, to: 3 }),
+        "{trouble}"
+    );
+    client.stop().await;
+    in_time(server.stop()).await;
+}
+
 /// It was reported as another store that might have messages #0 to #0, and no verdict was taken for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_wiped_before_a_start_has_sent_anything_is_a_server_that_went_back() {

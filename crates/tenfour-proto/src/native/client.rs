@@ -261,6 +261,11 @@ impl Client {
         self.events.pop_front()
     }
 
+    /// Connections so far, that of now included.
+    pub fn attempts(&self) -> u64 {
+        self.attempt
+    }
+
     /// The id of the server's store, once it was told.
     pub fn store(&self) -> Option<[u8; 16]> {
         self.store

@@ -75,6 +75,11 @@ impl Shared {
         self.with(|state| state.machine.store())
     }
 
+    /// Connections so far.
+    pub(super) fn attempts(&self) -> u64 {
+        self.with(|state| state.machine.attempts())
+    }
+
     /// Why the stream has ended, if it has.
     pub(super) fn failure(&self) -> Option<Arc<Failure>> {
         self.with(|state| state.failure.clone())

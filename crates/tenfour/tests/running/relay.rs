@@ -47,6 +47,7 @@ struct State {
 pub struct Relay {
     pub address: Address,
     open: watch::Sender<bool>,
+    lost: watch::Sender<()>,
     state: Arc<State>,
 }
 
@@ -61,6 +62,7 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, gate) = watch::channel(true);
+        let (lost, losing) = watch::channel(());
         let state = Arc::new(State::default());
         *state.cut.lock().unwrap() = cut;
         let shared = Arc::clone(&state);
@@ -70,12 +72,22 @@ impl Relay {
                     continue;
                 };
                 let cut = shared.cut.lock().unwrap().take();
-                tokio::spawn(relay(client, server, gate.clone(), cut, Arc::clone(&shared)));
+                let (state, mut losing) = (Arc::clone(&shared), losing.clone());
+                let gate = gate.clone();
+                losing.mark_unchanged();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        biased;
+                        _ = losing.changed() => {}
+                        () = relay(client, server, gate, cut, state) => {}
+                    }
+                });
             }
         });
         Relay {
             address: Address::from_ip(address.ip(), address.port()),
             open,
+            lost,
             state,
         }
     }
@@ -86,6 +98,11 @@ impl Relay {
 
     pub fn let_go(&self) {
         self.open.send_replace(true);
+    }
+
+    /// Ends all connections; what is held is lost.
+    pub fn lose(&self) {
+        self.lost.send_replace(());
     }
 
     /// Bytes of all connections so far, of the client and of the server.

@@ -197,13 +197,20 @@ impl Flush {
             .into_iter()
             .find(|route| self.counts(&route.address) && route.lost.is_some() && route.verdict.is_none());
         Ok(behind.map(|route| {
-            let (code, hint) = match list::lacks(&route) {
-                Some(_) => (Code::WentBack, went_back_hint(&route.address)),
-                None => (Code::Unknown, other_store_hint(&route.address)),
+            let address = &route.address;
+            let (code, trouble, hint) = match list::lacks(&route) {
+                Some((from, to, _)) => (
+                    Code::WentBack,
+                    Trouble::WentBack { from, to }.to_string(),
+                    went_back_hint(address),
+                ),
+                None => (
+                    Code::Unknown,
+                    "another store answers there now, and messages may be in the first one".to_owned(),
+                    other_store_hint(address),
+                ),
             };
-            let trouble = route.trouble.unwrap_or_default();
-            let text = format!("{}: {trouble}; {}", route.address, waiting(left));
-            Failure::new(code, text).hint(hint)
+            Failure::new(code, format!("{address}: {trouble}; {}", waiting(left))).hint(hint)
         }))
     }
 

@@ -41,9 +41,12 @@ impl Dispatch {
         store: [u8; 16],
     ) -> Result<(), OutboxError> {
         self.flush_commits(true)?;
+        // What is queued from here on belongs to no stream that is decided about.
+        self.end(route);
         let transaction = rows::write(&mut self.outbox.connection)?;
+        // What was decided about that store stays so, when it is found out again.
         transaction.execute(
-            "UPDATE route SET now = ?2, verdict = 0 WHERE id = ?1",
+            "UPDATE route SET now = ?2, verdict = CASE WHEN now IS ?2 THEN verdict ELSE 0 END WHERE id = ?1",
             (route, store),
         )?;
         for (stream, from) in lost {

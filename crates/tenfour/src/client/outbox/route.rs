@@ -50,6 +50,8 @@ pub(super) struct Route {
     /// And since the last connection of this start's own stream: a server that went back meanwhile would take new
     /// messages, and nobody would notice, as long as it has given no receipt for that stream.
     checked: bool,
+    /// The server may have gone back between that question and the first receipt: the connection was made anew.
+    suspect: bool,
     /// What is written down of it; unknown at the start.
     noted: Option<Option<String>>,
 }
@@ -74,6 +76,7 @@ impl Route {
             own: new_stream(Fingerprint::from_bytes([0; 32])),
             asked: false,
             checked: false,
+            suspect: false,
             noted: None,
         }
     }
@@ -170,32 +173,32 @@ impl Route {
             return self.decide(&streams).await;
         }
         let unsettled = streams.iter().find(|stream| stream.is_unsettled());
-        if let Some(old) = unsettled.filter(|stream| stream.id != self.own.id) {
-            let last = streams.iter().rfind(|stream| stream.id != self.own.id);
-            let is_last = last.is_some_and(|last| last.id == old.id);
-            let carried = self.carry_old(old.clone()).await?;
-            if is_last && carried.has_receipts() {
-                (self.asked, self.checked) = (true, true);
-            }
-            return Ok(Step::Moved);
-        }
-        if let Some(own) = unsettled {
+        if let Some(own) = unsettled.filter(|stream| stream.id == self.own.id) {
             self.own = own.clone();
         }
+        // What has receipts shows by itself whether the server still has it.
         let something = unsettled.is_some() || new.is_some();
-        if !self.own.has_receipts() && !self.checked && (something || !self.asked) {
+        let shows = unsettled.unwrap_or(&self.own).has_receipts();
+        if self.suspect || !shows && !self.checked && (something || !self.asked) {
             let ours = self.config()?.identity.fingerprint();
-            if let Some(witness) = witnesses(&streams, ours).next() {
+            let mut others =
+                witnesses(&streams, ours).filter(|stream| stream.id != self.own.id && !stream.is_unsettled());
+            if let Some(witness) = others.next() {
                 self.carry_old(witness.clone()).await?;
-                (self.asked, self.checked) = (true, true);
+                (self.asked, self.checked, self.suspect) = (true, true, false);
                 return Ok(Step::Moved);
             }
+            self.suspect = false;
         }
         (self.asked, self.checked) = (true, false);
-        if !something {
-            return Ok(Step::Idle);
+        match unsettled.filter(|stream| stream.id != self.own.id) {
+            Some(old) => {
+                self.carry_old(old.clone()).await?;
+                Ok(Step::Moved)
+            }
+            None if something => self.carry_own(&streams).await,
+            None => Ok(Step::Idle),
         }
-        self.carry_own(&streams).await
     }
 
     fn config(&self) -> Result<ClientConfig, Trouble> {
@@ -204,7 +207,7 @@ impl Route {
 
     /// Goes on with a stream of an earlier start, as far as its numbers go. One without anything left is only shown to
     /// the server, which says whether it still has it.
-    async fn carry_old(&mut self, mut stream: OutboxStream) -> Result<OutboxStream, Trouble> {
+    async fn carry_old(&mut self, mut stream: OutboxStream) -> Result<(), Trouble> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if stream.sender != ours {
@@ -228,7 +231,7 @@ impl Route {
             self.settle(&client, &mut stream, &mut pending, None).await?;
         }
         client.close().await;
-        Ok(stream)
+        Ok(())
     }
 
     /// Connects for the stream of this start, with what of it is under way, and says which streams are finished.
@@ -275,6 +278,7 @@ impl Route {
     async fn carry_own(&mut self, streams: &[OutboxStream]) -> Result<Step, Trouble> {
         let (client, mut pending) = self.open_own(streams).await?;
         let mut stream = self.own.clone();
+        let mut shown = stream.has_receipts();
         self.report(None).await;
         let mut changed = self.keeper.changed();
         let mut seen = *changed.borrow_and_update();
@@ -288,10 +292,18 @@ impl Route {
             more = room.is_none() && more;
             let new = self.settle(&client, &mut stream, &mut pending, room).await;
             self.own = stream.clone();
+            if !shown && stream.has_receipts() {
+                shown = true;
+                self.suspect = client.0.shared.attempts() > 1;
+            }
             more |= new? > 0;
             // What has its number is in no look for new ones: as long as there may be more, it is asked for.
             if more || !pending.is_empty() {
                 continue;
+            }
+            if self.suspect {
+                client.close().await;
+                return Ok(Step::Moved);
             }
             if let Some(next) = self.with(|dispatch, id| dispatch.next_new(id)).await? {
                 // It may have come a moment ago.
@@ -353,6 +365,20 @@ impl Route {
         let (numbers, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let sizes: Vec<u64> = messages.iter().map(|message| message.body.len() as u64).collect();
         let resumed = Client::resume(&self.address, config.clone(), stream.id, past.clone(), messages).await;
+        let resumed = match resumed {
+            Err(ConnectError::OtherStore { now, .. }) => {
+                if let Some(trouble) = self.other_store(stream, now).await? {
+                    return Err(trouble);
+                }
+                // It is ours from here on, and nothing was under way. A third store would be one too many.
+                let past = Past {
+                    store: Some(now),
+                    ..past
+                };
+                Client::resume(&self.address, config, stream.id, past, []).await
+            }
+            resumed => resumed,
+        };
         match resumed {
             Ok((client, sendings)) => {
                 let pending = numbers.into_iter().zip(sizes).zip(sendings);
@@ -366,16 +392,6 @@ impl Route {
                 Ok((client, pending))
             }
             Err(ConnectError::WentBack(went_back)) => Err(self.went_back(stream, went_back).await?),
-            Err(ConnectError::OtherStore { now, .. }) => match self.other_store(stream, now).await? {
-                Some(trouble) => Err(trouble),
-                None => {
-                    let past = Past {
-                        store: Some(now),
-                        ..past
-                    };
-                    Box::pin(self.connect(config, stream, past, Vec::new())).await
-                }
-            },
             Err(error) => Err(Trouble::Connect(error)),
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn lost(streams: &[OutboxStream]) -> Trouble {
     let lost = |to: fn(&OutboxStream) -> u64| {
         let streams = streams
             .iter()
-            .filter(move |stream| stream.lost <= Some(to(stream)));
+            .filter(move |stream| stream.lost.is_some_and(|lost| lost <= to(stream)));
         let from = streams.clone().filter_map(|stream| stream.lost).min()?;
         Some((from, streams.map(to).max()?))
     };

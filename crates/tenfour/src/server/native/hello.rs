@@ -63,9 +63,10 @@ impl Connection {
                 .await
             {
                 Ok(resumed) => {
-                    // A client that holds receipts for what we have forgotten lacks nothing; who begins anew does, from
-                    // the beginning.
-                    mark = Some(resumed.mark.max(resumed.forgotten.min(wish.settled)));
+                    // Of what we have forgotten a client that has all answers lacks nothing. One that lacks some would
+                    // repeat what is here already: it is told to stop, as by a server that went back.
+                    let forgotten = Some(resumed.forgotten).filter(|mark| *mark <= wish.settled);
+                    mark = Some(resumed.mark.max(forgotten.unwrap_or(0)));
                     known = resumed.mark;
                     receipts = resumed.receipts;
                 }
