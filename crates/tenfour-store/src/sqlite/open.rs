@@ -165,8 +165,16 @@ pub(super) fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Looks at the file's first bytes without touching it. True for a file that is not there, or empty.
+/// Looks at the file's first bytes without touching it. True for a file that is not there.
 pub(super) fn judge_header(path: &Path, format: &Format) -> Result<bool, OpenError> {
+    match look(path, format) {
+        // Somebody else may have made both, the file first, between our look at it and that at the log.
+        Err(OpenError::ForeignLog { .. }) => look(path, format),
+        judged => judged,
+    }
+}
+
+fn look(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let mut header = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(100).read_to_end(&mut header),
