@@ -92,6 +92,8 @@ struct Left {
     numbered: u64,
     refused: u64,
     not_allowed: u64,
+    /// Something that a server lacks is not dealt with yet.
+    lacking: bool,
 }
 
 impl Flush {
@@ -111,6 +113,7 @@ impl Flush {
             left.numbered += route.numbered;
             left.refused += route.refused;
             left.not_allowed += route.not_allowed;
+            left.lacking |= route.lost.is_some();
         }
         Ok(left)
     }
@@ -224,7 +227,7 @@ impl Flush {
             if let Some(failure) = self.behind(&outbox, now)? {
                 return Err(failure);
             }
-            if now.waiting == 0 {
+            if now.waiting == 0 && !now.lacking {
                 return none_refused(now);
             }
             if now != before {
