@@ -14,10 +14,15 @@ pub fn is_terminal(stream: &impl IsTerminal) -> bool {
     stream.is_terminal()
 }
 
+fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
 /// Writes data. A reader who has had enough (`| head`) is no error, and ends the program.
 pub fn data(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match write(bytes) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::local(format!("cannot write to stdout: {error}"))),
@@ -35,8 +40,7 @@ static UNSAID: OnceLock<io::Error> = OnceLock::new();
 /// Writes an answer of a command whose exit code says more than whether somebody reads. It goes on without a reader;
 /// if nothing worse happens, [`unsaid`] tells in the end what else went wrong.
 pub fn answer(bytes: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush())
+    if let Err(error) = write(bytes)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         // The first reason is enough.

@@ -2,9 +2,7 @@
 
 mod running;
 
-use std::fs;
-
-use tenfour::{Client, MailboxName, Message, Outbox, OutboxClient, Trouble, Verdict};
+use tenfour::{MailboxName, Message, Outbox, OutboxClient, Trouble, Verdict};
 
 use running::both::*;
 use running::relay::Relay;
@@ -22,21 +20,18 @@ async fn server_goes_back(keep: u64) -> (Both, OutboxClient, Running) {
     let client = both.client();
     client.keep(keep).await.unwrap();
     let server = both.serve().await;
-    queue(&client, 1..=3).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=3).await;
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &backup);
+    both.save_store(&backup);
     let server = both.serve().await;
-    queue(&client, 4..=5).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 4..=5).await;
     client.stop().await;
     // A start of its own, so a stream of its own.
     let client = both.client();
     client.keep(keep).await.unwrap();
-    queue(&client, 6..=7).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 6..=7).await;
     in_time(server.stop()).await;
-    copy(&backup, both.store().parent().unwrap());
+    both.restore_store(&backup);
     let server = both.serve().await;
     queue(&client, [8]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
@@ -93,10 +88,9 @@ async fn a_wiped_disk_gets_everything_again_when_somebody_says_so() {
     let server = both.serve().await;
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
-    queue(&client, 1..=3).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=3).await;
     in_time(server.stop()).await;
-    fs::remove_dir_all(both.store().parent().unwrap()).unwrap();
+    both.wipe_store();
     let server = both.serve().await;
     queue(&client, 4..=5).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
@@ -121,20 +115,18 @@ async fn a_server_that_goes_back_before_a_start_has_sent_anything_is_noticed() {
     let server = both.serve().await;
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
-    queue(&client, 1..=2).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=2).await;
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &backup);
+    both.save_store(&backup);
     let server = both.serve().await;
-    queue(&client, [3]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [3]).await;
     client.stop().await;
     // This start asks, and has nothing to send.
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
     in_time(client.flush()).await.unwrap();
     in_time(server.stop()).await;
-    copy(&backup, both.store().parent().unwrap());
+    both.restore_store(&backup);
     let server = both.serve().await;
     queue(&client, [4]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
@@ -157,16 +149,13 @@ async fn a_server_that_goes_back_is_noticed_before_it_is_sent_what_was_under_way
     let backup = both.folder.path().join("backup");
     let server = both.serve().await;
     let relay = Relay::to(&both.address).await;
-    let through =
-        || Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let through = || both.client_through(&relay);
     let client = through();
-    queue(&client, 1..=2).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=2).await;
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &backup);
+    both.save_store(&backup);
     let server = both.serve().await;
-    queue(&client, [3]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [3]).await;
     client.stop().await;
     let client = through();
     client.queue(too_large()).await.unwrap();
@@ -176,7 +165,7 @@ async fn a_server_that_goes_back_is_noticed_before_it_is_sent_what_was_under_way
     until(async || both.arrived().await.len() == 4).await;
     client.stop().await;
     in_time(server.stop()).await;
-    copy(&backup, both.store().parent().unwrap());
+    both.restore_store(&backup);
     relay.let_go();
     let server = both.serve().await;
     let client = through();
@@ -197,16 +186,13 @@ async fn a_server_that_goes_back_while_the_first_answer_is_waited_for_is_noticed
     let backup = both.folder.path().join("backup");
     let server = both.serve().await;
     let relay = Relay::to(&both.address).await;
-    let through =
-        || Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let through = || both.client_through(&relay);
     let client = through();
-    queue(&client, 1..=2).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=2).await;
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &backup);
+    both.save_store(&backup);
     let server = both.serve().await;
-    queue(&client, [3]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [3]).await;
     client.stop().await;
     let client = through();
     client.queue(too_large()).await.unwrap();
@@ -215,7 +201,7 @@ async fn a_server_that_goes_back_while_the_first_answer_is_waited_for_is_noticed
     queue(&client, [4]).await;
     until(async || both.arrived().await.len() == 4).await;
     in_time(server.stop()).await;
-    copy(&backup, both.store().parent().unwrap());
+    both.restore_store(&backup);
     let server = both.serve().await;
     relay.lose();
     relay.let_go();
@@ -235,14 +221,13 @@ async fn a_disk_that_is_wiped_before_a_start_has_sent_anything_is_a_server_that_
     let server = both.serve().await;
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
-    queue(&client, 1..=2).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=2).await;
     client.stop().await;
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
     in_time(client.flush()).await.unwrap();
     in_time(server.stop()).await;
-    fs::remove_dir_all(both.store().parent().unwrap()).unwrap();
+    both.wipe_store();
     let server = both.serve().await;
     queue(&client, [3]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
@@ -264,16 +249,14 @@ async fn another_key_goes_on_where_a_disk_was_wiped() {
     let mut both = Both::new();
     let server = both.serve().await;
     let client = both.client();
-    queue(&client, 1..=2).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=2).await;
     client.stop().await;
     in_time(server.stop()).await;
-    fs::remove_dir_all(both.store().parent().unwrap()).unwrap();
+    both.wipe_store();
     both.me = identity();
     let server = both.serve().await;
     let client = both.client();
-    queue(&client, [3]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [3]).await;
     assert_eq!(both.arrived().await, numbers([3]));
     client.stop().await;
     in_time(server.stop()).await;
@@ -285,7 +268,7 @@ async fn what_may_be_in_another_store_is_not_sent_when_somebody_says_so() {
     let both = Both::new();
     let server = both.serve().await;
     let relay = Relay::to(&both.address).await;
-    let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = both.client_through(&relay);
     // An answer tells which store it is; a receipt would be missed.
     client.queue(too_large()).await.unwrap();
     in_time(client.flush()).await.unwrap();
@@ -294,10 +277,10 @@ async fn what_may_be_in_another_store_is_not_sent_when_somebody_says_so() {
     until(async || both.arrived().await.len() == 1).await;
     client.stop().await;
     in_time(server.stop()).await;
-    fs::remove_dir_all(both.store().parent().unwrap()).unwrap();
+    both.wipe_store();
     relay.let_go();
     let server = both.serve().await;
-    let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = both.client_through(&relay);
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
         matches!(*trouble, Trouble::OtherStore { from: 2, to: 2 }),
@@ -321,11 +304,9 @@ async fn to_go_on_without_what_is_missing_drops_nothing_that_waits() {
     let both = Both::new();
     let server = both.serve().await;
     let relay = Relay::to(&both.address).await;
-    let through =
-        || Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let through = || both.client_through(&relay);
     let client = through();
-    queue(&client, [1]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [1]).await;
     client.stop().await;
     let client = through();
     // An answer, and no receipt.
@@ -336,7 +317,7 @@ async fn to_go_on_without_what_is_missing_drops_nothing_that_waits() {
     until(async || both.arrived().await.len() == 2).await;
     client.stop().await;
     in_time(server.stop()).await;
-    fs::remove_dir_all(both.store().parent().unwrap()).unwrap();
+    both.wipe_store();
     relay.let_go();
     let server = both.serve().await;
     let client = through();
@@ -367,18 +348,17 @@ async fn what_is_sent_again_to_a_store_that_has_it_is_there_once() {
     // Two messages of one byte.
     client.keep(250).await.unwrap();
     let server = both.serve().await;
-    queue(&client, 1..=3).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=3).await;
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &old);
+    both.save_store(&old);
     let server = both.serve().await;
     for number in 4..=7 {
         queue(&client, [number]).await;
         in_time(client.flush()).await.unwrap();
     }
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &latest);
-    copy(&old, both.store().parent().unwrap());
+    both.save_store(&latest);
+    both.restore_store(&old);
     let server = both.serve().await;
     queue(&client, [8]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
@@ -390,7 +370,7 @@ async fn what_is_sent_again_to_a_store_that_has_it_is_there_once() {
     assert_eq!(routes[0].lost_here, 2);
     client.stop().await;
     in_time(server.stop()).await;
-    copy(&latest, both.store().parent().unwrap());
+    both.restore_store(&latest);
     decide(&both, Verdict::Resend);
     let server = both.serve().await;
     let client = both.client();
@@ -409,13 +389,11 @@ async fn a_stream_that_the_server_has_forgotten_is_not_missing() {
     let server = both.serve().await;
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
-    queue(&client, 1..=2).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, 1..=2).await;
     client.stop().await;
     let client = both.client();
     client.keep(1 << 20).await.unwrap();
-    queue(&client, [3]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [3]).await;
     in_time(server.stop()).await;
     let rows = rusqlite::Connection::open(both.store()).unwrap();
     rows.execute("UPDATE store SET hours = hours + 1000", ()).unwrap();
@@ -427,12 +405,11 @@ async fn a_stream_that_the_server_has_forgotten_is_not_missing() {
     .await;
     drop(rows);
     in_time(server.stop()).await;
-    copy(both.store().parent().unwrap(), &backup);
+    both.save_store(&backup);
     let server = both.serve().await;
-    queue(&client, [4]).await;
-    in_time(client.flush()).await.unwrap();
+    delivered(&client, [4]).await;
     in_time(server.stop()).await;
-    copy(&backup, both.store().parent().unwrap());
+    both.restore_store(&backup);
     let server = both.serve().await;
     queue(&client, [5]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();

@@ -64,7 +64,7 @@ async fn a_copy_of_an_outbox_uses_no_sequence_again() {
     let both = Both::new();
     let server = both.serve().await;
     let relay = Relay::to(&both.address).await;
-    let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = both.client_through(&relay);
     queue(&client, [1]).await;
     in_time(client.flush()).await.unwrap();
     // 2 and 3 get their numbers and leave; that they arrive is not heard.
@@ -173,7 +173,7 @@ async fn what_is_under_way_leaves_under_no_other_key() {
     let both = Both::new();
     let server = both.serve().await;
     let relay = Relay::to(&both.address).await;
-    let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = both.client_through(&relay);
     queue(&client, [1]).await;
     in_time(client.flush()).await.unwrap();
     relay.hold();
@@ -186,7 +186,7 @@ async fn what_is_under_way_leaves_under_no_other_key() {
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(matches!(*trouble, Trouble::OtherKey { .. }), "{trouble}");
     client.stop().await;
-    let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&both.me)).unwrap();
+    let client = both.client_through(&relay);
     in_time(client.flush()).await.unwrap();
     client.stop().await;
     assert_eq!(both.arrived().await, numbers(1..=2));

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tenfour::identity::Identity;
 use tenfour::{Address, Client, Outbox, OutboxClient, ServerConfig, SqliteOptions, SqliteStore, Verdict};
 
+use super::relay::Relay;
 use super::{Running, bodies, client_config, identity, in_time, inbox};
 
 /// A sender with its outbox, and a server with its store, each in a folder of its own.
@@ -49,6 +50,22 @@ impl Both {
         Client::with_outbox(outbox, self.address.clone(), client_config(me)).unwrap()
     }
 
+    pub fn client_through(&self, relay: &Relay) -> OutboxClient {
+        Client::with_outbox(self.outbox(), relay.address.clone(), client_config(&self.me)).unwrap()
+    }
+
+    pub fn save_store(&self, to: &Path) {
+        copy(self.store().parent().unwrap(), to);
+    }
+
+    pub fn restore_store(&self, from: &Path) {
+        copy(from, self.store().parent().unwrap());
+    }
+
+    pub fn wipe_store(&self) {
+        fs::remove_dir_all(self.store().parent().unwrap()).unwrap();
+    }
+
     pub async fn arrived(&self) -> Vec<String> {
         in_time(bodies(&self.address, client_config(&self.me), "inbox")).await
     }
@@ -68,6 +85,11 @@ pub async fn queue(client: &OutboxClient, bodies: impl IntoIterator<Item = u64>)
     for body in bodies {
         client.queue(inbox(&body.to_string())).await.unwrap();
     }
+}
+
+pub async fn delivered(client: &OutboxClient, bodies: impl IntoIterator<Item = u64>) {
+    queue(client, bodies).await;
+    in_time(client.flush()).await.unwrap();
 }
 
 pub fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<String> {

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::StreamId;
 
-use super::dispatch::{Dispatch, save, streams};
+use super::dispatch::Dispatch;
+use super::stream::{save, streams};
 use super::{OutboxError, rows};
 use crate::sqlite::message_key;
 

@@ -10,6 +10,7 @@ mod kept;
 mod lost;
 mod rows;
 mod schema;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ use tenfour_proto::{Message, StreamId};
 use super::open::{SqliteOptions, connect_or_create, folder_of, judge, now};
 use crate::lock::Lock;
 use crate::{OpenError, place};
-pub use dispatch::{Advance, Dispatch, OutboxStream};
+pub use dispatch::{Advance, Dispatch};
 pub use lost::Verdict;
+pub use stream::OutboxStream;
 
 /// How long it is waited for somebody who makes the file, in steps of [`STEP`].
 const PATIENCE: Duration = Duration::from_secs(10);

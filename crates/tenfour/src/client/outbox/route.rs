@@ -510,16 +510,7 @@ fn witnesses(streams: &[OutboxStream], key: Fingerprint) -> impl Iterator<Item =
         .filter(move |stream| stream.sender == key && stream.has_receipts())
 }
 
-/// A stream with nothing in it.
+/// A stream with nothing in it, which nobody else has.
 fn new_stream(sender: Fingerprint) -> OutboxStream {
-    OutboxStream {
-        id: StreamId::from_bytes(random()),
-        sender,
-        first: 1,
-        numbered: 0,
-        settled: 0,
-        receipted: 0,
-        finished: false,
-        lost: None,
-    }
+    OutboxStream::new(StreamId::from_bytes(random()), sender)
 }
