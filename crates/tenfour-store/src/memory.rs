@@ -52,11 +52,11 @@ struct Shared {
     used: u64,
     /// Bytes of bodies of senders without a key.
     pseudo: u64,
-    by_name: HashMap<MailboxName, usize>,
+    by_name: HashMap<MailboxName, i64>,
     /// Of `used`, in the mailboxes of `tenfour bench`.
     bench: u64,
-    /// By number of the mailbox, from 1.
-    boxes: Vec<MemoryMailbox>,
+    /// By number of the mailbox. One that was opened and got no message yet has no place here.
+    boxes: HashMap<i64, MemoryMailbox>,
     senders: Vec<(String, StreamId)>,
     cursors: BTreeMap<(MailboxName, CursorName), Position>,
 }
@@ -189,8 +189,11 @@ impl MemoryStore {
             .collect();
         let size: u64 = letters.iter().map(Kept::size).sum();
         if !letters.is_empty() {
-            let dead = self.mailboxes.open(change.name.dead_letters());
-            let Some(dead) = dead.filter(|_| shared.used + size <= self.limit) else {
+            // Room first: what is opened here stays open.
+            if shared.used + size > self.limit {
+                return CursorOutcome::NotNow;
+            }
+            let Some(dead) = self.mailboxes.open(change.name.dead_letters()) else {
                 return CursorOutcome::NotNow;
             };
             for letter in letters {
@@ -291,7 +294,7 @@ impl<'a> Backend<'a> for Work<'_> {
             },
         );
         if is_bench(&message.mailbox)
-            && let Some(mailbox) = shared.boxes.get_mut(mailbox as usize - 1)
+            && let Some(mailbox) = shared.boxes.get_mut(&mailbox)
         {
             shared.bench += size;
             while shared.bench > bench_mailbox::LIMIT
@@ -326,7 +329,7 @@ impl<'a> Backend<'a> for Work<'_> {
         let kept = self
             .shared
             .boxes
-            .get(mailbox as usize - 1)
+            .get(&mailbox)
             .and_then(|mailbox| mailbox.get(offset));
         Ok(match kept {
             Some(kept) if kept.message == *message => Comparison::Same,
@@ -426,7 +429,7 @@ impl Store for MemoryStore {
 
     fn sizes(&self) -> Vec<(MailboxName, u64)> {
         let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
-        let boxes = shared.boxes.iter();
+        let boxes = shared.boxes.values();
         boxes
             .map(|mailbox| (mailbox.name.clone(), mailbox.bytes))
             .collect()
@@ -455,7 +458,9 @@ impl Store for MemoryStore {
         stream: StreamId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreError> {
-        Ok(self.replies.find(&(sender.clone(), stream, sequence)))
+        Ok(self
+            .replies
+            .find(&(sender.clone(), stream, sequence), self.hours()))
     }
 
     fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
@@ -512,27 +517,25 @@ impl Shared {
     fn push(&mut self, mailbox: i64, kept: Kept) -> u64 {
         let size = kept.size();
         self.used += size;
-        let index = mailbox as usize - 1;
-        if self.boxes.len() <= index {
-            self.by_name.insert(kept.message.mailbox.clone(), index);
-            self.boxes.push(MemoryMailbox {
+        let body = kept.message.body.len() as u64;
+        self.pseudo += if kept.is_pseudo { body } else { 0 };
+        let by_name = &mut self.by_name;
+        let mailbox = self.boxes.entry(mailbox).or_insert_with(|| {
+            by_name.insert(kept.message.mailbox.clone(), mailbox);
+            MemoryMailbox {
                 name: kept.message.mailbox.clone(),
                 gone: 0,
                 kept: VecDeque::new(),
                 bytes: 0,
-            });
-        }
-        let body = kept.message.body.len() as u64;
-        self.pseudo += if kept.is_pseudo { body } else { 0 };
-        if let Some(mailbox) = self.boxes.get_mut(index) {
-            mailbox.bytes += body;
-            mailbox.kept.push_back(kept);
-        }
+            }
+        });
+        mailbox.bytes += body;
+        mailbox.kept.push_back(kept);
         size
     }
 
     fn mailbox(&self, name: &MailboxName) -> Option<&MemoryMailbox> {
-        self.by_name.get(name).and_then(|index| self.boxes.get(*index))
+        self.by_name.get(name).and_then(|id| self.boxes.get(id))
     }
 }
 
@@ -604,7 +607,7 @@ impl Reader for MemoryReader {
         let shared = self.shared();
         let mut mailboxes: Vec<_> = shared
             .boxes
-            .iter()
+            .values()
             .map(|mailbox| MailboxInfo {
                 name: mailbox.name.clone(),
                 first: mailbox.gone + 1,
@@ -613,5 +616,49 @@ impl Reader for MemoryReader {
             .collect();
         mailboxes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(mailboxes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tenfour_proto::Listener;
+
+    use super::*;
+    use crate::REPLY_HOURS;
+
+    /// It gave a reply for ever, until the next reply swept it away.
+    #[test]
+    fn a_reply_is_kept_for_its_hours_and_no_longer() {
+        let mut store = MemoryStore::default();
+        let stream = StreamId::of_key("s");
+        let asked = Batch {
+            sender: Sender::Anonymous,
+            stream: Some((stream, StreamKind::OneShot)),
+            source: Source {
+                listener: Listener::Native,
+                address: None,
+            },
+            messages: vec![(1, Message::new(MailboxName::inbox(), "?").asking())],
+        };
+        store.deposit(&[asked], 0).unwrap();
+        let answer = CursorChange {
+            mailbox: MailboxName::inbox(),
+            name: "worker".parse().unwrap(),
+            floor: 1,
+            above: vec![],
+            bury: vec![],
+            answers: vec![(1, Reply::new("!"))],
+        };
+        store.commit(&[], &[answer], 0).unwrap();
+        let hour = Duration::from_secs(3600);
+        let reply = |store: &mut MemoryStore| store.reply(&Sender::Anonymous, stream, 1).unwrap();
+        for _ in 1..REPLY_HOURS {
+            store.opened -= hour;
+            assert_eq!(reply(&mut store), Some(Reply::new("!")));
+        }
+        store.opened -= hour;
+        assert_eq!(reply(&mut store), None);
     }
 }

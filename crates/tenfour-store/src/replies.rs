@@ -15,7 +15,8 @@ pub(crate) type Asked = (Sender, StreamId, u64);
 /// By whom they are for, and in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    kept: HashMap<Asked, Reply>,
+    /// With the hour in which each came.
+    kept: HashMap<Asked, (i64, Reply)>,
     order: VecDeque<(i64, Asked)>,
 }
 
@@ -25,23 +26,29 @@ impl Replies {
         if self.kept.contains_key(asked) {
             return None;
         }
-        self.kept.insert(asked.clone(), reply.clone());
+        self.kept.insert(asked.clone(), (hours, reply.clone()));
         self.order.push_back((hours, asked.clone()));
         Some(size(reply))
     }
 
-    pub(crate) fn find(&self, asked: &Asked) -> Option<Reply> {
-        self.kept.get(asked).cloned()
+    /// The reply, unless it is old: nobody may have swept since.
+    pub(crate) fn find(&self, asked: &Asked, hours: i64) -> Option<Reply> {
+        let (came, reply) = self.kept.get(asked)?;
+        (!is_old(*came, hours)).then(|| reply.clone())
     }
 
     /// Forgets what is old; gives what it cost.
     pub(crate) fn sweep(&mut self, hours: i64) -> u64 {
         let mut freed = 0;
-        while let Some((_, asked)) = self.order.pop_front_if(|(came, _)| *came <= hours - REPLY_HOURS) {
-            freed += self.kept.remove(&asked).as_ref().map_or(0, size);
+        while let Some((_, asked)) = self.order.pop_front_if(|(came, _)| is_old(*came, hours)) {
+            freed += self.kept.remove(&asked).map_or(0, |(_, reply)| size(&reply));
         }
         freed
     }
+}
+
+fn is_old(came: i64, hours: i64) -> bool {
+    came <= hours - REPLY_HOURS
 }
 
 /// What a reply costs.

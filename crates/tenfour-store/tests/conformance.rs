@@ -7,8 +7,8 @@ use tenfour_proto::{
     TemporaryCode,
 };
 use tenfour_store::{
-    Batch, CursorChange, CursorOutcome, Given, MAX_CURSORS, MAX_MAILBOXES, MailboxInfo, MemoryStore, Outcome,
-    SqliteOptions, SqliteStore, Store,
+    Batch, CursorChange, CursorOutcome, DEFAULT_MEMORY_LIMIT, Given, MAX_CURSORS, MAX_MAILBOXES, MailboxInfo,
+    MemoryStore, Outcome, SqliteOptions, SqliteStore, Store,
 };
 
 const SOURCE: Source = Source {
@@ -18,7 +18,12 @@ const SOURCE: Source = Source {
 
 /// Runs one conversation with each kind of store.
 fn each(conversation: impl Fn(&mut dyn Store)) {
-    conversation(&mut MemoryStore::default());
+    each_with_memory(DEFAULT_MEMORY_LIMIT, conversation);
+}
+
+/// The same, where what is kept in memory may have no more than `limit` bytes.
+fn each_with_memory(limit: u64, conversation: impl Fn(&mut dyn Store)) {
+    conversation(&mut MemoryStore::new(limit));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     conversation(&mut SqliteStore::open(path, SqliteOptions::default()).unwrap());
@@ -532,6 +537,34 @@ fn a_dead_letter_keeps_all_that_is_known_of_it() {
             .unwrap()
             .remove(0);
         assert_eq!(second.origin, letter.origin);
+    });
+}
+
+/// A store that had no room for a dead letter once gave a receipt for the first message of the next new mailbox, and
+/// dropped it: the mailbox of dead letters had been opened before there was known to be room, and the places of
+/// mailboxes were found by their numbers.
+#[test]
+fn a_dead_letter_without_room_takes_nothing_from_others() {
+    each_with_memory(6 * 1024, |store| {
+        let large = "x".repeat(4 * 1024);
+        settle(store, batch("s", &[(1, "inbox", &large)]));
+        let buried = store.commit(&[], &[cursor(1, &[], &[1])], 1).unwrap().cursors[0];
+        assert_eq!(
+            settle(store, batch("s", &[(2, "fresh", "small")])).runs,
+            [run(2, 1, "fresh", 1, false)]
+        );
+        assert_eq!(bodies(store, "fresh"), ["small"]);
+        let letters = bodies(store, "dead/worker");
+        assert_eq!(letters.len(), usize::from(buried == CursorOutcome::Moved));
+        // What has room goes where it belongs, and the sizes are those of what is there.
+        settle(store, batch("s", &[(3, "inbox", "lost")]));
+        let committed = store.commit(&[], &[cursor(2, &[], &[2])], 1).unwrap();
+        assert_eq!(committed.cursors, [CursorOutcome::Moved]);
+        assert_eq!(bodies(store, "dead/worker").last().unwrap(), "lost");
+        for (name, size) in store.sizes() {
+            let there: usize = bodies(store, name.as_str()).iter().map(String::len).sum();
+            assert_eq!(size, there as u64, "{name}");
+        }
     });
 }
 
