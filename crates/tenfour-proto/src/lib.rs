@@ -33,6 +33,7 @@ pub mod modbus;
 mod moment;
 pub mod native;
 mod receipt;
+mod receive_buffer;
 mod reply;
 mod source;
 mod temporary;

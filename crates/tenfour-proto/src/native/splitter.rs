@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::{ErrorCode, Fault, Frame};
 use crate::limits::{MAX_FRAME_BODY, MAX_HELLO_BODY};
+use crate::receive_buffer::ReceiveBuffer;
 
 /// Length of a frame's header: length u32, type u8, flags u8, two bytes of zero.
 pub(super) const HEADER: usize = 8;
@@ -19,16 +20,14 @@ pub(super) struct RawFrame {
 /// Keeps what is left of an unfinished frame between two reads, and nothing else.
 #[derive(Debug)]
 pub struct Splitter {
-    partial: Vec<u8>,
-    whole: Bytes,
+    received: ReceiveBuffer,
     max_body: usize,
 }
 
 impl Default for Splitter {
     fn default() -> Self {
         Splitter {
-            partial: Vec::new(),
-            whole: Bytes::new(),
+            received: ReceiveBuffer::default(),
             max_body: MAX_HELLO_BODY,
         }
     }
@@ -45,14 +44,9 @@ impl Splitter {
         self.max_body = MAX_FRAME_BODY;
     }
 
-    /// Takes what arrived. The bytes are copied once, into one buffer that all frames in it share.
+    /// Takes what arrived. The bytes are copied into one buffer that all frames in it share.
     pub fn push(&mut self, input: &[u8]) {
-        let mut buffer = Vec::with_capacity(self.whole.len() + self.partial.len() + input.len());
-        buffer.extend_from_slice(&self.whole);
-        buffer.append(&mut self.partial);
-        buffer.extend_from_slice(input);
-        self.whole = Bytes::from(buffer);
-        self.partial = Vec::new();
+        self.received.push(input);
     }
 
     /// The next whole frame that is known here; those that may be skipped are.
@@ -71,11 +65,11 @@ impl Splitter {
     }
 
     fn cut(&mut self) -> Result<Option<RawFrame>, Fault> {
-        let mut header = self.whole.get(..HEADER).unwrap_or_default();
+        let mut header = self.received.as_slice().get(..HEADER).unwrap_or_default();
         let (Ok(length), Ok(kind), Ok(flags)) =
             (header.try_get_u32(), header.try_get_u8(), header.try_get_u8())
         else {
-            self.keep_partial();
+            self.received.rest();
             return Ok(None);
         };
         let length = length as usize;
@@ -86,25 +80,46 @@ impl Splitter {
                 text: "a frame is longer than allowed",
             });
         }
-        if self.whole.len() < HEADER + length {
-            self.keep_partial();
+        if self.received.len() < HEADER + length {
+            self.received.rest();
             return Ok(None);
         }
-        self.whole.advance(HEADER);
-        let body = self.whole.split_to(length);
+        let mut body = self.received.split_to(HEADER + length);
+        body.advance(HEADER);
         Ok(Some(RawFrame { kind, flags, body }))
-    }
-
-    /// Lets go of the shared buffer, so that a connection that rests holds only its partial frame.
-    fn keep_partial(&mut self) {
-        if !self.whole.is_empty() {
-            self.partial = self.whole.to_vec();
-        }
-        self.whole = Bytes::new();
     }
 
     /// Bytes held of an unfinished frame.
     pub fn buffered(&self) -> usize {
-        self.partial.len() + self.whole.len()
+        self.received.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the text listener's lines: each read copied all that there was of a frame.
+    #[test]
+    fn a_frame_that_drips_costs_its_length() {
+        let mut bytes = Vec::new();
+        Frame::Part(Bytes::from(vec![7; MAX_FRAME_BODY])).encode(&mut bytes);
+        for piece in [1, 7, 1500] {
+            let mut splitter = Splitter::new();
+            splitter.allow_full_frames();
+            let mut frames = 0;
+            for piece in bytes.chunks(piece) {
+                splitter.push(piece);
+                while splitter.take().unwrap().is_some() {
+                    frames += 1;
+                }
+            }
+            assert_eq!((frames, splitter.buffered()), (1, 0));
+            let touched = splitter.received.touched;
+            assert!(
+                touched <= 4 * bytes.len(),
+                "{touched} bytes were touched, in pieces of {piece}"
+            );
+        }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Answer, Foreign, GREETING};
 use crate::ledger::Ledger;
+use crate::receive_buffer::ReceiveBuffer;
 use crate::{Durability, RefusalCode, Settled, Settlement, TemporaryCode};
 
 /// A first line of at least so many bytes is looked at as a whole, however it comes, whether it is a request of HTTP:
@@ -36,7 +37,10 @@ pub struct Server {
     state: State,
     max_message: usize,
     durability: Durability,
-    partial: Vec<u8>,
+    /// A line that is not finished.
+    partial: ReceiveBuffer,
+    /// So much of it has no LF.
+    scanned: usize,
     numbered: u64,
     ledger: Ledger,
     events: VecDeque<Event>,
@@ -62,7 +66,8 @@ impl Server {
             state: State::First,
             max_message: max_message as usize,
             durability,
-            partial: Vec::new(),
+            partial: ReceiveBuffer::default(),
+            scanned: 0,
             numbered: 0,
             ledger: Ledger::new(0),
             events: VecDeque::new(),
@@ -75,29 +80,21 @@ impl Server {
         if self.state == State::Ended || input.is_empty() {
             return;
         }
-        let buffer = if self.partial.is_empty() {
-            Bytes::copy_from_slice(input)
-        } else {
-            let mut joined = std::mem::take(&mut self.partial);
-            joined.extend_from_slice(input);
-            Bytes::from(joined)
-        };
+        self.partial.push(input);
         if self.state == State::First {
-            match Foreign::in_prefix(&buffer) {
-                None => {
-                    self.partial = buffer.to_vec();
-                    return;
-                }
+            match Foreign::in_prefix(self.partial.as_slice()) {
+                None => return,
                 Some(Some(protocol)) => return self.turn_away(protocol),
                 Some(None) => {}
             }
         }
-        self.take_lines(buffer);
+        self.take_lines();
     }
 
-    fn take_lines(&mut self, mut rest: Bytes) {
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let mut line = rest.split_to(end + 1);
+    fn take_lines(&mut self) {
+        while let Some(end) = self.partial.find(b'\n', self.scanned) {
+            self.scanned = 0;
+            let mut line = self.partial.split_to(end + 1);
             line.truncate(end);
             if line.last() == Some(&b'\r') {
                 line.truncate(end - 1);
@@ -113,17 +110,19 @@ impl Server {
                 }
             }
         }
-        if self.state == State::Skipping {
-            return;
-        }
         // One more byte than allowed may still be the CR before a LF.
-        let over = rest.len().saturating_sub(self.longest());
-        if over > 1 || (over == 1 && rest.last() != Some(&b'\r')) {
+        let over = self.partial.len().saturating_sub(self.longest());
+        let is_too_long = over > 1 || (over == 1 && !self.partial.as_slice().ends_with(b"\r"));
+        if self.state != State::Skipping && is_too_long {
             self.state = State::Skipping;
             self.refuse_too_large();
-        } else {
-            self.partial = rest.to_vec();
         }
+        if self.state == State::Skipping {
+            self.partial.clear();
+        } else {
+            self.partial.rest();
+        }
+        self.scanned = self.partial.len();
     }
 
     /// What is kept of an unfinished line.
@@ -154,7 +153,7 @@ impl Server {
 
     fn turn_away(&mut self, protocol: Foreign) {
         self.state = State::Ended;
-        self.partial = Vec::new();
+        self.partial.clear();
         self.transmit.extend_from_slice(
             format!("no foreign this is a tenfour text listener, it does not speak {protocol}\n").as_bytes(),
         );
@@ -164,9 +163,9 @@ impl Server {
     /// The other end finished sending, cleanly: what it left without LF is a message too.
     pub fn handle_end(&mut self) {
         self.decide();
-        let last = std::mem::take(&mut self.partial);
+        let last = self.partial.take();
         match self.state {
-            State::First | State::Lines if !last.is_empty() => self.take_message(Bytes::from(last)),
+            State::First | State::Lines if !last.is_empty() => self.take_message(last),
             _ => {}
         }
         self.state = State::Ended;
@@ -176,14 +175,13 @@ impl Server {
     pub fn handle_reset(&mut self) -> usize {
         self.decide();
         self.state = State::Ended;
-        std::mem::take(&mut self.partial).len()
+        self.partial.take().len()
     }
 
     /// No more bytes come: what could still have become another protocol is text.
     fn decide(&mut self) {
         if self.state == State::First {
-            let held = Bytes::from(std::mem::take(&mut self.partial));
-            self.take_lines(held);
+            self.take_lines();
         }
     }
 
@@ -390,6 +388,29 @@ mod tests {
                 server.handle_bytes(piece);
             }
             assert_eq!(events(&mut server), [Event::Foreign(Foreign::Http)]);
+        }
+    }
+
+    /// Each read joined, looked through and copied the whole unfinished line: one of a MiB that came byte by byte cost
+    /// its square, and one stranger a core.
+    #[test]
+    fn a_line_that_drips_costs_its_length() {
+        const LENGTH: usize = 1024 * 1024;
+        for piece in [1, 7, 1500] {
+            let mut server = Server::new(LENGTH as u32, Durability::Disk);
+            let line = vec![b'x'; LENGTH];
+            for piece in line.chunks(piece) {
+                server.handle_bytes(piece);
+            }
+            server.handle_bytes(b"\n");
+            assert!(
+                matches!(&events(&mut server)[..], [Event::Message { body, .. }] if body.len() == LENGTH)
+            );
+            let touched = server.partial.touched;
+            assert!(
+                touched <= 5 * LENGTH,
+                "{touched} bytes were touched, in pieces of {piece}"
+            );
         }
     }
 
