@@ -7,16 +7,14 @@ from processes import Unmeasured, output
 
 SOURCES = Path(__file__).resolve().parent / "helpers"
 
-
-ASK = SOURCES.parent / "ask"
+ROOT = SOURCES.parent.parent
 
 
 def build_ask():
     """The programs of the work `ask`: in Rust, with a library of its peer. Gives their folder."""
-    target = SOURCES.parent.parent / "target" / "bench-ask"
-    command = ["cargo", "build", "--release", "--locked", "--quiet"]
-    output([*command, "--manifest-path", ASK / "Cargo.toml", "--target-dir", target], timeout=900)
-    return target / "release"
+    command = ["cargo", "build", "--profile", "dist", "--locked", "--quiet", "--package", "bench-ask"]
+    output([*command, "--manifest-path", ROOT / "Cargo.toml"], timeout=900)
+    return ROOT / "target" / "dist"
 
 
 def build(folder):

@@ -17,7 +17,7 @@ def binary():
     built = Path(__file__).resolve().parent.parent.glob("target/*/dist/tenfour")
     path = os.environ.get("TENFOUR") or next(built, None)
     if not path or not os.access(path, os.X_OK):
-        raise Unmeasured("no tenfour: build it with `cargo dist`, or name it in TENFOUR")
+        raise Unmeasured("no tenfour: build it with `cargo build-static`, or name it in TENFOUR")
     return Path(path)
 
 

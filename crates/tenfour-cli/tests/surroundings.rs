@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use support::{Home, LONG, mailbox, needs, run, wait_for};
+use support::{Home, LONG, is_passed_over, mailbox, needs, run, wait_for};
 
 /// Does what systemd does: binds, hands the sockets over from descriptor 3 on, and becomes the program.
 const ACTIVATE: &str = "
@@ -21,6 +21,13 @@ for descriptor, one in zip((3, 4), high):
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='text:native')
 os.execv(sys.argv[1], sys.argv[1:])
 ";
+
+/// The rig of power cuts, the main proof of the first promise, was passed over in CI where that did not run as root.
+#[test]
+fn a_test_that_lacks_something_fails_in_ci() {
+    assert!(!is_passed_over("it must run as root", false));
+    assert!(std::panic::catch_unwind(|| is_passed_over("it must run as root", true)).is_err());
+}
 
 #[test]
 fn systemd_hands_sockets_over_and_is_told_when_we_are_ready() {

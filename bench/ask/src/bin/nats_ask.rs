@@ -8,7 +8,12 @@ type Failure = Box<dyn std::error::Error>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         ["answer", port] => answer(port).await,
         ["ask", port, seconds] => ask(port, seconds).await,
         _ => Err("usage: nats_ask answer PORT, or nats_ask ask PORT SECONDS".into()),

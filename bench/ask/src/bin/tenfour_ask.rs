@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tenfour::identity::{Home, Identity, KnownHosts};
 use tenfour::{
-    Client, ClientConfig, Durability, HandlerError, HandlerOptions, Item, Listeners, MailboxName, MemoryStore, Message,
-    Reply, Server, ServerConfig,
+    Client, ClientConfig, Durability, HandlerError, HandlerOptions, Item, Listeners, MailboxName,
+    MemoryStore, Message, Reply, Server, ServerConfig,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -14,7 +14,12 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let identity = Identity::load_or_create(&Home::from_environment()?.identity())?;
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         ["serve"] => {
             // As `tenfour serve` does it.
             let cores = std::thread::available_parallelism().map_or(2, usize::from);

@@ -1,7 +1,7 @@
 //! The command as a child process, with a home of its own.
 
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![allow(clippy::print_stderr, reason = "a test that is passed over says so")]
 
 pub mod browser;
 pub mod disk;
@@ -10,10 +10,11 @@ pub mod history;
 pub mod http;
 pub mod injection;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -313,7 +314,7 @@ pub fn signal(process: u32, name: &str) {
 /// Lines of a child, as they come. The second part is true once there are no more.
 #[derive(Clone)]
 pub struct Lines(
-    std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    std::sync::Arc<Mutex<Vec<String>>>,
     std::sync::Arc<std::sync::atomic::AtomicBool>,
 );
 
@@ -391,18 +392,33 @@ pub fn wait_for_the_end_of(pid: &Path) {
     });
 }
 
-/// A program that a test needs. Where it lacks, the test says that it is skipped; in CI that is a failure.
+/// A program that a test needs.
 pub fn needs(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
-    if !found {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "`{program}` must be installed in CI"
-        );
-        eprintln!("skipped: `{program}` is not installed");
-    }
-    found
+    found || is_passed_over(&format!("`{program}` must be installed"), in_ci())
+}
+
+/// The same for being root.
+pub fn needs_root() -> bool {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    root || is_passed_over("it must run as root", in_ci())
+}
+
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
+/// A test that lacks something says that it is passed over. In CI that is a failure: a proof that nobody runs is none.
+/// Gives false, for whoever asked whether it is there.
+#[track_caller]
+pub fn is_passed_over(lacking: &str, in_ci: bool) -> bool {
+    assert!(
+        !in_ci,
+        "this test cannot run, and in CI every test must: {lacking}"
+    );
+    eprintln!("passed over: {lacking}");
+    false
 }
 
 /// A python that has pymodbus: of the folder that CI makes, or the one of the system.
@@ -416,35 +432,31 @@ pub fn python_with_pymodbus() -> Option<PathBuf> {
         .into_iter()
         .find(|python| has(python));
     if found.is_none() {
-        // Says that it is skipped, and fails in CI.
-        needs("pymodbus");
+        is_passed_over("a python with pymodbus must be installed", in_ci());
     }
     found
 }
 
-/// The same for being root.
-pub fn needs_root() -> bool {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    if !root {
-        eprintln!("skipped: it needs root");
-    }
-    root
-}
-
-/// A program of tests/interop, compiled once a test process.
+/// A program of tests/interop, compiled once a test process: a second compiler would write into the program that another
+/// test is running.
 pub fn compiled(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap());
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/interop")
-        .join(format!("{name}.cpp"));
-    let program = folder.path().join(name);
-    let status = Command::new("g++")
-        .args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-        .arg(&program)
-        .arg(source)
-        .status();
-    assert!(status.unwrap().success());
+    static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static COMPILED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let program = FOLDER.path().join(name);
+    // A test that fails here has left nothing half done that another could take for whole.
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !compiled.contains(name) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/interop")
+            .join(format!("{name}.cpp"));
+        let status = Command::new("g++")
+            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&program)
+            .arg(source)
+            .status();
+        assert!(status.unwrap().success());
+        compiled.insert(name.to_owned());
+    }
     program
 }
 
