@@ -39,11 +39,9 @@ impl<T: Default> Served<T> {
         };
         let (http, modbus) = (bind(), bind());
         let addresses = [&http, &modbus].map(|listener| listener.local_addr().expect("an address"));
-        let listeners = Listeners {
-            http: vec![http],
-            modbus: vec![modbus],
-            ..Listeners::default()
-        };
+        let mut listeners = Listeners::default();
+        listeners.http.plain.push(http);
+        listeners.modbus.sockets.push(modbus);
         let config = ServerConfig::new(Identity::generate().expect("a key"));
         let server = Server::new(Box::new(MemoryStore::default()), config).expect("a server");
         runtime.spawn(server.run(listeners, std::future::pending()));

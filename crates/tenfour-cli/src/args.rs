@@ -1,26 +1,26 @@
 //! What was typed, before what it means.
 
+mod alternatives;
 mod backup;
 mod bench;
 mod check;
+mod identity;
 mod keys;
 mod queue;
 mod reading;
 mod sending;
 mod serve;
 
-use std::path::PathBuf;
-
 use clap::error::ErrorKind;
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 pub use backup::Backup;
 pub use bench::Bench;
 pub use check::Check;
+pub use identity::Identity;
 pub use keys::{Invite, Join, Keys, KeysVerb};
 pub use queue::{Queue, What, Which};
-pub use reading::{Handling, Receive, Status, Tail};
+pub use reading::{Receive, Status, Tail};
 pub use sending::{Ask, Content, Send};
 pub use serve::{Listener, Serve};
 
@@ -112,46 +112,11 @@ verbs! {
 #[derive(Debug, Args)]
 pub struct Man {}
 
-/// Whose key is used.
-#[derive(Clone, Debug, Args)]
-pub struct Identity {
-    /// Key to use instead of the user's own; made if it is not there
-    #[arg(long, value_name = "FILE", env = "TENFOUR_IDENTITY")]
-    pub identity: Option<PathBuf>,
-}
-
 /// `tenfour completions`
 #[derive(Debug, Args)]
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
-}
-
-/// Which of several ways was chosen. What was typed wins over the environment; two of either contradict each other.
-/// (clap's own conflicts know no difference between the two.)
-fn one_of<'a>(matches: &ArgMatches, ways: &[&'a str]) -> Result<Option<&'a str>, clap::Error> {
-    let said = |source| {
-        let is_off = |way| matches!(matches.try_get_one::<bool>(way), Ok(Some(false)));
-        ways.iter()
-            .copied()
-            .filter(move |way| matches.value_source(way) == Some(source) && !is_off(way))
-    };
-    for source in [ValueSource::CommandLine, ValueSource::EnvVariable] {
-        let mut said = said(source);
-        match (said.next(), said.next()) {
-            (None, _) => {}
-            (Some(way), None) => return Ok(Some(way)),
-            (Some(one), Some(other)) => {
-                let name = |way: &str| match way {
-                    "words" => "a message as words".to_owned(),
-                    flag => format!("--{}", flag.replace('_', "-")),
-                };
-                let text = format!("{} and {} cannot be used together", name(one), name(other));
-                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, text));
-            }
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

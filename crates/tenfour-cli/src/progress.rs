@@ -1,5 +1,7 @@
 //! A line on a terminal for what takes its time.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
@@ -16,4 +18,9 @@ pub fn progress(length: Option<u64>, template: &str) -> ProgressBar {
         progress.set_style(style);
     }
     progress
+}
+
+/// For what lasts so long; its position is in milliseconds.
+pub fn progress_of_time(length: Duration) -> ProgressBar {
+    progress(Some(length.as_millis() as u64), "{bar:40} {msg}")
 }

@@ -20,9 +20,11 @@
     )
 )]
 
+mod address;
 mod cursor;
 pub mod datagram;
 mod fingerprint;
+mod hex;
 mod identity;
 mod item;
 mod ledger;
@@ -40,8 +42,10 @@ mod temporary;
 pub mod text;
 mod token;
 
+pub use address::{Address, HTTP_PORT, MODBUS_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
 pub use cursor::{CursorName, CursorNameError, Progress, Step};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
+pub use hex::hex;
 pub use identity::{Sender, StreamId};
 pub use item::{Item, Origin};
 pub use mailbox::{MailboxName, MailboxNameError};

@@ -25,48 +25,40 @@
 //! # }
 //! ```
 
-mod address;
-mod client;
-mod clock;
-#[cfg(unix)]
-mod exec;
-pub mod identity;
-mod inbox;
-mod lock;
-mod record;
-mod server;
-mod time;
-mod tls;
+pub use tenfour_identity as identity;
+pub use tenfour_identity::parse_time;
 
-pub use address::{Address, HTTP_PORT, MODBUS_PORT, NATIVE_PORT, ParseAddressError, TEXT_PORT};
-pub use client::{
-    AskError, BackupError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, Courier,
-    Deliveries, DeliveryError, Failure, FollowError, Follower, OutboxClient, Receipt, RouteProgress, Sending,
-    StatusError, Stored, TextDelivery, Trouble, Watch, WentBack, backup, deliver_datagram, deliver_text,
-    random_id, send_datagram,
+#[cfg(feature = "client")]
+pub use tenfour_client::{
+    AskError, BackupError, Client, ClientConfig, ConnectError, Consumer, ConsumerOptions, DeliveryError,
+    Failure, FollowError, Follower, Receipt, Sending, StatusError, Stored, TextDelivery, Watch, WentBack,
+    backup, deliver_datagram, deliver_text, random_id, send_datagram,
 };
-#[cfg(unix)]
-pub use exec::{Exec, ExecError, Handled};
-pub use record::{Record, status_json};
-pub use server::{
-    Access, Counter, Counters, Event, HandlerError, HandlerOptions, Listeners, Mailboxes, OnEvent,
-    ServeError, Server, ServerConfig, ServerLimits, serve,
-};
+#[cfg(feature = "outbox")]
+pub use tenfour_client::{Courier, Deliveries, OutboxClient, RouteProgress, Trouble};
 pub use tenfour_proto::datagram::{
     MAX_DATAGRAM, Outcome as DatagramOutcome, Request as DatagramRequest, Verdict as DatagramVerdict,
 };
 pub use tenfour_proto::native::{ReadFrom, StatusRow, StatusValue};
 pub use tenfour_proto::text::{Answer as TextAnswer, GREETING, Outcome as TextOutcome};
 pub use tenfour_proto::{
-    ContentType, CursorName, CursorNameError, Durability, Fingerprint, Item, Listener, MailboxName,
-    MailboxNameError, Message, MessageName, Origin, RefusalCode, Reply, Sender, Source, StreamId,
-    TemporaryCode, TokenName, TokenNameError, WordError, limits,
+    Address, ContentType, CursorName, CursorNameError, Durability, Fingerprint, HTTP_PORT, Item, Listener,
+    MODBUS_PORT, MailboxName, MailboxNameError, Message, MessageName, NATIVE_PORT, Origin, ParseAddressError,
+    RefusalCode, Reply, Sender, Source, StreamId, TEXT_PORT, TemporaryCode, TokenName, TokenNameError,
+    WordError, limits,
 };
+#[cfg(feature = "server")]
+pub use tenfour_server::{
+    Access, Counter, Counters, Event, Exec, ExecError, Handled, HandlerError, HandlerOptions, Listeners,
+    Mailboxes, OnEvent, Record, ServeError, Server, ServerConfig, ServerLimits, serve, status_json,
+};
+#[cfg(feature = "http")]
+pub use tenfour_server::{HttpConfig, HttpListeners};
+#[cfg(feature = "modbus")]
+pub use tenfour_server::{ModbusConfig, ModbusListeners};
+#[cfg(feature = "server")]
 pub use tenfour_store::{
-    Checked, Dropped, Finding, MemoryStore, OpenError, Outbox, OutboxError, OutboxItem, OutboxRoute,
-    ReadError, Retain, SqliteOptions, SqliteStore, Store, Verdict, check,
+    Checked, Finding, MemoryStore, OpenError, ReadError, Retain, SqliteOptions, SqliteStore, Store, check,
 };
-pub use time::parse_time;
-
-/// What we call ourselves in HELLO and WELCOME.
-pub(crate) const SOFTWARE: &str = concat!("tenfour/", env!("CARGO_PKG_VERSION"));
+#[cfg(feature = "outbox")]
+pub use tenfour_store::{Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, Verdict};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tenfour::parse_time;
 
-use super::Identity;
+use super::identity::Identity;
 use crate::target::Target;
 
 /// `tenfour backup`

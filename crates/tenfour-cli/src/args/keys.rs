@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use tenfour::parse_time;
 
-use super::Identity;
+use super::identity::Identity;
 
 /// `tenfour keys`
 #[derive(Debug, Args)]

@@ -7,7 +7,9 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgMatches, Args};
 use tenfour::parse_time;
 
-use super::{Content, Identity, one_of};
+use super::alternatives::one_of;
+use super::identity::Identity;
+use super::sending::Content;
 use crate::amount::parse_size;
 use crate::target::Target;
 

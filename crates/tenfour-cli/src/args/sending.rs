@@ -7,7 +7,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args};
 use tenfour::{Durability, parse_time};
 
-use super::{Identity, one_of};
+use super::alternatives::one_of;
+use super::identity::Identity;
 use crate::target::Target;
 
 /// What a message is made of.

@@ -6,7 +6,8 @@ use clap::Args;
 use tenfour::identity::Pattern;
 use tenfour::{Durability, Retain, parse_time};
 
-use super::{Handling, Identity};
+use super::identity::Identity;
+use super::reading::Handling;
 use crate::amount::parse_size;
 
 /// `tenfour serve`

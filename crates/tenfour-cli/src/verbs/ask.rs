@@ -4,7 +4,7 @@ use std::io;
 
 use tenfour::{AskError, Client, MailboxName, Record, Reply};
 
-use super::send::{Input, message};
+use super::send::content::{Input, message};
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::route::Route;

@@ -1,5 +1,6 @@
 //! `tenfour bench`: messages per second and latency against a server.
 
+mod load;
 mod outbox;
 mod torture;
 
@@ -15,11 +16,13 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use tenfour::{Client, ClientConfig, Durability, MailboxName, Message, limits};
 
+use crate::amount::grouped;
 use crate::args::Bench;
 use crate::exit::Failure;
-use crate::progress::progress;
+use crate::progress::progress_of_time;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
+use load::{mailbox, noise};
 
 /// Latencies are kept from 1 us to 10 minutes, with three digits.
 const LONGEST_US: u64 = 600_000_000;
@@ -76,7 +79,7 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
         let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
         return Ok(());
     }
-    let progress = bar(arguments.seconds);
+    let progress = progress_of_time(arguments.seconds);
     let answered = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let mut running = Vec::with_capacity(count);
@@ -103,32 +106,6 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
     progress.finish_and_clear();
     report(&arguments, &latencies, durability, started.elapsed());
     Ok(())
-}
-
-fn mailbox(target: &Target, index: usize, of: usize) -> Result<MailboxName, Failure> {
-    let usual = "bench"
-        .parse()
-        .map_err(|error| Failure::local(format!("{error}")))?;
-    let base = target.mailbox_or(&usual)?;
-    if of == 1 {
-        return Ok(base);
-    }
-    let name = format!("{base}/{}", index + 1);
-    name.parse()
-        .map_err(|error| Failure::usage(format!("mailbox `{name}`: {error}")))
-}
-
-/// Bytes that do not compress, the same in each run.
-fn noise(size: u64) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    (0..size)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect()
 }
 
 /// When messages are due, at a given rate.
@@ -250,11 +227,6 @@ async fn gather(
     Ok((all, durability))
 }
 
-/// For what lasts so long.
-fn bar(length: Duration) -> ProgressBar {
-    progress(Some(length.as_millis() as u64), "{bar:40} {msg}")
-}
-
 /// Draws until it is dropped.
 async fn tick(progress: &ProgressBar, answered: &AtomicU64, started: Instant) {
     loop {
@@ -312,17 +284,4 @@ fn report(arguments: &Bench, latencies: &Histogram<u64>, durability: Durability,
         milliseconds(0.999),
         latencies.max() as f64 / 1000.0,
     ));
-}
-
-/// 1234567 as 1,234,567.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }

@@ -2,18 +2,21 @@
 
 mod deliver;
 mod list;
+mod local;
 
 use std::io;
 
-use tenfour::{Address, Dropped, MailboxName, Message, OpenError, Outbox, OutboxError, Record, Verdict};
+use tenfour::{Address, Dropped, MailboxName, Message, OpenError, Outbox, Record, Verdict};
 
+use super::send::content::{Input, message};
 use super::send::pieces::Pieces;
-use super::send::{Input, PROMPT, ask, message};
+use super::send::prompt::{PROMPT, ask};
 use crate::amount::show_count;
 use crate::args::{Queue, What, Which};
 use crate::exit::{Code, Failure};
+use crate::output;
 use crate::target::{Dialect, Target};
-use crate::{output, setup};
+use local::{failed, open, open_failure};
 
 /// Queues, shows, drops or delivers.
 pub async fn run(mut arguments: Queue) -> Result<(), Failure> {
@@ -59,42 +62,6 @@ fn address(target: Option<&Target>) -> Option<String> {
 
 fn required(target: Option<&Target>) -> Result<String, Failure> {
     address(target).ok_or_else(|| Failure::usage("no target").hint("tenfour queue --list shows them"))
-}
-
-/// The outbox that was named, or the user's own.
-fn open(arguments: &Queue) -> Result<Outbox, Failure> {
-    let path = match &arguments.outbox {
-        Some(path) => path.clone(),
-        None => setup::home()?.outbox(),
-    };
-    Outbox::open(path).map_err(|error| open_failure(&error))
-}
-
-fn open_failure(error: &OpenError) -> Failure {
-    let failure = Failure::caused(error);
-    match error {
-        OpenError::InUse { .. } => failure.hint("one process delivers from an outbox; it delivers this, too"),
-        OpenError::NotOurs(path) => Failure::local(format!("`{}` is not a tenfour outbox", path.display()))
-            .hint("it was not touched; name another file: --outbox PATH"),
-        OpenError::ForeignLog { .. } => {
-            failure.hint("its owner was killed; put its outbox back, or move it away")
-        }
-        OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
-        OpenError::Network { .. } => failure.hint("name a place on a local disk: --outbox PATH"),
-        _ if error.is_full() => failure.hint("make room on that disk; nothing was lost"),
-        _ => failure,
-    }
-}
-
-fn failed(error: &OutboxError) -> Failure {
-    let failure = Failure::local(error.to_string());
-    match error {
-        OutboxError::Full => failure.hint("make room; nothing was queued"),
-        OutboxError::Damaged { .. } => {
-            failure.hint("tenfour queue TARGET --drop NUMBER goes on without it, if it has not left")
-        }
-        _ => failure,
-    }
 }
 
 async fn put(arguments: &Queue, target: Option<Target>) -> Result<(), Failure> {

@@ -1,24 +1,26 @@
 //! `tenfour send`: delivers, and waits for the receipt.
 
+pub mod content;
 mod datagram;
+mod delivery;
 mod lines;
 pub mod pieces;
+pub mod prompt;
 mod text;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 use std::time::Instant;
 
-use bytes::Bytes;
-use tenfour::{Client, MailboxName, Message, MessageName, Receipt, limits};
+use tenfour::{Client, MailboxName, Receipt};
 
-use crate::amount::show_size;
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::route::Route;
 use crate::target::{Dialect, Target};
 use crate::{output, setup, signals};
+use content::{Input, message};
+use delivery::show_receipt;
+use prompt::{CONNECTED_PROMPT, ask};
 
 /// Delivers what the arguments, a file, stdin or somebody at the terminal says.
 pub async fn run(mut arguments: args::Send) -> Result<(), Failure> {
@@ -125,142 +127,4 @@ async fn deliver(
             Err(Failure::delivery(&error, &name, client.id()))
         }
     }
-}
-
-/// The receipt on one line, if somebody looks.
-fn show_receipt(
-    target: &Target,
-    mailbox: &MailboxName,
-    offset: u64,
-    bytes: u64,
-    duplicate: bool,
-    started: Instant,
-) {
-    if !output::is_terminal(&io::stderr()) {
-        return;
-    }
-    let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-    let stored = if duplicate { "stored before" } else { "stored" };
-    output::talk(&format!(
-        "10-4  {}/{mailbox} #{offset}  {}  {stored}  {milliseconds:.1} ms",
-        target.host(),
-        show_size(bytes),
-    ));
-}
-
-/// A server whose key is known is spoken to with its key, unless somebody insists.
-fn not_in_the_clear(arguments: &args::Send, target: &Target) -> Result<(), Failure> {
-    let known = !arguments.clear
-        && !target.address.is_loopback()
-        && setup::known_hosts()?.pin(&target.address).is_some();
-    if !known {
-        return Ok(());
-    }
-    let host = target.address.host_text();
-    let text = format!("the key of {host} is known, so it is not spoken to in the clear");
-    Err(Failure::new(Code::WrongServer, text).hint(format!("tenfour send {host} ..., or add --clear")))
-}
-
-pub fn message(
-    content: &args::Content,
-    mailbox: &MailboxName,
-    body: Bytes,
-    name: Option<MessageName>,
-) -> Message {
-    let mut message = Message::new(mailbox.clone(), body);
-    message.content_type = content.content_type.clone();
-    message.name = content.name.clone().or(name);
-    message
-}
-
-/// Where the one message comes from.
-pub enum Input {
-    Ready(Bytes, Option<MessageName>),
-    Ask,
-}
-
-impl Input {
-    /// An argument if there is one, and then stdin is never touched.
-    pub fn choose(content: &args::Content) -> Result<Self, Failure> {
-        if let Some(file) = &content.file {
-            let name = file
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(|name| name.parse().ok());
-            return Ok(Input::Ready(read_file(file)?, name));
-        }
-        if let Some(message) = &content.message {
-            return Ok(Input::Ready(checked(message.clone().into_bytes())?, None));
-        }
-        if !content.words.is_empty() {
-            return Ok(Input::Ready(checked(content.words.join(" ").into_bytes())?, None));
-        }
-        if output::is_terminal(&io::stdin()) {
-            return Ok(Input::Ask);
-        }
-        let body =
-            read_all(io::stdin()).map_err(|error| Failure::local(format!("cannot read stdin: {error}")))?;
-        Ok(Input::Ready(checked(body)?, None))
-    }
-}
-
-fn read_file(file: &Path) -> Result<Bytes, Failure> {
-    let body = File::open(file)
-        .and_then(read_all)
-        .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", file.display())))?;
-    checked(body)
-}
-
-/// One byte more than any server takes is enough to know.
-fn read_all(from: impl Read) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    from.take(u64::from(limits::CEILING_MAX_MESSAGE) + 1)
-        .read_to_end(&mut body)?;
-    Ok(body)
-}
-
-fn checked(body: Vec<u8>) -> Result<Bytes, Failure> {
-    if body.len() > limits::CEILING_MAX_MESSAGE as usize {
-        return Err(too_large());
-    }
-    Ok(Bytes::from(body))
-}
-
-/// Longer than any server takes.
-pub(super) fn too_large() -> Failure {
-    Failure::new(
-        Code::Refused,
-        format!(
-            "the message is larger than {}, the most that any server takes",
-            show_size(limits::CEILING_MAX_MESSAGE.into())
-        ),
-    )
-    .hint("for large files use a tool that can resume, such as rsync; then send its name")
-}
-
-/// The recipe's question, and what it says before it once a connection is there.
-pub(super) const PROMPT: &str = "What message for the server? : ";
-pub(super) const CONNECTED_PROMPT: &str = "You are connected!\nWhat message for the server? : ";
-
-/// The recipe's dialogue.
-pub(super) async fn ask(prompt: &str) -> Result<Bytes, Failure> {
-    output::data(prompt.as_bytes())?;
-    let line = tokio::task::spawn_blocking(|| {
-        let mut line = Vec::new();
-        let mut stdin = io::BufReader::new(io::stdin()).take(u64::from(limits::CEILING_MAX_MESSAGE) + 2);
-        io::BufRead::read_until(&mut stdin, b'\n', &mut line).map(|_| line)
-    })
-    .await;
-    let mut line = match line {
-        Ok(Ok(line)) => line,
-        Ok(Err(error)) => return Err(Failure::local(format!("cannot read stdin: {error}"))),
-        Err(_) => return Err(Failure::local("cannot read stdin")),
-    };
-    if line.is_empty() {
-        return Err(Failure::local("no message was typed; nothing was sent"));
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    }
-    checked(line)
 }

@@ -29,7 +29,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let identity = setup::identity(&arguments.identity)?;
     // The store first: nothing that was recovered may be served before it is on the disk.
     let store = open_store(&arguments, home.as_ref())?;
-    let sockets = sockets::bind(&arguments)?;
+    let mut sockets = sockets::bind(&arguments)?;
 
     let mut config = ServerConfig::new(identity);
     config.access = access(&config, home.as_ref(), arguments.open.contains(&Listener::Native))?;
@@ -39,10 +39,12 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
         message_budget: arguments.memory_limit / BUDGET_SHARE,
         ..ServerLimits::default()
     };
-    config.http_names.clone_from(&arguments.http_name);
-    config.modbus_mailbox.clone_from(&arguments.modbus_mailbox);
-    config.modbus_watch.clone_from(&arguments.modbus_watch);
-    config.http_open = arguments.open.contains(&Listener::Http);
+    let http = &mut sockets.listeners.http.config;
+    http.names.clone_from(&arguments.http_name);
+    http.open = arguments.open.contains(&Listener::Http);
+    let modbus = &mut sockets.listeners.modbus.config;
+    modbus.mailbox.clone_from(&arguments.modbus_mailbox);
+    modbus.watch.clone_from(&arguments.modbus_watch);
     let page = page::address(&sockets.addresses, &mut config)?;
     let console = (!arguments.quiet).then(Console::new);
     config.on_event = console.as_ref().map(Console::on_event);

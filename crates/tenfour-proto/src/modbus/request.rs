@@ -1,7 +1,7 @@
 //! What a client wants: one PDU.
 
-use super::response::Exception;
-use super::{
+use super::exception::Exception;
+use super::limits::{
     MAX_READ_BITS, MAX_READ_REGISTERS, MAX_READ_WRITE_REGISTERS, MAX_WRITE_COILS, MAX_WRITE_REGISTERS,
 };
 

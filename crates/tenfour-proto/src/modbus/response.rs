@@ -2,22 +2,6 @@
 
 use super::request::Write;
 
-/// Why a request is not done (section 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exception {
-    /// The function is not served.
-    IllegalFunction = 1,
-    /// There is no such address.
-    IllegalDataAddress = 2,
-    /// A quantity or length that cannot be.
-    IllegalDataValue = 3,
-    /// Something failed, and nobody knows what became of it.
-    ServerDeviceFailure = 4,
-    /// Not now; nothing was done.
-    ServerDeviceBusy = 6,
-}
-
 /// What comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
@@ -76,17 +60,11 @@ fn length(values: usize) -> u16 {
     u16::try_from(values).unwrap_or(u16::MAX)
 }
 
-impl Exception {
-    /// The PDU for a request of this function.
-    pub fn encode(self, function: u8) -> Vec<u8> {
-        vec![function | 0x80, self as u8]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modbus::Request;
+    use crate::modbus::exception::Exception;
+    use crate::modbus::request::Request;
 
     /// The examples of the specification, sections 6.1 to 6.17 and 7.
     #[test]

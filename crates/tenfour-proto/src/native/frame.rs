@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::backup::{BackupEndFrame, BackupPart};
 use super::handshake::{ErrorFrame, Hello, Welcome};
+use super::raw_frame::RawFrame;
 use super::reading::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
 use super::replying::{AnswerFrame, ReplyFrame};
-use super::splitter::RawFrame;
 use super::status::{EndFrame, RowFrame, StatusRequest};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{Fault, fields};

@@ -1,21 +1,12 @@
 //! Cuts the stream of bytes into whole frames.
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 
-use super::{ErrorCode, Fault, Frame};
+use super::error::{ErrorCode, Fault};
+use super::frame::Frame;
+use super::raw_frame::{HEADER, RawFrame};
 use crate::limits::{MAX_FRAME_BODY, MAX_HELLO_BODY};
 use crate::receive_buffer::ReceiveBuffer;
-
-/// Length of a frame's header: length u32, type u8, flags u8, two bytes of zero.
-pub(super) const HEADER: usize = 8;
-
-/// One frame as it came, not yet understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RawFrame {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) body: Bytes,
-}
 
 /// Keeps what is left of an unfinished frame between two reads, and nothing else.
 #[derive(Debug)]
@@ -97,6 +88,8 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     /// As the text listener's lines: each read copied all that there was of a frame.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{MailboxName, StreamId};
 
-use super::open::{check_version, judge_header, plan_once};
+use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
+use super::connection::plan_once;
+use super::open::{check_version, judge_header};
 use super::reader::{KnownStream, MESSAGES, item};
 use super::schema;
-use super::{LAST_OFFSET, OFFSET_MASK, message_key, streams};
+use super::streams;
 use crate::check::{Checked, Finding};
 use crate::{OpenError, ReadError};
 

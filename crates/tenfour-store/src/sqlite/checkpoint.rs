@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::open::{SqliteOptions, configure, connect};
+use super::connection::{configure, connect};
+use super::options::SqliteOptions;
 use crate::OpenError;
 
 /// Length of the log, in pages of 8 KiB, at which the background thread begins. At 1,000 it costs the

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{CursorName, MailboxName, Origin, Sender};
 
+use super::columns::{message_key, source_word};
 use super::reader::message_at;
 use super::sizes::Sizes;
-use super::{message_key, source_word};
 use crate::cursor::{CursorChange, CursorOutcome, Given, MAX_CURSORS, Position};
 use crate::mailboxes::Mailboxes;
 use crate::{ReadError, StoreError};

@@ -5,44 +5,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
-use tenfour_proto::Durability;
+use rusqlite::Connection;
 
+use super::checkpoint::SOFT_LIMIT;
+use super::connection::{configure, connect, settle_on_disk};
+use super::format::Format;
+use super::options::SqliteOptions;
 use super::schema;
-use crate::OpenError;
+use crate::error::OpenError;
 use crate::lock::Lock;
 use crate::place;
-
-/// How a store on disk is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SqliteOptions {
-    /// [`Durability::Disk`]: each commit is flushed before it is answered. [`Durability::Os`]: it is
-    /// not; receipts say so. Anything less is kept like `Os`.
-    pub durability: Durability,
-    /// Bytes of bodies that senders without a key may hold together; without it 1 GiB, or a tenth of the disk if that is
-    /// less.
-    pub anonymous_quota: Option<u64>,
-}
-
-impl Default for SqliteOptions {
-    fn default() -> Self {
-        SqliteOptions {
-            durability: Durability::Disk,
-            anonymous_quota: None,
-        }
-    }
-}
-
-/// What kind of file of ours it is, and how a new one is made.
-pub(super) struct Format {
-    /// In SQLite's `application_id`.
-    pub(super) application: u32,
-    /// The version that is written, in SQLite's `user_version`.
-    pub(super) version: u32,
-    /// Makes the tables, with a random id and the time.
-    pub(super) create: fn(&Connection, [u8; 16], i64) -> rusqlite::Result<()>,
-}
 
 /// An open database, owned by this process, of which everything readable is on stable storage.
 pub(super) struct Opened {
@@ -242,65 +214,12 @@ fn newer(path: &Path, found: u32, format: &Format) -> OpenError {
     }
 }
 
-/// A connection for the writer or the checkpointer.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    plan_once(&connection)?;
-    // Writer and checkpointer wait for each other for moments only; a second is an eternity.
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    Ok(connection)
-}
-
-/// Statements are planned when they are prepared, never again for the values they are given: beside a partial index
-/// SQLite would otherwise plan each of them at each use, which takes longer than the statement.
-pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .map(|_| ())
-}
-
-pub(super) fn configure(connection: &Connection, options: SqliteOptions) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "page_size", schema::PAGE_SIZE)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    let synchronous = if options.durability == Durability::Disk {
-        "FULL"
-    } else {
-        "NORMAL"
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
-    // On macOS only this reaches the disk; elsewhere it changes nothing.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    // Checkpoints have a thread of their own; one inside a commit would hold up its receipts.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // A log that once grew long under a slow reader gives its space back.
-    connection.pragma_update_and_check(None, "journal_size_limit", 64 * 1024 * 1024, |_| Ok(()))?;
-    Ok(())
-}
-
-/// After a kill between write and flush, recovery reads what only the page cache holds. Moving all of it
-/// into the database, with flushes on the way, makes it as durable as any receipt will say.
-pub(super) fn settle_on_disk(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
-        match row.get::<_, i64>(0)? {
-            0 => Ok(()),
-            // Nobody else may have it open: the lock is ours.
-            _ => Err(rusqlite::Error::QueryReturnedNoRows),
-        }
-    })
-}
-
 /// Fills the empty log with zeros up to the length at which it is used again from its start. A flush that
 /// only overwrites need not flush the file system's own records: it takes a third of the time. SQLite takes
 /// a log without a valid header for an empty one, and what lies behind its last frame for nothing
 /// (https://www.sqlite.org/fileformat.html, section 4).
 fn prewrite_log(path: &Path, connection: &Connection) -> Result<(), OpenError> {
-    let length = u64::from(schema::PAGE_SIZE) * super::checkpoint::SOFT_LIMIT;
+    let length = u64::from(schema::PAGE_SIZE) * SOFT_LIMIT;
     if !place::has_room_for(folder_of(path), length) {
         return Ok(());
     }

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{Item, MailboxName, Message, StreamId};
 
-use super::open::{folder_of, plan_once};
-use super::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
+use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
+use super::connection::plan_once;
+use super::open::folder_of;
 use crate::checksum::Prefix;
 use crate::place;
 use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, ReadError, Reader};

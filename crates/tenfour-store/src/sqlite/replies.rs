@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{Reply, Sender, StreamId};
 
-use super::message_key;
+use super::columns::message_key;
 use crate::StoreError;
 use crate::batch::Answered;
 use crate::cursor::CursorChange;

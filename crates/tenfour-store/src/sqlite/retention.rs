@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::columns::{OFFSET_MASK, message_key};
 use super::sizes::{self, Sizes};
-use super::{OFFSET_MASK, message_key};
 use crate::cursor::CURSOR_HOURS;
 use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::retention::{Retain, Rules};

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::open::Format;
+use super::format::Format;
 
 /// A store.
 pub(super) const STORE: Format = Format {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::{LAST_OFFSET, OFFSET_MASK, message_key};
+use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
 
 /// Messages after which the count of a mailbox is written down with a commit: what an opening has to look at, at most.
 const MESSAGES: u64 = 100_000;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 use tenfour_proto::Message;
 
+use super::columns::{message_key, source_word};
 use super::sizes::Sizes;
 use super::streams;
-use super::{message_key, source_word};
 use crate::checksum::Prefix;
 use crate::deposit::{Backend, Comparison, PlacedRun};
 use crate::{Batch, StoreError};

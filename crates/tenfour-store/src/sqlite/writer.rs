@@ -10,14 +10,17 @@ use tenfour_proto::{
 };
 
 use super::checkpoint::Checkpointer;
+use super::columns::LAST_OFFSET;
+use super::connection::{configure, settle_on_disk};
 use super::hours::Hours;
-use super::open::{SqliteOptions, folder_of, open, settle_on_disk};
+use super::open::{folder_of, open};
+use super::options::SqliteOptions;
 use super::reader::SqliteReader;
 use super::retention::{self, Retention};
 use super::sizes::Sizes;
 use super::streams::{self, Streams};
 use super::work::Work;
-use super::{LAST_OFFSET, cursors, replies};
+use super::{cursors, replies};
 use crate::batch::{Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::cursor::{CursorChange, CursorOutcome, Position};
@@ -74,7 +77,7 @@ impl SqliteStore {
             path: path.clone(),
             source,
         };
-        super::open::configure(&connection, options).map_err(sqlite)?;
+        configure(&connection, options).map_err(sqlite)?;
         connection
             .pragma_update(None, "cache_size", -CACHE_KIB)
             .map_err(sqlite)?;

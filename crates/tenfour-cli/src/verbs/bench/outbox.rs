@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde_json::json;
 use tenfour::{Address, Client, ClientConfig, Message, Outbox, OutboxClient};
 
-use super::{grouped, mailbox, noise};
+use super::load::{mailbox, noise};
+use crate::amount::grouped;
 use crate::args::Bench;
 use crate::exit::{Code, Failure};
 use crate::litter::Litter;

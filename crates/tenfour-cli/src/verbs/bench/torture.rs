@@ -18,11 +18,12 @@ use tenfour_checker::{Breach, Found, History, Outcome, Verdict, free_address};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::grouped;
+use crate::amount::grouped;
 use crate::args::Bench;
 use crate::exit::Failure;
 use crate::litter::Litter;
 use crate::output;
+use crate::progress::progress_of_time;
 
 /// Clients that send, and messages that each has under way.
 const CLIENTS: usize = 4;
@@ -117,7 +118,7 @@ async fn torture(arguments: &Bench, place: &Path) -> Result<(Verdict, Blows), Fa
         );
         senders.push(tokio::spawn(sender));
     }
-    let progress = super::bar(arguments.seconds);
+    let progress = progress_of_time(arguments.seconds);
     let mut blows = Blows::default();
     while Instant::now() < until {
         let (least, most) = PAUSE;

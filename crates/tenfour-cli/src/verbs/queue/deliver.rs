@@ -7,7 +7,8 @@ use std::time::Duration;
 use tenfour::{Courier, OpenError, Outbox, Trouble};
 use tokio::time::{Instant, sleep_until};
 
-use super::{failed, list, open, open_failure};
+use super::list;
+use super::local::{failed, open, open_failure};
 use crate::amount::show_count;
 use crate::args::{self, Queue};
 use crate::exit::{Code, Failure, connect_code, ending_code};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tenfour::{Outbox, OutboxItem, OutboxRoute, Record, Verdict};
 
-use super::failed;
+use super::local::failed;
 use crate::amount::show_size;
 use crate::escape::safe;
 use crate::exit::Failure;

@@ -8,7 +8,9 @@ use tenfour::{
     deliver_datagram, random_id, send_datagram,
 };
 
-use super::{Input, PROMPT, ask, not_in_the_clear, show_receipt};
+use super::content::Input;
+use super::delivery::{not_in_the_clear, show_receipt};
+use super::prompt::{PROMPT, ask};
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::route::Route;

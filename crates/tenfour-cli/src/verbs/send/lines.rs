@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use tenfour::{Client, MailboxName, Sending};
 use tokio::sync::mpsc;
 
-use super::message;
+use super::content::message;
 use super::pieces::Pieces;
 use crate::args;
 use crate::exit::{Code, Failure, delivery_code};

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use bytes::Bytes;
 use tenfour::limits;
 
-use super::too_large;
+use super::content::too_large;
 use crate::exit::Failure;
 
 /// The most pieces of one batch.

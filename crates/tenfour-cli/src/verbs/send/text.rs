@@ -4,7 +4,9 @@ use std::io;
 
 use tenfour::{Listener, Record, TextAnswer, TextDelivery, TextOutcome};
 
-use super::{CONNECTED_PROMPT, Input, ask, not_in_the_clear};
+use super::content::Input;
+use super::delivery::not_in_the_clear;
+use super::prompt::{CONNECTED_PROMPT, ask};
 use crate::args;
 use crate::exit::{Code, Failure};
 use crate::route::Route;

@@ -60,15 +60,15 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
     for (address, may_lack) in optional(&arguments.http, open(Listener::Http), HTTP_PORT, "--http")? {
         // Beyond the loopback nothing is in the clear, unless somebody said aloud that it is.
         let (name, list) = if arguments.http_plain || address.ip().to_canonical().is_loopback() {
-            ("http", &mut sockets.listeners.http)
+            ("http", &mut sockets.listeners.http.plain)
         } else {
-            ("https", &mut sockets.listeners.https)
+            ("https", &mut sockets.listeners.http.tls)
         };
         list.extend(listen(name, address, may_lack, &mut sockets.addresses)?);
     }
     for (address, may_lack) in optional(&arguments.modbus, open(Listener::Modbus), MODBUS_PORT, "--modbus")? {
         if let Some(listener) = listen("modbus", address, may_lack, &mut sockets.addresses)? {
-            sockets.listeners.modbus.push(listener);
+            sockets.listeners.modbus.sockets.push(listener);
         }
     }
     if sockets.addresses.is_empty() {
@@ -227,12 +227,12 @@ fn take_activated(sockets: &mut Sockets) -> Result<bool, Failure> {
         let (name, list) = match (names.get(index).copied(), address.port()) {
             (Some("text"), _) => ("text", &mut sockets.listeners.text),
             (Some("native"), _) => ("native", &mut sockets.listeners.native),
-            (Some("http"), _) => ("http", &mut sockets.listeners.http),
-            (Some("https"), _) => ("https", &mut sockets.listeners.https),
-            (Some("modbus"), _) => ("modbus", &mut sockets.listeners.modbus),
+            (Some("http"), _) => ("http", &mut sockets.listeners.http.plain),
+            (Some("https"), _) => ("https", &mut sockets.listeners.http.tls),
+            (Some("modbus"), _) => ("modbus", &mut sockets.listeners.modbus.sockets),
             (_, TEXT_PORT) => ("text", &mut sockets.listeners.text),
-            (_, MODBUS_PORT) => ("modbus", &mut sockets.listeners.modbus),
-            (_, HTTP_PORT) => ("http", &mut sockets.listeners.http),
+            (_, MODBUS_PORT) => ("modbus", &mut sockets.listeners.modbus.sockets),
+            (_, HTTP_PORT) => ("http", &mut sockets.listeners.http.plain),
             _ => ("native", &mut sockets.listeners.native),
         };
         list.push(listener);

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use tenfour_proto::{Message, StreamId};
 
+use super::error::OutboxError;
+use super::item::OutboxRoute;
 use super::kept::{Kept, count_kept, size, trim};
+use super::queue::Outbox;
 use super::rows;
 use super::stream::{OutboxStream, drop_old_streams, save, streams};
-use super::{Outbox, OutboxError, OutboxRoute};
-use crate::OpenError;
+use crate::error::OpenError;
 use crate::lock::Lock;
+use crate::sqlite::columns::{OFFSET_MASK, message_key};
 use crate::sqlite::open::own;
-use crate::sqlite::{OFFSET_MASK, message_key};
 
 /// A step of a delivery: written down with one flush.
 #[derive(Clone, Debug, Default)]
@@ -51,13 +53,19 @@ struct Carried {
     given: u64,
 }
 
-impl Dispatch {
-    pub(super) fn claim(outbox: Outbox) -> Result<Self, OpenError> {
-        let lock = Lock::take(&outbox.path)?;
-        own(&outbox.path, &outbox.connection)?;
-        outbox.connection.set_prepared_statement_cache_capacity(64);
+impl Outbox {
+    /// Takes the delivering of this outbox: one process at a time may have it. Returns when everything that can be
+    /// read is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] while another process delivers.
+    pub fn claim(self) -> Result<Dispatch, OpenError> {
+        let lock = Lock::take(&self.path)?;
+        own(&self.path, &self.connection)?;
+        self.connection.set_prepared_statement_cache_capacity(64);
         Ok(Dispatch {
-            outbox,
+            outbox: self,
             keep: 0,
             kept: HashMap::new(),
             carried: HashMap::new(),
@@ -65,7 +73,9 @@ impl Dispatch {
             _lock: lock,
         })
     }
+}
 
+impl Dispatch {
     /// Keeps so many bytes of delivered messages for each server.
     pub fn keep(&mut self, bytes: u64) {
         self.keep = bytes;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rusqlite::Connection;
 
 use super::rows;
-use crate::sqlite::message_key;
+use crate::sqlite::columns::message_key;
 
 /// What a message that is kept costs beside its body, in bytes.
 const OVERHEAD: u64 = 100;

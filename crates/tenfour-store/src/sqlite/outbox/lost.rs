@@ -4,33 +4,11 @@ use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::StreamId;
 
 use super::dispatch::Dispatch;
+use super::error::OutboxError;
+use super::rows;
 use super::stream::{save, streams};
-use super::{OutboxError, rows};
-use crate::sqlite::message_key;
-
-/// What is to be done about messages that a server lacks although it gave receipts for them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send those again that are still here.
-    Resend,
-    /// Go on without them.
-    Forget,
-}
-
-impl Verdict {
-    pub(super) fn to_row(self) -> i64 {
-        match self {
-            Verdict::Resend => 1,
-            Verdict::Forget => 2,
-        }
-    }
-
-    pub(super) fn of_row(row: i64) -> Option<Self> {
-        [Verdict::Resend, Verdict::Forget]
-            .into_iter()
-            .find(|verdict| verdict.to_row() == row)
-    }
-}
+use super::verdict::Verdict;
+use crate::sqlite::columns::message_key;
 
 impl Dispatch {
     /// Notes that the server lacks what it gave receipts for: of each stream, from this number on. `store` is the one

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use tenfour_proto::{Message, RefusalCode, StreamId};
 
-use super::{OutboxError, OutboxItem, OutboxRoute, Verdict};
+use super::error::OutboxError;
+use super::item::{OutboxItem, OutboxRoute};
+use super::verdict::Verdict;
 use crate::checksum::Prefix;
-use crate::sqlite::{OFFSET_MASK, message_key};
+use crate::sqlite::columns::{OFFSET_MASK, message_key};
 
 /// A transaction that writes. Begun as one, so that it waits for its turn instead of failing half-way.
 pub(super) fn write(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::sqlite::open::Format;
+use crate::sqlite::format::Format;
 
 /// An outbox.
 pub(super) const OUTBOX: Format = Format {

@@ -1,0 +1,125 @@
+//! The house as its documents have it: no circles, no stairs that lead up, nobody's furniture in another's room.
+
+#[path = "structure/mod.rs"]
+mod modules;
+
+use std::path::{Path, PathBuf};
+
+use modules::{Crate, Module, name, rust_files};
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Of which crate each may know.
+const KNOWS: [(&str, &[&str]); 8] = [
+    ("tenfour-proto", &[]),
+    ("tenfour-checker", &[]),
+    ("tenfour-store", &["tenfour-proto"]),
+    ("tenfour-identity", &["tenfour-proto"]),
+    (
+        "tenfour-client",
+        &["tenfour-identity", "tenfour-proto", "tenfour-store"],
+    ),
+    (
+        "tenfour-server",
+        &["tenfour-identity", "tenfour-proto", "tenfour-store"],
+    ),
+    (
+        "tenfour",
+        &[
+            "tenfour-client",
+            "tenfour-identity",
+            "tenfour-proto",
+            "tenfour-server",
+            "tenfour-store",
+        ],
+    ),
+    ("tenfour-cli", &["tenfour", "tenfour-checker"]),
+];
+
+#[test]
+fn crates_know_only_those_below_them() {
+    for (crate_name, known) in KNOWS {
+        let manifest = std::fs::read_to_string(crates().join(crate_name).join("Cargo.toml")).unwrap();
+        let dependencies = manifest
+            .split_once("[dependencies]")
+            .map_or("", |(_, rest)| rest.split("\n[").next().unwrap());
+        for line in dependencies.lines().filter(|line| line.starts_with("tenfour")) {
+            let other = line.split(['.', ' ']).next().unwrap();
+            assert!(known.contains(&other), "{crate_name} knows {other}");
+        }
+    }
+    let there = std::fs::read_dir(crates()).unwrap().count();
+    assert_eq!(there, KNOWS.len(), "a crate without a floor");
+}
+
+#[test]
+fn no_modules_use_each_other_in_a_circle() {
+    let mut circles = Vec::new();
+    for (crate_name, _) in KNOWS {
+        for circle in Crate::read(&crates().join(crate_name).join("src")).circles() {
+            circles.push(format!("{crate_name}: {}", circle.join(", ")));
+        }
+    }
+    assert!(circles.is_empty(), "circles:\n{}", circles.join("\n"));
+}
+
+/// The floors of the server, from below.
+const FLOORS: [&[&str]; 6] = [
+    &["broker", "counters", "event"],
+    &["admission", "reading"],
+    &["config", "error", "context"],
+    &["exec", "handler", "mailboxes", "record", "status"],
+    &["listeners"],
+    &["server", "the root"],
+];
+
+#[test]
+fn in_the_server_stairs_lead_down_only() {
+    let floor = |module: &Module| {
+        let room = module.first().map_or("the root", String::as_str);
+        let found = FLOORS.iter().position(|rooms| rooms.contains(&room));
+        found.unwrap_or_else(|| panic!("`{room}` is on no floor"))
+    };
+    for (from, used) in Crate::read(&crates().join("tenfour-server/src")).arrows() {
+        for to in used {
+            let (from_name, to_name) = (name(&from), name(&to));
+            assert!(floor(&from) >= floor(&to), "{from_name} uses {to_name}");
+            assert!(!is_another_dialect(&from, &to), "{from_name} uses {to_name}");
+        }
+    }
+}
+
+/// A listener knows what all of them share, and no other listener.
+fn is_another_dialect(from: &Module, to: &Module) -> bool {
+    let dialect = |module: &Module| match &module[..] {
+        [floor, room, ..] if floor == "listeners" && room != "accept" && room != "publish_one" => {
+            Some(room.clone())
+        }
+        _ => None,
+    };
+    match (dialect(from), dialect(to)) {
+        (Some(one), Some(other)) => one != other,
+        _ => false,
+    }
+}
+
+#[test]
+fn only_the_store_knows_sqlite_and_only_the_command_prints() {
+    for (crate_name, _) in KNOWS {
+        for file in rust_files(&crates().join(crate_name).join("src")) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let file = file.display();
+            assert!(
+                crate_name == "tenfour-store" || !text.contains("rusqlite::"),
+                "{file} knows SQLite"
+            );
+            if ["tenfour-proto", "tenfour-store"].contains(&crate_name) {
+                for word in ["tokio", "std::net::TcpStream", "async fn"] {
+                    assert!(!text.contains(word), "{file} has `{word}`");
+                }
+            }
+        }
+    }
+}

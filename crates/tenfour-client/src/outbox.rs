@@ -1,0 +1,84 @@
+//! An outbox that is delivered: queued on this machine's disk, then carried to its servers whatever happens.
+
+mod actor;
+mod destination;
+mod dispatcher;
+mod error;
+mod progress;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tenfour_proto::{Address, Message};
+use tenfour_store::{OpenError, Outbox, OutboxError};
+
+use crate::client::Client;
+use crate::config::ClientConfig;
+pub use dispatcher::Courier;
+pub use error::Trouble;
+pub use progress::{Deliveries, RouteProgress};
+
+impl Client {
+    /// A client that survives its own end: what is [queued](OutboxClient::queue) is on this machine's disk, in the
+    /// outbox at `path`, and is delivered to the server at `address` as soon as that can be reached, by this process or
+    /// by the next one that opens the outbox. Each message arrives exactly once.
+    ///
+    /// Needs a tokio runtime, and no server yet. One process at a time may have an outbox.
+    ///
+    /// # Errors
+    ///
+    /// When the outbox cannot be opened; [`OpenError::InUse`] while another process delivers from it.
+    pub fn with_outbox(
+        path: impl Into<PathBuf>,
+        address: Address,
+        config: ClientConfig,
+    ) -> Result<OutboxClient, OpenError> {
+        let courier = Courier::start(Outbox::open(path)?, 0, move || Ok(config.clone()))?;
+        Ok(OutboxClient {
+            route: address.to_string().into(),
+            courier,
+        })
+    }
+}
+
+/// A [`Client`] with an outbox. Dropping it ends the delivering; what is left goes on with the next one.
+pub struct OutboxClient {
+    route: Arc<str>,
+    courier: Courier,
+}
+
+impl OutboxClient {
+    /// Queues a message and gives its number. When this returns, the message is on this machine's disk.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. It is not queued then.
+    pub async fn queue(&self, message: Message) -> Result<u64, Arc<OutboxError>> {
+        self.courier.put(Arc::clone(&self.route), message).await
+    }
+
+    /// Waits until everything that was queued before has its answer. For how long is for the caller to say, by
+    /// `tokio::time::timeout`.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way and will not pass by waiting.
+    pub async fn flush(&self) -> Result<(), Arc<Trouble>> {
+        self.courier.delivered(&self.route).await
+    }
+
+    /// How far the delivering is.
+    pub fn progress(&self) -> RouteProgress {
+        self.courier.progress(&self.route)
+    }
+
+    /// Ends the delivering, and returns when the outbox is free for others.
+    pub async fn stop(self) {
+        self.courier.stop().await;
+    }
+
+    /// Keeps so many bytes of delivered messages, to send them again should the server go back.
+    pub async fn keep(&self, bytes: u64) -> Result<(), OutboxError> {
+        self.courier.keep(bytes).await
+    }
+}

@@ -1,0 +1,93 @@
+//! What stands in the way of a delivery.
+
+use std::sync::Arc;
+
+use tenfour_proto::Fingerprint;
+use tenfour_store::{OutboxError, OutboxStream};
+
+use crate::error::{ConnectError, Failure};
+
+/// Why nothing is delivered to a server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// No connection.
+    #[error("{0}")]
+    Connect(ConnectError),
+    /// A connection came to nothing.
+    #[error("{0}")]
+    Failed(Arc<Failure>),
+    /// The server lacks messages that it gave receipts for. Nothing more goes there until it is decided what to do.
+    #[error("the server went back: it lacks messages #{from} to #{to}, which it gave receipts for")]
+    WentBack {
+        /// The first number of those.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Another store answers than the one that messages without a receipt went to. Nothing more goes there until it is
+    /// decided what to do.
+    #[error("another store answers there now, and messages #{from} to #{to} may be in the first one")]
+    OtherStore {
+        /// The first number of those.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Messages that may have left under another key cannot leave under this one: they would be others.
+    #[error("messages that are under way were sent with the key {theirs}, this is {ours}")]
+    OtherKey {
+        /// The key they were sent with.
+        theirs: Fingerprint,
+        /// The key of now.
+        ours: Fingerprint,
+    },
+    /// The outbox itself.
+    #[error("{0}")]
+    Outbox(OutboxError),
+    /// The client cannot be set up.
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl Trouble {
+    /// It does not pass by waiting.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Trouble::Connect(error) => !error.is_temporary(),
+            Trouble::Failed(failure) => !matches!(
+                **failure,
+                Failure::Deadline { .. } | Failure::Protocol(_) | Failure::Closed
+            ),
+            Trouble::WentBack { .. }
+            | Trouble::OtherStore { .. }
+            | Trouble::OtherKey { .. }
+            | Trouble::Outbox(_)
+            | Trouble::Setup(_) => true,
+        }
+    }
+}
+
+impl From<OutboxError> for Trouble {
+    fn from(error: OutboxError) -> Self {
+        Trouble::Outbox(error)
+    }
+}
+
+/// What a server lacks of these streams.
+pub(super) fn lost(streams: &[OutboxStream]) -> Trouble {
+    let lost = |to: fn(&OutboxStream) -> u64| {
+        let streams = streams
+            .iter()
+            .filter(move |stream| stream.lost.is_some_and(|lost| lost <= to(stream)));
+        let from = streams.clone().filter_map(|stream| stream.lost).min()?;
+        Some((from, streams.map(to).max()?))
+    };
+    match (
+        lost(|stream| stream.receipted),
+        lost(|stream| stream.numbered).unwrap_or_default(),
+    ) {
+        (Some((from, to)), _) => Trouble::WentBack { from, to },
+        (None, (from, to)) => Trouble::OtherStore { from, to },
+    }
+}

@@ -1,0 +1,101 @@
+//! One message as a datagram: with an identity and a receipt, or plain.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenfour_proto::datagram::{Client as Machine, Outcome, Request};
+use tokio::net::UdpSocket;
+
+use crate::connection::dial::resolve;
+use crate::error::ConnectError;
+use tenfour_identity::clock::Clock;
+use tenfour_proto::Address;
+
+/// Longest answer that is looked at; a receipt is shorter.
+const LONGEST_ANSWER: usize = 512;
+
+/// Sends `request`, and repeats it until there is a receipt or the time is over. Each repeat is the same message:
+/// it is stored once.
+///
+/// # Errors
+///
+/// Only when the name has no address, or every address said at once that nobody listens there: nothing is stored.
+pub async fn deliver_datagram(
+    address: &Address,
+    request: Request,
+    timeout: Duration,
+) -> Result<Outcome, ConnectError> {
+    let mut attempts = Vec::new();
+    for peer in resolve(address).await? {
+        match converse(peer, request.clone(), timeout).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => attempts.push((peer, Arc::new(error))),
+        }
+    }
+    Err(ConnectError::Unreachable(attempts))
+}
+
+/// Sends `body` as it is, once. Nobody knows what becomes of it.
+///
+/// # Errors
+///
+/// When the name has no address, or this machine could not send it.
+pub async fn send_datagram(address: &Address, body: &[u8]) -> Result<(), ConnectError> {
+    let mut attempts = Vec::new();
+    for peer in resolve(address).await? {
+        let sent = async { open(peer).await?.send(body).await };
+        match sent.await {
+            Ok(_) => return Ok(()),
+            Err(error) => attempts.push((peer, Arc::new(error))),
+        }
+    }
+    Err(ConnectError::Unreachable(attempts))
+}
+
+async fn open(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    // Datagrams of others are not for us, and we hear when nobody listens there.
+    socket.connect(peer).await?;
+    Ok(socket)
+}
+
+/// An error means that nothing has left, or that nobody was there to take it.
+async fn converse(peer: SocketAddr, request: Request, timeout: Duration) -> io::Result<Outcome> {
+    let socket = open(peer).await?;
+    let clock = Clock::start();
+    let mut machine = Machine::new(request, clock.now(), clock.now() + timeout);
+    let mut sent = 0;
+    let mut buffer = [0; LONGEST_ANSWER];
+    loop {
+        if let Some(outcome) = machine.handle_timeout(clock.now()) {
+            return Ok(outcome);
+        }
+        if let Some(datagram) = machine.poll_transmit(clock.now()) {
+            match socket.send(&datagram).await {
+                Ok(_) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                // It says something of an earlier one; the next repeat may do better.
+                Err(_) => {}
+            }
+        }
+        tokio::select! {
+            received = socket.recv(&mut buffer) => match received {
+                Ok(length) => {
+                    let answer = machine.handle_datagram(buffer.get(..length).unwrap_or_default());
+                    if let Some(outcome) = answer {
+                        return Ok(outcome);
+                    }
+                }
+                Err(error) if sent <= 1 && error.kind() == io::ErrorKind::ConnectionRefused => return Err(error),
+                Err(_) => {}
+            },
+            () = tokio::time::sleep_until(clock.instant(machine.poll_timeout())) => {}
+        }
+    }
+}

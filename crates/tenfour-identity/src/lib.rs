@@ -1,0 +1,31 @@
+//! Who we are and whom we trust: keys, pins, rights. All in small text files.
+//!
+//! An identity is a key in a self-signed certificate. Nothing in the certificate counts but the key:
+//! no authority, no name, no date. Servers are pinned in `known_hosts`, clients are listed with their
+//! rights in `authorized_keys`, and an invitation writes both. Where no key can be shown, a token stands for one.
+//!
+//! What client and server share beside that is here too: TLS between two such keys, and the clock that drives the
+//! machines of `tenfour-proto`. No listener, no store.
+
+mod authorized_keys;
+pub mod clock;
+mod home;
+mod invitation;
+mod key;
+mod known_hosts;
+mod lock;
+mod private_file;
+mod rights;
+mod time;
+pub mod tls;
+mod tokens;
+
+pub use authorized_keys::{AuthorizedKey, AuthorizedKeys};
+pub use home::{Home, NoHome};
+pub use invitation::{Invitation, InvitationError, Invitations, ParseInvitationError};
+pub use key::{Identity, IdentityError, fingerprint_of};
+pub use known_hosts::{KnownHosts, Trust};
+pub use lock::lock;
+pub use rights::{ParseRightsError, Pattern, Rights};
+pub use time::parse_time;
+pub use tokens::{Token, hash as hash_of_token};

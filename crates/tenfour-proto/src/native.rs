@@ -1,0 +1,40 @@
+//! The native protocol: numbered messages and receipts over one reliable, secret connection.
+//!
+//! The client speaks first. HELLO names the stream and what is known of it, WELCOME answers with the
+//! stream's mark; then MESSAGE frames go one way and RECEIPT frames the other. Whatever breaks, a
+//! later connection goes on where the receipts ended. `docs/protocol.md` has every byte.
+//!
+//! - `frame` and its neighbours: what one frame says, and its bytes.
+//! - [`Server`], [`Client`]: one side of one connection (and, for the client, the stream that
+//!   outlives it). Feed them with `handle_*`, then drain `poll_event` and `poll_transmit`.
+
+mod backup;
+mod client;
+mod error;
+mod fields;
+mod frame;
+mod handshake;
+mod outgoing;
+mod parcel;
+mod raw_frame;
+mod reading;
+mod replying;
+mod server;
+mod splitter;
+mod status;
+mod transfer;
+mod version;
+
+pub use backup::{BackupEnd, BackupPart};
+pub use client::{Client, ClientEvent, ClientOptions};
+pub use error::{ErrorCode, Fault};
+pub use frame::Frame;
+pub use handshake::{ErrorFrame, Hello, MAX_FINISHED, Resumption, StreamKind, StreamWish, Versions, Welcome};
+pub use outgoing::{Fate, Past};
+pub use reading::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
+pub use replying::{AnswerFrame, ReplyFrame};
+pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
+pub use splitter::Splitter;
+pub use status::{StatusEnd, StatusRequest, StatusRow, StatusValue};
+pub use transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
+pub use version::{ALPN, SOFTWARE, VERSION};

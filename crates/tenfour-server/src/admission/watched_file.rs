@@ -1,0 +1,110 @@
+//! A list of keys that is read again when its file changes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use tenfour_proto::Fingerprint;
+use tokio::sync::watch;
+
+use tenfour_identity::lock;
+use tenfour_identity::{AuthorizedKey, AuthorizedKeys};
+
+/// Without a file: nobody. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watched(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    file: Option<PathBuf>,
+    /// What the file looked like before it was read.
+    seen: Mutex<Option<Stamp>>,
+    keys: watch::Sender<AuthorizedKeys>,
+}
+
+/// What changes when a file does: its time, its length, and (as we replace files) which file it is.
+type Stamp = (SystemTime, u64, u64);
+
+impl Watched {
+    /// Reads the file; one that is not there allows nobody.
+    pub(crate) fn load(file: PathBuf) -> std::io::Result<Self> {
+        let stamp = stamp(&file);
+        let keys = AuthorizedKeys::load(&file)?;
+        warn_of_mistakes(&file, &keys);
+        Ok(Watched(Arc::new(Inner {
+            file: Some(file),
+            seen: Mutex::new(stamp),
+            keys: watch::Sender::new(keys),
+        })))
+    }
+
+    /// The line of that key, as it is now.
+    pub(crate) fn find(&self, key: Fingerprint) -> Option<AuthorizedKey> {
+        self.0.keys.borrow().find(key).cloned()
+    }
+
+    /// Looks at the list as it is now.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&AuthorizedKeys) -> T) -> T {
+        look(&self.0.keys.borrow())
+    }
+
+    /// Tells that something changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<AuthorizedKeys> {
+        self.0.keys.subscribe()
+    }
+
+    /// The next moment at which a line ceases to count.
+    pub(crate) fn earliest_expiry(&self) -> Option<Timestamp> {
+        let now = Timestamp::now();
+        self.0
+            .keys
+            .borrow()
+            .iter()
+            .filter_map(|key| key.rights.expires())
+            .filter(|end| *end > now)
+            .min()
+    }
+
+    /// Reads the file if it has changed, or in any case. True if it was read.
+    pub(crate) fn look(&self, in_any_case: bool) -> bool {
+        let Some(file) = &self.0.file else {
+            return false;
+        };
+        let now = stamp(file);
+        let mut seen = lock(&self.0.seen);
+        if now == *seen && !in_any_case {
+            return false;
+        }
+        *seen = now;
+        let name = file.display();
+        match AuthorizedKeys::load(file) {
+            Ok(fresh) => {
+                warn_of_mistakes(file, &fresh);
+                self.0.keys.send_replace(fresh);
+                tracing::info!(file = %name, "read again");
+            }
+            Err(error) => {
+                // Nobody knows who is still allowed, so nobody is.
+                tracing::error!(file = %name, %error, "cannot be read; nobody listed there is let in");
+                self.0.keys.send_replace(AuthorizedKeys::default());
+            }
+        }
+        true
+    }
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some((metadata.modified().ok()?, metadata.len(), inode))
+}
+
+fn warn_of_mistakes(file: &Path, keys: &AuthorizedKeys) {
+    for (line, reason) in &keys.mistakes {
+        tracing::warn!(file = %file.display(), line, reason, "a line allows nothing");
+    }
+}

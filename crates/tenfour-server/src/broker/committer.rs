@@ -1,0 +1,322 @@
+//! Whoever holds the store does what is on the queue, in its order: a thread of its own, or the one that brought a single
+//! message while nobody else waited.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tenfour_proto::{Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_store::{Batch, Outcome, Store, StoreError};
+
+use super::completions::Answer;
+use super::consumer_group::Cursor;
+use super::job::{Deposit, Job, Resumed, StoreGone};
+use super::shared::Shared;
+use tenfour_identity::clock::wall_clock;
+use tenfour_identity::lock;
+
+/// Messages of one commit at most: beyond this the latency of each grows and the rate does not.
+const MAX_MESSAGES: usize = 32_768;
+
+/// Runs of one look at a stream's past: about half a megabyte. A client that lacks more gets them in turns.
+const MAX_RUNS: usize = 8_192;
+
+/// What can wait is done when nothing came for so long: a piece of it takes as long as several commits.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// When it is never quiet, that much of what can wait is done this often.
+const WITHOUT_QUIET: Duration = Duration::from_millis(500);
+const SHARE: Duration = Duration::from_millis(50);
+
+/// So often the writer looks whether others have worked: they do not wake it.
+const GLANCE: Duration = Duration::from_secs(5);
+
+/// How often the writer lets others run before it sleeps.
+const PATIENCE: u32 = 8;
+
+/// What goes into the next commit.
+#[derive(Default)]
+struct Gathered {
+    deposits: Vec<Deposit>,
+    cursors: Vec<Arc<Cursor>>,
+}
+
+/// Works until the inbox is closed and empty, or the store fails.
+pub(super) fn run(shared: &Shared) {
+    let mut tidied = Instant::now();
+    while wait(shared) {
+        work_off(&mut lock(&shared.owned), shared);
+        // While it is never quiet, what can wait gets a part of the time.
+        if tidied.elapsed() >= WITHOUT_QUIET {
+            let begun = Instant::now();
+            while tidy_under_load(shared) && begun.elapsed() < SHARE {}
+            tidied = Instant::now();
+        }
+    }
+    *lock(&shared.owned) = None;
+}
+
+/// Does everything that is on the queue. Whoever calls it holds the store, so jobs are done in their order.
+pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) {
+    let jobs = std::mem::take(&mut lock(&shared.queue).jobs);
+    let Some(store) = owned else {
+        jobs.into_iter().for_each(Job::refuse);
+        return;
+    };
+    shared.untidy.store(true, Ordering::Relaxed);
+    let mut gathered = Gathered::default();
+    if let Err(error) = work(store.as_mut(), jobs, &mut gathered, shared) {
+        fail(&error, gathered.deposits, shared);
+    }
+}
+
+/// Does what waits: deposits together, the others in their place among them.
+fn work(
+    store: &mut dyn Store,
+    jobs: impl IntoIterator<Item = Job>,
+    gathered: &mut Gathered,
+    shared: &Shared,
+) -> Result<(), StoreError> {
+    let mut messages = 0;
+    let mut result = Ok(());
+    for job in jobs {
+        match job {
+            Job::Deposit(deposit) => {
+                messages += deposit.batch.messages.len();
+                gathered.deposits.push(deposit);
+                if messages >= MAX_MESSAGES {
+                    messages = 0;
+                    result = result.and_then(|()| commit(store, gathered, shared));
+                }
+            }
+            // Whoever resumes must see everything that was deposited before.
+            Job::Resume {
+                sender,
+                stream,
+                after,
+                has_receipts,
+                reply,
+            } => {
+                result = result.and_then(|()| commit(store, gathered, shared));
+                let answer = match &result {
+                    Ok(()) => resume(store, &sender, stream, after, has_receipts),
+                    Err(_) => Err(StoreGone),
+                };
+                let _ = reply.send(answer);
+            }
+            Job::Sizes(reply) => {
+                let _ = reply.send(store.sizes());
+            }
+            Job::Reader(reply) => {
+                let _ = reply.send(store.reader());
+            }
+            Job::Reply {
+                sender,
+                stream,
+                sequence,
+                tell,
+            } => {
+                // What is on its way to the store is told when it is there.
+                let found = store.reply(&sender, stream, sequence).map_err(|error| {
+                    tracing::error!(%error, "a reply cannot be read");
+                    StoreGone
+                });
+                let _ = tell.send(found);
+            }
+            Job::Cursor(cursor) => gathered.cursors.push(cursor),
+            Job::Finish {
+                sender,
+                streams,
+                tell,
+            } => {
+                // What was deposited on them comes first.
+                result = result.and_then(|()| commit(store, gathered, shared));
+                result = result.and_then(|()| store.finish(&sender, &streams));
+                if result.is_ok() {
+                    let _ = tell.send(());
+                }
+            }
+            // It may have been made a moment ago.
+            Job::Position { mailbox, name, reply } => {
+                result = result.and_then(|()| commit(store, gathered, shared));
+                let answer = match &result {
+                    Ok(()) => store.cursor(&mailbox, &name).map_err(|error| {
+                        tracing::error!(%error, "a cursor cannot be read");
+                        StoreGone
+                    }),
+                    Err(_) => Err(StoreGone),
+                };
+                let _ = reply.send(answer);
+            }
+        }
+    }
+    result.and_then(|()| commit(store, gathered, shared))
+}
+
+/// Waits until there is something to do; what can wait is done meanwhile. False when the inbox is closed and empty.
+fn wait(shared: &Shared) -> bool {
+    let mut patience = PATIENCE;
+    let mut queue = lock(&shared.queue);
+    while queue.jobs.is_empty() {
+        if queue.closed {
+            return false;
+        }
+        if patience > 0 {
+            // Others may be about to deposit: letting them costs less than sleeping and being woken.
+            patience -= 1;
+            drop(queue);
+            std::thread::yield_now();
+            queue = lock(&shared.queue);
+        } else {
+            let untidy = shared.untidy.load(Ordering::Relaxed);
+            let waited = shared
+                .wake
+                .wait_timeout(queue, if untidy { QUIET } else { GLANCE });
+            let (guard, quiet) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            queue = guard;
+            if untidy && quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
+                drop(queue);
+                tidy(shared);
+                queue = lock(&shared.queue);
+            }
+        }
+    }
+    true
+}
+
+/// One piece of what can wait.
+fn tidy(shared: &Shared) {
+    let mut owned = lock(&shared.owned);
+    shared.untidy.store(false, Ordering::Relaxed);
+    let more = a_piece(shared, owned.as_mut().map(|store| store.tidy()));
+    shared.untidy.fetch_or(more, Ordering::Relaxed);
+}
+
+/// The same of what cannot wait for quiet. True when there is more.
+fn tidy_under_load(shared: &Shared) -> bool {
+    let mut owned = lock(&shared.owned);
+    a_piece(shared, owned.as_mut().map(|store| store.tidy_under_load()))
+}
+
+fn a_piece(shared: &Shared, done: Option<Result<bool, StoreError>>) -> bool {
+    match done {
+        Some(Ok(more)) => more,
+        Some(Err(error)) => {
+            fail(&error, Vec::new(), shared);
+            false
+        }
+        None => false,
+    }
+}
+
+fn resume(
+    store: &mut dyn Store,
+    sender: &Sender,
+    stream: StreamId,
+    after: Option<u64>,
+    has_receipts: bool,
+) -> Result<Resumed, StoreGone> {
+    let answer = store.mark(sender, stream).and_then(|mark| {
+        let receipts = match after {
+            Some(after) if after < mark => store.replay(sender, stream, after, MAX_RUNS)?,
+            _ => Settlement::default(),
+        };
+        let forgotten = if mark == 0 && has_receipts {
+            store.forgotten_mark(sender, stream)?
+        } else {
+            0
+        };
+        Ok(Resumed {
+            mark,
+            forgotten,
+            receipts,
+        })
+    });
+    answer.map_err(|error| {
+        tracing::error!(%error, "a stream's mark cannot be read");
+        StoreGone
+    })
+}
+
+/// One transaction, one flush, one answer for each deposit and cursor.
+fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Result<(), StoreError> {
+    let mut deposits = Vec::with_capacity(gathered.deposits.len());
+    let mut batches = Vec::with_capacity(gathered.deposits.len());
+    for mut deposit in gathered.deposits.drain(..) {
+        if deposit.slip.turns_away(deposit.epoch) {
+            deposit.turn_away(TemporaryCode::Full);
+            continue;
+        }
+        let emptied = Batch {
+            sender: deposit.batch.sender.clone(),
+            stream: deposit.batch.stream,
+            source: deposit.batch.source,
+            messages: Vec::new(),
+        };
+        batches.push(std::mem::replace(&mut deposit.batch, emptied));
+        deposits.push(deposit);
+    }
+    let cursors = std::mem::take(&mut gathered.cursors);
+    if batches.is_empty() && cursors.is_empty() {
+        return Ok(());
+    }
+    let (changes, versions): (Vec<_>, Vec<_>) = cursors.iter().map(|cursor| cursor.take_change()).unzip();
+    let committed = match store.commit(&batches, &changes, wall_clock()) {
+        Ok(committed) => committed,
+        Err(error) => {
+            gathered.deposits = deposits;
+            return Err(error);
+        }
+    };
+    shared.announcer.announce(&committed.raised);
+    shared.replies.deliver(committed.answered);
+    let now = Instant::now();
+    for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(committed.outcomes) {
+        match outcome {
+            Outcome::Settled(stored) => {
+                let runs = &stored.settlement().runs;
+                let messages = runs
+                    .iter()
+                    .filter(|run| !run.duplicate)
+                    .map(|run| run.count)
+                    .sum();
+                shared
+                    .latency
+                    .count(messages, now.saturating_duration_since(deposit.arrived));
+                deposit.slip.put(Answer::Settled(stored));
+            }
+            Outcome::NotNow(code) => {
+                deposit.batch = batch;
+                deposit.turn_away(code);
+            }
+        }
+    }
+    let saved = cursors.iter().zip(changes).zip(versions).zip(committed.cursors);
+    for (((cursor, change), version), outcome) in saved {
+        cursor.take_outcome(change, version, outcome);
+    }
+    Ok(())
+}
+
+/// No receipt for anything that was on its way, and nothing more is taken.
+fn fail(error: &StoreError, gathered: Vec<Deposit>, shared: &Shared) {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "the store failed; nothing more is accepted"
+    );
+    let rest = {
+        let mut queue = lock(&shared.queue);
+        queue.closed = true;
+        std::mem::take(&mut queue.jobs)
+    };
+    for deposit in gathered {
+        deposit.slip.put(Answer::Gone);
+    }
+    for job in rest {
+        if let Job::Deposit(deposit) = job {
+            deposit.slip.put(Answer::Gone);
+        }
+    }
+    shared.wake.notify_one();
+    shared.failed.send_replace(true);
+}

@@ -1,0 +1,586 @@
+//! A cursor in use: which reader has which message, and what is to be written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tenfour_proto::limits::MAX_ABOVE;
+use tenfour_proto::{CursorName, MailboxName, Progress, Reply, Step};
+use tenfour_store::{CursorChange, CursorOutcome, Given, Position};
+use tokio::sync::watch;
+
+use tenfour_identity::lock;
+
+/// A message that failed is given out again after this time, twice as long after each further attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// But never later than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// When there is no room for dead letters, the next try is so much later.
+const NO_ROOM: Duration = Duration::from_millis(500);
+
+/// Shared by its readers and the writer.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    mailbox: MailboxName,
+    name: CursorName,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    position: Position,
+    /// The lowest offset that was never given out since the server started.
+    next: u64,
+    /// What readers have now.
+    held: BTreeMap<u64, Held>,
+    /// What came back, and when it may be given out again.
+    waiting: BTreeMap<u64, Option<Instant>>,
+    /// Offsets above the floor with news, since the last change was taken.
+    touched: BTreeSet<u64>,
+    bury: Vec<u64>,
+    answers: Vec<(u64, Reply)>,
+    readers: u64,
+    /// Counts changes.
+    version: u64,
+    /// Up to here they are saved.
+    saved: u64,
+    /// A job for the writer is on the queue.
+    queued: bool,
+    /// Saving did not work and is due again then.
+    retry: Option<Instant>,
+    /// The store has it.
+    made: bool,
+    /// The store takes no further cursor.
+    refused: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    reader: u64,
+    begun: bool,
+}
+
+impl Cursor {
+    /// A cursor as the store knows it.
+    pub(super) fn loaded(mailbox: MailboxName, name: CursorName, position: Position) -> Self {
+        Cursor {
+            mailbox,
+            name,
+            state: Mutex::new(State {
+                next: position.floor + 1,
+                position,
+                held: BTreeMap::new(),
+                waiting: BTreeMap::new(),
+                touched: BTreeSet::new(),
+                bury: Vec::new(),
+                answers: Vec::new(),
+                readers: 0,
+                version: 0,
+                saved: 0,
+                queued: false,
+                retry: None,
+                made: true,
+                refused: false,
+            }),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// One that the store is yet to make.
+    pub(super) fn new(mailbox: MailboxName, name: CursorName, floor: u64) -> Self {
+        let position = Position {
+            floor,
+            ..Position::default()
+        };
+        let cursor = Cursor::loaded(mailbox, name, position);
+        {
+            let mut state = lock(&cursor.state);
+            state.version = 1;
+            state.made = false;
+        }
+        cursor
+    }
+
+    pub(super) fn mailbox(&self) -> &MailboxName {
+        &self.mailbox
+    }
+
+    pub(super) fn name(&self) -> &CursorName {
+        &self.name
+    }
+
+    /// Another reader; its number is its name here.
+    pub(crate) fn join(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.readers += 1;
+        state.readers
+    }
+
+    /// Tells that something came back, or was saved.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Gives at most `most` messages up to offset `last` to a reader, each with the number of attempts before.
+    pub(crate) fn offer(&self, reader: u64, last: u64, most: usize, now: Instant) -> Vec<(u64, u32)> {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        let due: Vec<u64> = state
+            .waiting
+            .iter()
+            .filter(|(_, due)| due.is_none_or(|due| due <= now))
+            .map(|(offset, _)| *offset)
+            .take(most)
+            .collect();
+        let mut offered = Vec::with_capacity(due.len());
+        for offset in due {
+            state.waiting.remove(&offset);
+            offered.push(state.give(reader, offset));
+        }
+        while offered.len() < most && state.next <= last && state.has_room() {
+            let offset = state.next;
+            state.next += 1;
+            if !state.position.above.get(&offset).is_some_and(|given| given.done) {
+                offered.push(state.give(reader, offset));
+            }
+        }
+        offered
+    }
+
+    /// These were offered, and are not sent after all.
+    pub(crate) fn take_back(&self, offered: &[(u64, u32)]) {
+        let mut state = lock(&self.state);
+        for (offset, _) in offered {
+            if state.held.remove(offset).is_some() {
+                state.waiting.insert(*offset, None);
+            }
+        }
+        drop(state);
+        if !offered.is_empty() {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// Messages below `first` are not kept any more.
+    pub(crate) fn gone_below(&self, first: u64) {
+        let mut state = lock(&self.state);
+        if first <= state.position.floor + 1 {
+            return;
+        }
+        state.position.floor = first - 1;
+        state.next = state.next.max(first);
+        state.position.above = state.position.above.split_off(&first);
+        state.held = state.held.split_off(&first);
+        state.waiting = state.waiting.split_off(&first);
+        state.touched = state.touched.split_off(&first);
+        state.advance();
+        state.version += 1;
+    }
+
+    /// Takes a reader's word. Gives the version that holds it.
+    pub(crate) fn report(
+        &self,
+        reader: u64,
+        steps: &[Progress],
+        last: u64,
+        retries: Option<u32>,
+        now: Instant,
+    ) -> u64 {
+        let mut state = lock(&self.state);
+        let retries = retries.filter(|_| self.may_bury());
+        let mut came_back = false;
+        for progress in steps {
+            let end = progress.first.saturating_add(progress.count.into());
+            let held: Vec<u64> = state
+                .held
+                .range(progress.first..end)
+                .filter(|(_, held)| held.reader == reader)
+                .map(|(offset, _)| *offset)
+                .collect();
+            match progress.step {
+                // Whoever says that it is done is believed, whoever has it now.
+                Step::Done => {
+                    for offset in progress.first..end.min(last.saturating_add(1)) {
+                        if !state.done(offset) {
+                            break;
+                        }
+                    }
+                    // The window may have opened for other readers.
+                    came_back = true;
+                }
+                Step::Begun => held.into_iter().for_each(|offset| state.begin(offset)),
+                Step::Failed => {
+                    for offset in held {
+                        state.fail(offset, retries, now);
+                    }
+                    came_back = true;
+                }
+                Step::Returned => {
+                    for offset in held {
+                        state.held.remove(&offset);
+                        state.waiting.insert(offset, None);
+                    }
+                    came_back = true;
+                }
+                Step::Rejected => {
+                    for offset in held {
+                        state.reject(offset, self.may_bury(), now);
+                    }
+                }
+            }
+        }
+        state.version += 1;
+        let version = state.version;
+        drop(state);
+        if came_back {
+            self.changed.send_replace(());
+        }
+        version
+    }
+
+    /// Takes a reader's word that a message is done, with the reply to it. Gives the version that holds it.
+    pub(crate) fn answer(&self, offset: u64, reply: Reply, last: u64) -> u64 {
+        let mut state = lock(&self.state);
+        let is_known = offset <= state.position.floor;
+        if offset <= last && !is_known && state.done(offset) {
+            state.answers.push((offset, reply));
+        }
+        state.version += 1;
+        let version = state.version;
+        drop(state);
+        self.changed.send_replace(());
+        version
+    }
+
+    /// A reader has gone: what it had begun with has failed, the rest is as if it had never been given out.
+    pub(crate) fn leave(&self, reader: u64, retries: Option<u32>, now: Instant) {
+        let mut state = lock(&self.state);
+        let retries = retries.filter(|_| self.may_bury());
+        let had: Vec<(u64, Held)> = state
+            .held
+            .iter()
+            .filter(|(_, held)| held.reader == reader)
+            .map(|(offset, held)| (*offset, *held))
+            .collect();
+        for (offset, held) in had {
+            if held.begun {
+                state.fail(offset, retries, now);
+            } else {
+                state.held.remove(&offset);
+                state.waiting.insert(offset, None);
+            }
+        }
+        state.version += 1;
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// A reader has nothing, and nothing up to `last` is left to be given out.
+    pub(crate) fn is_drained(&self, reader: u64, last: u64) -> bool {
+        let state = lock(&self.state);
+        state.next > last && state.waiting.is_empty() && state.held.values().all(|held| held.reader != reader)
+    }
+
+    /// When there is something to do without anybody's word: something can be saved again, or given out again,
+    /// if the reader wants more.
+    pub(crate) fn due(&self, wants_more: bool) -> Option<Instant> {
+        let state = lock(&self.state);
+        let waiting = state.waiting.values().filter_map(|due| *due).min();
+        waiting
+            .filter(|_| wants_more)
+            .into_iter()
+            .chain(state.retry)
+            .min()
+    }
+
+    /// Changes up to this version are saved.
+    pub(crate) fn saved(&self) -> u64 {
+        lock(&self.state).saved
+    }
+
+    /// It is as durable as a receipt says that there is such a cursor.
+    pub(crate) fn is_made(&self) -> bool {
+        lock(&self.state).made
+    }
+
+    /// The store has no place for it.
+    pub(crate) fn is_refused(&self) -> bool {
+        lock(&self.state).refused
+    }
+
+    /// There is something to save and nobody at it: the caller puts it on the queue.
+    pub(super) fn claim_saving(&self, now: Instant) -> bool {
+        let mut state = lock(&self.state);
+        let wanted = state.version > state.saved
+            && !state.queued
+            && !state.refused
+            && state.retry.is_none_or(|at| at <= now);
+        if wanted {
+            state.queued = true;
+            state.retry = None;
+        }
+        wanted
+    }
+
+    /// What is to be saved, with its version.
+    pub(super) fn take_change(&self) -> (CursorChange, u64) {
+        let mut state = lock(&self.state);
+        state.queued = false;
+        let touched = std::mem::take(&mut state.touched);
+        let above = touched
+            .into_iter()
+            .filter_map(|offset| Some((offset, *state.position.above.get(&offset)?)))
+            .collect();
+        let change = CursorChange {
+            mailbox: self.mailbox.clone(),
+            name: self.name.clone(),
+            floor: state.position.floor,
+            above,
+            bury: std::mem::take(&mut state.bury),
+            answers: std::mem::take(&mut state.answers),
+        };
+        for offset in &change.bury {
+            tracing::warn!(mailbox = %self.mailbox, offset, cursor = %self.name, "no reader could handle this message: it goes to the dead letters");
+        }
+        (change, state.version)
+    }
+
+    /// What became of it.
+    pub(super) fn take_outcome(&self, change: CursorChange, version: u64, outcome: CursorOutcome) {
+        let mut state = lock(&self.state);
+        match outcome {
+            CursorOutcome::Moved => {
+                state.saved = version;
+                state.made = true;
+            }
+            CursorOutcome::TooMany => state.refused = true,
+            CursorOutcome::NotNow => {
+                let floor = state.position.floor;
+                let offsets = change.above.into_iter().map(|(offset, _)| offset);
+                state.touched.extend(offsets.filter(|offset| *offset > floor));
+                state.bury.splice(0..0, change.bury);
+                state.answers.splice(0..0, change.answers);
+                state.retry = Some(Instant::now() + NO_ROOM);
+            }
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Its own dead letters would come back to it for ever.
+    fn may_bury(&self) -> bool {
+        self.mailbox != *self.name.dead_letters()
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.held.len() + self.waiting.len() + self.position.above.len() < MAX_ABOVE
+    }
+
+    fn give(&mut self, reader: u64, offset: u64) -> (u64, u32) {
+        self.held.insert(offset, Held { reader, begun: false });
+        let attempts = self.position.above.get(&offset).map_or(0, |given| given.attempts);
+        (offset, attempts)
+    }
+
+    fn begin(&mut self, offset: u64) {
+        if let Some(held) = self.held.get_mut(&offset)
+            && !std::mem::replace(&mut held.begun, true)
+        {
+            self.position.above.entry(offset).or_default().attempts += 1;
+            self.touched.insert(offset);
+        }
+    }
+
+    /// False when there is no room to remember it.
+    fn done(&mut self, offset: u64) -> bool {
+        if offset <= self.position.floor {
+            return true;
+        }
+        let known = self.held.remove(&offset).is_some() | self.waiting.remove(&offset).is_some();
+        if !known && !self.has_room() {
+            return false;
+        }
+        self.position.above.entry(offset).or_default().done = true;
+        self.touched.insert(offset);
+        self.advance();
+        true
+    }
+
+    /// Moves the floor over what is done.
+    fn advance(&mut self) {
+        let position = &mut self.position;
+        while let Some(entry) = position.above.first_entry()
+            && *entry.key() == position.floor + 1
+            && entry.get().done
+        {
+            self.touched.remove(entry.key());
+            entry.remove();
+            position.floor += 1;
+        }
+        self.next = self.next.max(position.floor + 1);
+    }
+
+    fn fail(&mut self, offset: u64, retries: Option<u32>, now: Instant) {
+        self.held.remove(&offset);
+        let Given { attempts, .. } = self.position.above.get(&offset).copied().unwrap_or_default();
+        if retries.is_some_and(|retries| attempts > retries) {
+            self.bury.push(offset);
+            self.done(offset);
+        } else {
+            let pause = FIRST_PAUSE
+                .saturating_mul(1 << attempts.saturating_sub(1).min(16))
+                .min(LONGEST_PAUSE);
+            self.waiting.insert(offset, Some(now + pause));
+        }
+    }
+
+    fn reject(&mut self, offset: u64, may_bury: bool, now: Instant) {
+        if may_bury {
+            self.bury.push(offset);
+            self.done(offset);
+        } else {
+            self.fail(offset, None, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor() -> Cursor {
+        Cursor::new(MailboxName::inbox(), "worker".parse().unwrap(), 0)
+    }
+
+    fn step(first: u64, count: u32, step: Step) -> Progress {
+        Progress { first, count, step }
+    }
+
+    fn save(cursor: &Cursor) -> CursorChange {
+        let (change, version) = cursor.take_change();
+        cursor.take_outcome(change.clone(), version, CursorOutcome::Moved);
+        change
+    }
+
+    #[test]
+    fn readers_share_and_the_floor_rises_over_what_is_done() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let (a, b) = (cursor.join(), cursor.join());
+        assert_eq!(cursor.offer(a, 4, 2, now), [(1, 0), (2, 0)]);
+        assert_eq!(cursor.offer(b, 4, 9, now), [(3, 0), (4, 0)]);
+        cursor.report(
+            b,
+            &[step(3, 2, Step::Begun), step(3, 2, Step::Done)],
+            4,
+            None,
+            now,
+        );
+        let change = save(&cursor);
+        assert_eq!((change.floor, change.above.len()), (0, 2));
+        cursor.report(a, &[step(1, 2, Step::Done)], 4, None, now);
+        let change = save(&cursor);
+        assert_eq!((change.floor, change.above.len()), (4, 0));
+        assert!(cursor.is_drained(a, 4));
+    }
+
+    #[test]
+    fn what_a_lost_reader_had_begun_with_counts_and_the_rest_does_not() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        assert_eq!(cursor.offer(a, 3, 3, now).len(), 3);
+        cursor.report(a, &[step(1, 1, Step::Begun)], 3, Some(5), now);
+        cursor.leave(a, Some(5), now);
+        let b = cursor.join();
+        assert_eq!(cursor.offer(b, 3, 9, now), [(2, 0), (3, 0)]);
+        assert!(!cursor.is_drained(b, 3));
+        assert_eq!(cursor.offer(b, 3, 9, now + FIRST_PAUSE), [(1, 1)]);
+    }
+
+    #[test]
+    fn after_the_last_retry_it_is_buried_once() {
+        let (cursor, mut now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        for attempt in 0..3 {
+            assert_eq!(cursor.offer(a, 1, 1, now), [(1, attempt)]);
+            cursor.report(
+                a,
+                &[step(1, 1, Step::Begun), step(1, 1, Step::Failed)],
+                1,
+                Some(2),
+                now,
+            );
+            now += LONGEST_PAUSE;
+        }
+        assert!(cursor.offer(a, 1, 1, now).is_empty());
+        let change = save(&cursor);
+        assert_eq!((change.floor, change.bury), (1, vec![1]));
+        assert!(save(&cursor).bury.is_empty());
+    }
+
+    #[test]
+    fn letters_that_find_no_room_are_kept_for_the_next_try() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        cursor.offer(a, 1, 1, now);
+        let version = cursor.report(a, &[step(1, 1, Step::Rejected)], 1, None, now);
+        assert!(cursor.claim_saving(now));
+        let (change, taken) = cursor.take_change();
+        cursor.take_outcome(change, taken, CursorOutcome::NotNow);
+        assert!(cursor.saved() < version && !cursor.claim_saving(now));
+        assert!(cursor.claim_saving(now + 2 * NO_ROOM));
+        assert_eq!(save(&cursor).bury, [1]);
+        assert!(cursor.saved() >= version);
+    }
+
+    #[test]
+    fn a_slow_message_holds_back_only_so_many_others() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        let mut given = 0;
+        loop {
+            let offered = cursor.offer(a, 1_000_000, 100, now);
+            if offered.is_empty() {
+                break;
+            }
+            given += offered.len();
+            for (offset, _) in offered.into_iter().filter(|(offset, _)| *offset > 1) {
+                cursor.report(a, &[step(offset, 1, Step::Done)], 1_000_000, None, now);
+            }
+        }
+        assert_eq!(given, MAX_ABOVE);
+        cursor.report(a, &[step(1, 1, Step::Done)], 1_000_000, None, now);
+        assert!(!cursor.offer(a, 1_000_000, 100, now).is_empty());
+    }
+
+    #[test]
+    fn words_about_messages_that_are_not_there_change_nothing() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        cursor.offer(a, 2, 2, now);
+        for wrong in [
+            step(3, 1_024, Step::Done),
+            step(u64::MAX, 1_024, Step::Done),
+            step(0, 1, Step::Done),
+            step(7, 3, Step::Failed),
+        ] {
+            cursor.report(a, &[wrong], 2, Some(0), now);
+        }
+        let change = save(&cursor);
+        assert_eq!((change.floor, change.above, change.bury), (0, vec![], vec![]));
+    }
+
+    #[test]
+    fn what_retention_deleted_is_passed_over() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        assert_eq!(cursor.offer(a, 500, 3, now).len(), 3);
+        cursor.gone_below(100);
+        assert_eq!(cursor.offer(a, 500, 2, now), [(100, 0), (101, 0)]);
+        assert_eq!(save(&cursor).floor, 99);
+    }
+}

@@ -1,0 +1,108 @@
+//! What is done with the store, in its turn.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tenfour_proto::{CursorName, MailboxName, Reply, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_store::{Batch, Position, Reader, StoreError};
+use tokio::sync::oneshot;
+
+use super::completions::{Answer, Slip};
+use super::consumer_group::Cursor;
+use super::memory_budget::Charge;
+
+/// The store can give no answer: it failed, or the server has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store has failed or is closed")]
+pub(crate) struct StoreGone;
+
+/// Where a stream goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Resumed {
+    /// The highest sequence that is settled.
+    pub(crate) mark: u64,
+    /// What the mark was before the stream was forgotten.
+    pub(crate) forgotten: u64,
+    pub(crate) receipts: Settlement,
+}
+
+pub(super) enum Job {
+    Deposit(Deposit),
+    Resume {
+        sender: Sender,
+        stream: StreamId,
+        after: Option<u64>,
+        has_receipts: bool,
+        reply: oneshot::Sender<Result<Resumed, StoreGone>>,
+    },
+    Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
+    /// What has changed of a cursor until the commit.
+    Cursor(Arc<Cursor>),
+    /// Bytes that each mailbox keeps.
+    Sizes(oneshot::Sender<Vec<(MailboxName, u64)>>),
+    /// The reply to a message.
+    Reply {
+        sender: Sender,
+        stream: StreamId,
+        sequence: u64,
+        tell: oneshot::Sender<Result<Option<Reply>, StoreGone>>,
+    },
+    /// Nothing will be repeated of these streams.
+    Finish {
+        sender: Sender,
+        streams: Vec<StreamId>,
+        tell: oneshot::Sender<()>,
+    },
+    /// Where a cursor is.
+    Position {
+        mailbox: MailboxName,
+        name: CursorName,
+        reply: oneshot::Sender<Result<Option<Position>, StoreGone>>,
+    },
+}
+
+pub(super) struct Deposit {
+    pub(super) batch: Batch,
+    pub(super) epoch: u64,
+    pub(super) slip: Arc<Slip>,
+    pub(super) arrived: Instant,
+    pub(super) _charge: Charge,
+    pub(super) _under_way: Arc<()>,
+}
+
+impl Deposit {
+    pub(super) fn last(&self) -> u64 {
+        self.batch.messages.last().map_or(0, |message| message.0)
+    }
+
+    pub(super) fn turn_away(self, code: TemporaryCode) {
+        self.slip.put(Answer::NotNow {
+            epoch: self.epoch,
+            last: self.last(),
+            code,
+        });
+    }
+}
+
+impl Job {
+    /// Somebody waits for the answer, who is the one that asks.
+    pub(super) fn is_question(&self) -> bool {
+        match self {
+            Job::Deposit(_) | Job::Cursor(_) => false,
+            Job::Resume { .. }
+            | Job::Reader(_)
+            | Job::Position { .. }
+            | Job::Reply { .. }
+            | Job::Finish { .. }
+            | Job::Sizes(_) => true,
+        }
+    }
+
+    /// The inbox is closed: nobody will do this. It says nothing of what was deposited before and is
+    /// still on its way, so it must not claim that nothing is stored.
+    pub(super) fn refuse(self) {
+        if let Job::Deposit(deposit) = self {
+            deposit.slip.put(Answer::Gone);
+        }
+    }
+}

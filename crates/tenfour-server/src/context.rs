@@ -1,0 +1,44 @@
+//! What every connection shares.
+
+use std::net::SocketAddr;
+
+use tenfour_identity::clock::Clock;
+use tenfour_proto::Listener;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admission::connections::Roster;
+use crate::admission::counters::Counters;
+use crate::admission::gate::Gate;
+use crate::admission::producer_lease::Leases;
+use crate::broker::Inbox;
+use crate::config::ServerConfig;
+use crate::event::Event;
+use crate::reading::response_budget::Outgoing;
+
+/// What every connection shares.
+pub(crate) struct Context {
+    pub(crate) inbox: Inbox,
+    pub(crate) config: ServerConfig,
+    pub(crate) tls: TlsAcceptor,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Gate,
+    pub(crate) leases: Leases,
+    pub(crate) counters: Counters,
+    pub(crate) roster: Roster,
+    pub(crate) outgoing: Outgoing,
+    /// Microseconds since 1970-01-01 UTC.
+    pub(crate) since: i64,
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Context {
+    pub(crate) fn tell_connected(&self, peer: SocketAddr, listener: Listener) {
+        if let Some(on_event) = &self.config.on_event {
+            on_event(Event::Connected {
+                peer,
+                listener: listener.as_str(),
+            });
+        }
+    }
+}

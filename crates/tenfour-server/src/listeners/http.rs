@@ -1,0 +1,256 @@
+//! The HTTP listener: a message by `POST`, answered after the flush; messages, events and the status by `GET`.
+
+mod config;
+mod events;
+mod guard;
+mod header;
+mod health;
+mod metrics;
+mod openapi;
+mod page;
+mod place;
+mod post;
+mod problem;
+mod read;
+mod visitor;
+mod who;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tenfour_identity::tls;
+use tenfour_proto::{Listener, limits};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::admission::counters::Counter;
+use crate::admission::gate::PlainPass;
+use crate::context::Context;
+use crate::error::ServeError;
+use crate::listeners::accept;
+pub use config::{HttpConfig, HttpListeners};
+use problem::Problem;
+use visitor::Visitor;
+use who::Who;
+
+/// The head of a request must be whole in this time, and a connection that is kept must begin another one.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Longest head of a request, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Most headers of a request.
+const MAX_HEADERS: usize = 64;
+
+/// A stopping server waits so long for requests that are under way.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// Listens until the server stops.
+///
+/// # Errors
+///
+/// When the server's key does not fit TLS.
+pub(crate) fn listen(
+    listeners: HttpListeners,
+    context: &Arc<Context>,
+    alive: &mpsc::Sender<()>,
+) -> Result<(), ServeError> {
+    let HttpListeners { plain, tls, config } = listeners;
+    let config = Arc::new(config);
+    for listener in plain {
+        listen_on(listener, None, &config, context, alive);
+    }
+    for listener in tls {
+        let tls = tls::web_config(&context.config.identity).map_err(ServeError::Identity)?;
+        listen_on(listener, Some(tls.into()), &config, context, alive);
+    }
+    Ok(())
+}
+
+fn listen_on(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    config: &Arc<HttpConfig>,
+    context: &Arc<Context>,
+    alive: &mpsc::Sender<()>,
+) {
+    accept::answer_at_once(&listener);
+    let (router, config) = (router(), Arc::clone(config));
+    let accepted = move |stream, peer, context: &Arc<Context>, alive: &mpsc::Sender<()>| {
+        let (config, tls) = (Arc::clone(&config), tls.clone());
+        accepted(stream, peer, config, context, alive, tls, router.clone());
+    };
+    tokio::spawn(accept::accept(
+        listener,
+        Arc::clone(context),
+        alive.clone(),
+        accepted,
+    ));
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/healthz", get(health::health))
+        .route("/", get(page::index))
+        .route("/-/page.js", get(page::script))
+        .route("/-/page.css", get(page::style))
+        .route("/-/icon.svg", get(page::icon))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/status", get(metrics::status))
+        .route("/v1/events", get(events::follow))
+        .route("/v1/mailboxes/{*place}", get(read::at).post(post::to_messages))
+        .route("/{*mailbox}", post(post::short))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+fn accepted(
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<HttpConfig>,
+    context: &Arc<Context>,
+    alive: &mpsc::Sender<()>,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+) {
+    let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
+        if tls.is_none() {
+            let _ = stream.try_write(Problem::busy().raw().as_bytes());
+        }
+        return;
+    };
+    context.tell_connected(peer, Listener::Http);
+    let visitor = Visitor {
+        context: Arc::clone(context),
+        config,
+        peer,
+        entry: Arc::new(context.roster.enter(peer, Listener::Http, None)),
+        seat: Arc::clone(&pass.seat),
+        who: Who::Nobody { is_near: false },
+    };
+    let mut stream = TimeoutStream::new(stream);
+    // Whoever is cut resumes by offset.
+    stream.set_write_timeout(Some(accept::BLOCKED_WRITE));
+    let stream = Box::pin(stream);
+    let alive = alive.clone();
+    tokio::spawn(async move {
+        match tls {
+            None => serve(stream, visitor, &pass, router).await,
+            Some(tls) => {
+                let handshake = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, tls.accept(stream));
+                match handshake.await {
+                    Ok(Ok(stream)) => serve(stream, visitor, &pass, router).await,
+                    _ => {
+                        visitor.context.counters.count(Counter::Handshake);
+                        tracing::debug!(%peer, "no TLS handshake");
+                    }
+                }
+            }
+        }
+        drop((pass, alive));
+    });
+}
+
+/// One connection, to its end.
+async fn serve<S>(stream: S, visitor: Visitor, pass: &PlainPass, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (peer, context) = (visitor.peer, Arc::clone(&visitor.context));
+    let mut stopping = context.stopping.subscribe();
+    let service = service_fn(move |request| {
+        let (visitor, router) = (visitor.clone(), router.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(visitor, router, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        // Who has said all may still listen.
+        .half_close(true)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let leave = async {
+        tokio::select! {
+            () = pass.seat.asked_to_leave() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    };
+    tokio::select! {
+        result = connection.as_mut() => {
+            if let Err(error) = result {
+                if is_slow_reader(&error) {
+                    context.counters.count(Counter::SlowReader);
+                }
+                tracing::debug!(%peer, %error, "an HTTP connection ended");
+            }
+        }
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(LAST_REQUESTS, connection).await;
+        }
+    }
+}
+
+/// What our own clock said, not the peer's system.
+fn is_slow_reader(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::TimedOut)
+}
+
+async fn answer(
+    mut visitor: Visitor,
+    router: Router,
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Response {
+    visitor.heard(0);
+    let context = Arc::clone(&visitor.context);
+    let mut request = request.map(axum::body::Body::new);
+    let checked = guard::check(&visitor, &request).and_then(|()| {
+        let (config, access) = (&visitor.config, &context.config.access);
+        Who::of(access, config.open, visitor.peer, &visitor.entry, &request)
+    });
+    let mut response = match checked {
+        Ok(who) => {
+            visitor.who = who;
+            request.extensions_mut().insert(visitor);
+            match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let counters = &context.counters;
+    match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE => counters.count(Counter::NotNow),
+        status if status.is_client_error() => counters.count(Counter::HttpRefused),
+        _ => {}
+    }
+    guard::mark(&mut response);
+    response
+}
+
+async fn nothing_here(request: Request) -> Problem {
+    Problem::not_found(request.uri().path())
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    Problem::method(request.method())
+}

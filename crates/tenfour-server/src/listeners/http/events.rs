@@ -1,0 +1,201 @@
+//! `GET /v1/events`: the messages of one mailbox as they come, as server-sent events (HTML Standard, section 9.2).
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+use tenfour_proto::MailboxName;
+use tenfour_proto::native::ReadFrom;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::header::one;
+use super::place;
+use super::problem::Problem;
+use super::read::{begin_at, query};
+use super::visitor::Visitor;
+use crate::reading::mailbox_reader::{BYTES, Trail};
+use crate::reading::response_budget::Piece;
+use crate::record::Record;
+use tenfour_identity::AuthorizedKeys;
+
+/// Events sent together at most.
+const BATCH: usize = 100;
+
+/// So long such a batch has to last: nobody reads more than 2,000 messages a second.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Whoever is further behind than this is moved on, and told how far.
+const PATIENCE: u64 = 10_000;
+
+/// Longer bodies are left out; `bytes` says that there is one.
+const LONGEST_BODY: usize = 64 * 1024;
+
+/// When nothing comes for so long, a comment says that we live.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// `inbox` if it is left out.
+    mailbox: Option<String>,
+    /// Begin at this offset; without it, with what comes from now on.
+    from: Option<u64>,
+    /// Begin with the last so many.
+    last: Option<u64>,
+}
+
+struct Following {
+    visitor: Visitor,
+    trail: Trail,
+    tokens: watch::Receiver<AuthorizedKeys>,
+    stopping: watch::Receiver<bool>,
+    /// The next batch may be sent from then on.
+    rested: Instant,
+    begun: bool,
+    /// Of what was sent last, until it is taken.
+    piece: Option<Piece>,
+}
+
+/// Why a stream goes on.
+enum Woken {
+    RulesChanged,
+    More,
+    /// Nothing has come for a while.
+    Silence,
+}
+
+/// The messages of one mailbox, as they come
+///
+/// Server-sent events: `id` is the offset, `data` a message as JSON, without its body where that is longer than 64 KiB.
+/// At most 2,000 a second. Whoever is more than 10,000 behind gets an event `skipped` with `count` and `from`, and goes on
+/// near the end.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    params(
+        Wanted,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The last offset seen: what comes behind it is sent."),
+    ),
+    responses((status = 200, content_type = "text/event-stream", body = String)),
+    security(("token" = [])),
+)]
+pub(super) async fn follow(
+    Extension(visitor): Extension<Visitor>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let wanted = query(wanted)?;
+    let mailbox = place::mailbox(wanted.mailbox.as_deref().unwrap_or(MailboxName::INBOX))?;
+    visitor.who.may_read(&mailbox)?;
+    let from = match seen(&request)? {
+        Some(offset) => ReadFrom::Offset(offset.saturating_add(1)),
+        None => begin_at(wanted.from, wanted.last)?.unwrap_or(ReadFrom::Last(0)),
+    };
+    let tokens = visitor.context.config.access.token_changes();
+    let following = Following {
+        trail: Trail::begin(&visitor.context.inbox, &mailbox, from).await?,
+        tokens,
+        stopping: visitor.context.stopping.subscribe(),
+        visitor,
+        rested: Instant::now(),
+        begun: false,
+        piece: None,
+    };
+    let events = stream::unfold(following, async |mut following| {
+        let text = following.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(text), following))
+    });
+    Ok(([(header::CONTENT_TYPE, EVENTS)], Body::from_stream(events)).into_response())
+}
+
+/// What a client that comes back has seen.
+fn seen(request: &Request) -> Result<Option<u64>, Problem> {
+    one(request.headers(), &HeaderName::from_static("last-event-id"))?
+        .map(|id| {
+            id.parse()
+                .map_err(|_| Problem::bad("bad-header", format!("Last-Event-ID: `{id}` is no offset")))
+        })
+        .transpose()
+}
+
+impl Following {
+    /// The next events, or a sign of life. `None`: it is over, or not allowed any more.
+    async fn next(&mut self) -> Option<Bytes> {
+        self.piece = None;
+        if !self.begun {
+            self.begun = true;
+            // The head of the answer goes out with it.
+            return Some(Bytes::from_static(b": tenfour\n\n"));
+        }
+        let heartbeat = tokio::time::sleep(HEARTBEAT);
+        tokio::pin!(heartbeat);
+        loop {
+            let ready = async {
+                tokio::time::sleep_until(self.rested).await;
+                self.trail.more().await;
+            };
+            let woken = tokio::select! {
+                biased;
+                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+                _ = self.tokens.changed() => Woken::RulesChanged,
+                () = ready => Woken::More,
+                () = &mut heartbeat => Woken::Silence,
+            };
+            let text = match woken {
+                Woken::RulesChanged if self.is_still_allowed() => continue,
+                Woken::RulesChanged => return None,
+                // What cannot be read ends the answer; a client that comes back is told what is wrong.
+                Woken::More => self.read().await?,
+                Woken::Silence => ":\n\n".to_owned(),
+            };
+            if !text.is_empty() {
+                self.visitor.heard(0);
+                return Some(text.into());
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Option<String> {
+        let mut text = String::new();
+        let last = self.trail.last();
+        let behind = (last + 1).saturating_sub(self.trail.next);
+        if behind > PATIENCE {
+            let first = self.trail.next;
+            let skipped = behind - BATCH as u64;
+            self.trail.next += skipped;
+            let id = self.trail.next - 1;
+            text = format!("event: skipped\nid: {id}\ndata: {{\"count\":{skipped},\"from\":{first}}}\n\n");
+        }
+        let mut piece = self.visitor.room_for(BYTES).await.ok()?;
+        let items = self.trail.read(BATCH, BYTES).await.ok()?;
+        self.rested = Instant::now() + PACE * u32::try_from(items.len()).unwrap_or(1) / BATCH as u32;
+        self.visitor.entry.count_sent(items.len());
+        for item in &items {
+            let mut record = Record::of_item(item);
+            if item.message.body.len() > LONGEST_BODY {
+                (record.text, record.base64) = (None, None);
+            }
+            // JSON has no line ends in it.
+            text.push_str(&format!("id: {}\ndata: {}\n\n", item.offset, record.json()));
+        }
+        piece.shrink_to(text.len() as u64);
+        self.piece = Some(piece);
+        Some(text)
+    }
+
+    fn is_still_allowed(&self) -> bool {
+        let (who, access) = (&self.visitor.who, &self.visitor.context.config.access);
+        who.may_still_read(access, self.visitor.peer, self.trail.mailbox())
+            .is_ok()
+    }
+}

@@ -1,0 +1,38 @@
+//! Who asks, on a connection, and by which request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::config::HttpConfig;
+use super::problem::Problem;
+use super::who::Who;
+use crate::admission::connections::Entry;
+use crate::admission::gate::Seat;
+use crate::context::Context;
+use crate::reading::response_budget::Piece;
+
+/// Who asks.
+#[derive(Clone)]
+pub(super) struct Visitor {
+    pub(super) context: Arc<Context>,
+    pub(super) config: Arc<HttpConfig>,
+    pub(super) peer: SocketAddr,
+    pub(super) entry: Arc<Entry>,
+    /// Of the request at hand.
+    pub(super) who: Who,
+    pub(super) seat: Arc<Seat>,
+}
+
+impl Visitor {
+    /// The gate looks at the time of the last word.
+    pub(super) fn heard(&self, unfinished: usize) {
+        self.seat.heard(self.context.clock.now(), unfinished);
+    }
+
+    /// Waits for memory for so many bytes, and one message more, which is as long as one may be.
+    pub(super) async fn room_for(&self, bytes: u64) -> Result<Piece, Problem> {
+        let most = bytes + u64::from(self.context.config.limits.max_message);
+        let room = self.context.outgoing.room_for(most).await;
+        room.ok_or_else(Problem::busy)
+    }
+}

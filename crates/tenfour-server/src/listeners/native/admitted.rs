@@ -1,0 +1,31 @@
+//! What is known of a client that was let in.
+
+use tenfour_identity::{AuthorizedKeys, Rights};
+use tenfour_proto::StreamId;
+use tenfour_proto::native::StreamKind;
+use tokio::sync::watch;
+
+use super::group_reads::Consuming;
+use super::questions::Asked;
+use super::reads::Reading;
+use crate::admission::connections::Entry;
+use crate::admission::producer_lease::Held;
+
+/// What is known of a client that was let in.
+pub(super) struct Admitted {
+    pub(super) rights: Rights,
+    pub(super) stream: Option<StreamHeld>,
+    pub(super) reading: Option<Reading>,
+    /// Until the next read: what was given out is still its reader's.
+    pub(super) consuming: Option<Box<Consuming>>,
+    pub(super) entry: Entry,
+    pub(super) changes: watch::Receiver<AuthorizedKeys>,
+}
+
+pub(super) struct StreamHeld {
+    pub(super) held: Held,
+    /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
+    pub(super) mark: u64,
+    pub(super) id: (StreamId, StreamKind),
+    pub(super) asked: Asked,
+}

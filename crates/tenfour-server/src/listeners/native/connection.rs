@@ -1,0 +1,297 @@
+//! One native connection: its machine, its socket, and what it waits for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenfour_identity::clock::sleep_until;
+use tenfour_proto::native::{EndReason, ErrorCode, Fault, Server as Machine, ServerEvent, ServerOptions};
+use tenfour_proto::{Fingerprint, TemporaryCode, limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::admitted::Admitted;
+use super::connection_event::{Happening, happenings};
+use super::group_reads::Consuming;
+use super::reads::Reading;
+use super::socket::{ReadOutcome, read_some};
+use crate::admission::counters::Counter;
+use crate::admission::gate::StrangerPass;
+use crate::broker::{Charge, Class, Slip};
+use crate::context::Context;
+use crate::listeners::accept::{BLOCKED_WRITE, WAIT_FOR_ROOM};
+
+/// For so long we listen to somebody after our last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+pub(super) struct Connection {
+    pub(super) machine: Machine,
+    pub(super) tls: TlsStream<TcpStream>,
+    pub(super) peer: SocketAddr,
+    pub(super) context: Arc<Context>,
+    pub(super) pass: StrangerPass,
+    pub(super) key: Option<Fingerprint>,
+    /// Present once HELLO was accepted.
+    pub(super) admitted: Option<Box<Admitted>>,
+    pub(super) slip: Arc<Slip>,
+    /// For the bytes of unfinished frames and messages.
+    pub(super) charge: Option<Charge>,
+    /// The peer sends nothing more.
+    pub(super) ended: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        tls: TlsStream<TcpStream>,
+        peer: SocketAddr,
+        context: Arc<Context>,
+        pass: StrangerPass,
+    ) -> Self {
+        let options = ServerOptions {
+            max_message: context.config.limits.max_message,
+            ..ServerOptions::default()
+        };
+        let key = tls
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .and_then(|certificate| tenfour_identity::fingerprint_of(certificate).ok());
+        Connection {
+            machine: Machine::new(options, context.clock.now()),
+            tls,
+            peer,
+            context,
+            pass,
+            key,
+            admitted: None,
+            slip: Arc::default(),
+            charge: None,
+            ended: false,
+        }
+    }
+
+    /// Borrows: a future that takes the connection would hold it twice, and an idle one is little else.
+    pub(super) async fn run(&mut self) {
+        let mut stopping = self.context.stopping.subscribe();
+        let mut told = false;
+        loop {
+            self.deposit();
+            while let Some(event) = self.machine.poll_event() {
+                self.take_event(event).await;
+                self.deposit();
+            }
+            self.feed_reader().await;
+            while let Some(sequence) = self.reply_to_look_for() {
+                Box::pin(self.look_for_reply(sequence)).await;
+            }
+            if !self.write().await || self.machine.has_ended() {
+                break;
+            }
+            // Before HELLO a peer holds one small frame at most, and whoever has a key must get that far: what strangers
+            // hold elsewhere is nothing to wait for.
+            let class = Class::Known;
+            let context = Arc::clone(&self.context);
+            let full = !context.inbox.budget().has_room(class);
+            let timeout = self.machine.poll_timeout().map(|at| context.clock.instant(at));
+            let slip = Arc::clone(&self.slip);
+            let holds_some = self.machine.buffered() > 0;
+            tokio::select! {
+                result = read_some(&mut self.tls, &mut self.machine, &context), if !full && !self.ended => {
+                    if !self.after_read(result) {
+                        break;
+                    }
+                }
+                made = wait_for_room(&context, class, holds_some), if full => {
+                    self.machine.keep_alive(context.clock.now());
+                    if !made {
+                        self.machine.fail(ErrorCode::TimedOut, "no memory for the rest of the message", String::new(), None);
+                    }
+                }
+                answers = slip.answers() => self.take_answers(answers),
+                () = sleep_until(timeout) => self.machine.handle_timeout(context.clock.now()),
+                happened = happenings(self.admitted.as_deref_mut()) => self.take_happening(happened),
+                _ = stopping.wait_for(|stopping| *stopping), if !told => {
+                    told = true;
+                    self.machine.go_away(TemporaryCode::Stopping);
+                }
+            }
+        }
+        self.write().await;
+        let _ = tokio::time::timeout(BLOCKED_WRITE, self.tls.shutdown()).await;
+        if !self.ended {
+            // Closing over unread bytes would reset the connection and take our last words with it.
+            let _ = tokio::time::timeout(LINGER, self.read_away()).await;
+        }
+    }
+
+    fn after_read(&mut self, result: Result<ReadOutcome, Fault>) -> bool {
+        match result {
+            Ok(ReadOutcome::More) => true,
+            Ok(ReadOutcome::End) => {
+                self.ended = true;
+                // What was understood is deposited all the same; whoever said CLOSE still gets its answers.
+                self.deposit();
+                self.machine.is_draining()
+            }
+            Err(fault) => {
+                self.context.counters.count(Counter::Protocol);
+                tracing::info!(peer = %self.peer, %fault, "connection ended");
+                self.deposit();
+                true
+            }
+        }
+    }
+
+    async fn take_event(&mut self, event: ServerEvent) {
+        match event {
+            // Once a connection: its state must not stay part of the connection's.
+            ServerEvent::Hello(hello) => Box::pin(self.take_hello(&hello)).await,
+            ServerEvent::Read(request) => {
+                let Some(admitted) = self.admitted.as_deref_mut() else {
+                    return;
+                };
+                if !admitted.rights.may_read(&request.mailbox) {
+                    return self.machine.end_read(0, EndReason::NotAllowed);
+                }
+                admitted.consuming = None;
+                let inbox = &self.context.inbox;
+                let begun = match &request.cursor {
+                    Some(by) => Box::pin(Consuming::begin(inbox, &request, by))
+                        .await
+                        .map(|consuming| admitted.consuming = Some(Box::new(consuming))),
+                    None => Box::pin(Reading::begin(inbox, &request))
+                        .await
+                        .map(|reading| admitted.reading = Some(reading)),
+                };
+                if let Err(reason) = begun {
+                    self.machine.end_read(0, reason);
+                }
+            }
+            ServerEvent::ReadCredit => {}
+            ServerEvent::Status(request) => Box::pin(self.tell_status(request)).await,
+            ServerEvent::Backup(request) => Box::pin(self.tell_backup(request)).await,
+            ServerEvent::Progress(steps) => {
+                if let Some(consuming) = self.consuming() {
+                    consuming.report(&steps);
+                }
+            }
+            ServerEvent::Answer(answer) => {
+                if let Some(consuming) = self.consuming() {
+                    consuming.answer(answer);
+                }
+            }
+            ServerEvent::Await(sequence) => Box::pin(self.look_for_reply(sequence)).await,
+        }
+    }
+
+    /// What a reader without a cursor says has no meaning.
+    fn consuming(&mut self) -> Option<&mut Consuming> {
+        let consuming = self
+            .admitted
+            .as_deref_mut()
+            .and_then(|a| a.consuming.as_deref_mut());
+        if consuming.is_none() {
+            let text = "PROGRESS without a cursor";
+            self.machine.fail(ErrorCode::Protocol, text, String::new(), None);
+        }
+        consuming
+    }
+
+    /// Sends what is ready. False when the peer does not take it.
+    pub(super) async fn write(&mut self) -> bool {
+        let mut out = Vec::new();
+        self.machine.poll_transmit(&mut out);
+        if out.is_empty() {
+            return true;
+        }
+        let writing = async {
+            self.tls.write_all(&out).await?;
+            self.tls.flush().await
+        };
+        match tokio::time::timeout(BLOCKED_WRITE, writing).await {
+            Ok(Ok(())) => true,
+            Ok(Err(_)) => false,
+            Err(_) => {
+                self.context.counters.count(Counter::SlowReader);
+                tracing::info!(peer = %self.peer, "cut off: it does not read");
+                false
+            }
+        }
+    }
+
+    async fn read_away(&mut self) {
+        let mut buffer = [0; 512];
+        while matches!(self.tls.get_mut().0.read(&mut buffer).await, Ok(count) if count > 0) {}
+    }
+
+    fn take_happening(&mut self, happened: Happening) {
+        match happened {
+            Happening::RulesChanged => {
+                let Some(key) = self.key else { return };
+                match (
+                    self.context.config.access.rights(key, self.peer.ip()),
+                    &mut self.admitted,
+                ) {
+                    (Some(rights), Some(admitted)) => {
+                        let reading = admitted.reading.as_ref().map(Reading::mailbox);
+                        let consuming = admitted.consuming.as_ref().map(|consuming| consuming.mailbox());
+                        let may_still_read = reading
+                            .or(consuming)
+                            .is_none_or(|mailbox| rights.may_read(mailbox));
+                        admitted.rights = rights;
+                        if !may_still_read {
+                            admitted.reading = None;
+                            admitted.consuming = None;
+                            self.machine.end_read(0, EndReason::NotAllowed);
+                        }
+                    }
+                    _ => {
+                        self.context.counters.count(Counter::NotAllowed);
+                        tracing::info!(peer = %self.peer, %key, "cut off: the key is not allowed any more");
+                        self.machine.fail(
+                            ErrorCode::NotAllowed,
+                            &format!("the key {key} is not allowed here any more"),
+                            String::new(),
+                            None,
+                        );
+                    }
+                }
+            }
+            Happening::TakenOver => self.taken_over(),
+            Happening::Replies(replies) => self.take_replies(replies),
+            Happening::MoreToRead => {}
+        }
+    }
+
+    /// Sends what the reader may have.
+    async fn feed_reader(&mut self) {
+        let Some(admitted) = self.admitted.as_deref_mut() else {
+            return;
+        };
+        if let Some(reading) = &mut admitted.reading {
+            // Most connections never read: this has no place in their state.
+            let over = Box::pin(reading.feed(&mut self.machine)).await;
+            if over || !self.machine.is_reading() {
+                admitted.reading = None;
+            }
+        }
+        if let Some(consuming) = &mut admitted.consuming {
+            Box::pin(consuming.feed(&mut self.machine)).await;
+        }
+        admitted.entry.set_sent(self.machine.items_sent());
+    }
+}
+
+/// False when a connection that holds memory itself has waited for too long.
+async fn wait_for_room(context: &Context, class: Class, holds_some: bool) -> bool {
+    let room = context.inbox.budget().room(class);
+    if holds_some {
+        tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
+    } else {
+        // Wakes up now and then, so that the peer hears that we live.
+        let _ = tokio::time::timeout(limits::HEARTBEAT, room).await;
+        true
+    }
+}

@@ -1,0 +1,59 @@
+//! What may happen beside bytes and answers, once a client was let in.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use tenfour_proto::Reply;
+
+use super::admitted::Admitted;
+use super::group_reads::Consuming;
+use super::reads::Reading;
+use crate::admission::producer_lease::Lease;
+use crate::broker::{Overflow, Pigeonhole};
+
+pub(super) enum Happening {
+    RulesChanged,
+    TakenOver,
+    Replies(Result<Vec<(u64, Reply)>, Overflow>),
+    MoreToRead,
+}
+
+/// Waits for the next of them.
+pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
+    let Some(admitted) = admitted else {
+        return pending().await;
+    };
+    let lease = admitted
+        .stream
+        .as_ref()
+        .map(|stream| Arc::clone(stream.held.lease()));
+    let hole = admitted.stream.as_ref().and_then(|stream| stream.asked.hole());
+    tokio::select! {
+        Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
+        replies = replies(hole) => Happening::Replies(replies),
+        () = taken(lease.as_deref()) => Happening::TakenOver,
+        () = more(admitted.reading.as_mut(), admitted.consuming.as_deref_mut()) => Happening::MoreToRead,
+    }
+}
+
+async fn replies(hole: Option<Arc<Pigeonhole>>) -> Result<Vec<(u64, Reply)>, Overflow> {
+    match hole {
+        Some(hole) => hole.replies().await,
+        None => pending().await,
+    }
+}
+
+async fn taken(lease: Option<&Lease>) {
+    match lease {
+        Some(lease) => lease.taken().await,
+        None => pending().await,
+    }
+}
+
+async fn more(reading: Option<&mut Reading>, consuming: Option<&mut Consuming>) {
+    match (reading, consuming) {
+        (Some(reading), _) => reading.more().await,
+        (None, Some(consuming)) => Box::pin(consuming.more()).await,
+        (None, None) => pending().await,
+    }
+}

@@ -1,0 +1,122 @@
+//! From the machine to the inbox, and the answers back.
+
+use std::time::Duration;
+
+use tenfour_proto::native::ErrorCode;
+use tenfour_proto::{Listener, MailboxName, RefusalCode, Sender, Source};
+use tenfour_store::Batch;
+
+use super::connection::Connection;
+use crate::admission::counters::Counter;
+use crate::broker::{Answer, Class};
+
+/// How long a client is asked to wait when the store is full or busy.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Connection {
+    /// Puts what the machine has understood on the queue, and refuses what this key may not send.
+    pub(super) fn deposit(&mut self) {
+        let inbox = &self.context.inbox;
+        let messages = self.machine.take_messages();
+        let unfinished = self.machine.buffered();
+        let class = if self.admitted.is_some() {
+            Class::Known
+        } else {
+            Class::Stranger
+        };
+        self.charge = (unfinished > 0).then(|| inbox.budget().charge(class, unfinished));
+        let Some(admitted) = self.admitted.as_deref_mut() else {
+            return;
+        };
+        let (Some(stream), Some(key)) = (&mut admitted.stream, self.key) else {
+            return;
+        };
+        if messages.is_empty() {
+            return;
+        }
+        let mut allowed = Vec::with_capacity(messages.len());
+        let mut refused = Vec::new();
+        let mut latest: Option<(MailboxName, bool)> = None;
+        let mut bytes = 0;
+        for (sequence, message) in messages {
+            let may = match &latest {
+                _ if sequence <= stream.mark => true,
+                Some((mailbox, may)) if *mailbox == message.mailbox => *may,
+                _ => {
+                    let may = admitted.rights.may_send(&message.mailbox);
+                    latest = Some((message.mailbox.clone(), may));
+                    may
+                }
+            };
+            if may {
+                bytes += message.body.len() + size_of_val(&message);
+                if message.asks {
+                    // Before the deposit: nobody may answer before we listen.
+                    stream.asked.add(sequence, inbox, key, stream.id.0);
+                }
+                allowed.push((sequence, message));
+            } else {
+                refused.push(sequence);
+            }
+        }
+        let mut still_ours = true;
+        if !allowed.is_empty() {
+            let batch = Batch {
+                sender: Sender::Key(key),
+                stream: Some(stream.id),
+                // Its key says who it is.
+                source: Source {
+                    listener: Listener::Native,
+                    address: None,
+                },
+                messages: allowed,
+            };
+            admitted.entry.count_received(batch.messages.len());
+            let charge = inbox.budget().charge(Class::Known, bytes);
+            let epoch = self.machine.epoch();
+            still_ours = stream
+                .held
+                .lease()
+                .while_held(|| inbox.deposit(batch, epoch, charge, &self.slip));
+        }
+        for sequence in refused {
+            self.machine.refuse(sequence, RefusalCode::NotAllowed);
+        }
+        if !still_ours {
+            self.taken_over();
+        }
+    }
+
+    pub(super) fn taken_over(&mut self) {
+        self.machine.fail(
+            ErrorCode::TakenOver,
+            "another connection sends on this stream now",
+            String::new(),
+            None,
+        );
+    }
+
+    pub(super) fn take_answers(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            match answer {
+                Answer::Settled(stored) => {
+                    let settlement = stored.into_settlement();
+                    if let Some(stream) = self.admitted.as_deref_mut().and_then(|a| a.stream.as_mut()) {
+                        stream.asked.settled(&settlement);
+                    }
+                    self.machine.handle_settlement(settlement);
+                }
+                Answer::NotNow { epoch, code, .. } => {
+                    self.context.counters.count(Counter::NotNow);
+                    self.machine.handle_not_now(epoch, code, PAUSE);
+                }
+                Answer::Gone => self.machine.fail(
+                    ErrorCode::Internal,
+                    "the store failed; nothing without a receipt is stored for certain",
+                    String::new(),
+                    None,
+                ),
+            }
+        }
+    }
+}

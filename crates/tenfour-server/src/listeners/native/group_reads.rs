@@ -1,0 +1,104 @@
+//! One consumer: messages that a cursor gives to this connection, and what becomes of them.
+
+use std::collections::VecDeque;
+
+use tenfour_proto::native::{AnswerFrame, CursorUse, EndReason, ReadRequest, Server as Machine};
+use tenfour_proto::{MailboxName, Progress};
+
+use super::reads::end_read;
+use crate::broker::Inbox;
+use crate::reading::group_reader::Draw;
+
+pub(super) struct Consuming {
+    draw: Draw,
+    /// A read that does not follow ends here.
+    until: Option<u64>,
+    /// Reports that came.
+    reports: u64,
+    /// Of them, those that are not saved, with the version of the cursor that holds them.
+    unsaved: VecDeque<(u64, u64)>,
+    /// There is nothing to send now.
+    idle: bool,
+    /// The reader would take more.
+    wants_more: bool,
+}
+
+impl Consuming {
+    /// Joins the readers of the cursor.
+    pub(super) async fn begin(
+        inbox: &Inbox,
+        request: &ReadRequest,
+        by: &CursorUse,
+    ) -> Result<Self, EndReason> {
+        let mut draw = Draw::begin(inbox, &request.mailbox, &by.name, request.from, by.retries).await?;
+        Ok(Consuming {
+            until: (!request.follow).then(|| draw.last()),
+            draw,
+            reports: 0,
+            unsaved: VecDeque::new(),
+            idle: false,
+            wants_more: false,
+        })
+    }
+
+    pub(super) fn mailbox(&self) -> &MailboxName {
+        self.draw.mailbox()
+    }
+
+    /// The reader says what it has done.
+    pub(super) fn report(&mut self, steps: &[Progress]) {
+        let version = self.draw.report(steps);
+        self.note(version);
+    }
+
+    /// The reader says that a message is done, and what the reply is.
+    pub(super) fn answer(&mut self, answer: AnswerFrame) {
+        let version = self.draw.answer(answer.offset, answer.reply);
+        self.note(version);
+    }
+
+    fn note(&mut self, version: u64) {
+        self.reports += 1;
+        self.unsaved.push_back((self.reports, version));
+    }
+
+    /// Sends what there is, as far as credit goes, and says what is saved.
+    pub(super) async fn feed(&mut self, machine: &mut Machine) {
+        let saved = self.draw.look();
+        while let Some((report, _)) = self.unsaved.pop_front_if(|(_, version)| *version <= saved) {
+            machine.progressed(report);
+        }
+        self.idle = true;
+        self.wants_more = false;
+        if !machine.is_reading() {
+            return;
+        }
+        let last = match self.until {
+            Some(until) if self.draw.is_drained(until) => {
+                return machine.end_read(until + 1, EndReason::CaughtUp);
+            }
+            Some(until) => until,
+            None => self.draw.last(),
+        };
+        let Some((items, bytes)) = machine.read_room() else {
+            return;
+        };
+        self.wants_more = true;
+        let most = usize::try_from(items).unwrap_or(usize::MAX);
+        match self.draw.draw(last, most, bytes).await {
+            Ok(Some(items)) => {
+                self.idle = false;
+                machine.send_items(&items);
+            }
+            Ok(None) => {}
+            Err(broken) => end_read(machine, broken, 0),
+        }
+    }
+
+    /// Waits until there is more.
+    pub(super) async fn more(&mut self) {
+        if self.idle {
+            self.draw.more(self.wants_more).await;
+        }
+    }
+}

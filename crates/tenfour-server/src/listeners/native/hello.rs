@@ -1,0 +1,168 @@
+//! HELLO: who is it, may it come in, whose is the stream, and where does it go on?
+
+use std::sync::Arc;
+
+use tenfour_proto::native::{self, ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
+use tenfour_proto::{Fingerprint, Listener, Sender, Settlement, StreamId};
+
+use super::admitted::{Admitted, StreamHeld};
+use super::connection::Connection;
+use super::questions::Asked;
+use crate::admission::counters::Counter;
+
+impl Connection {
+    /// Who is it, may it, whose is the stream, where does it go on?
+    pub(super) async fn take_hello(&mut self, hello: &Hello) {
+        let context = Arc::clone(&self.context);
+        let reference = reference();
+        let deny = |machine: &mut Machine, code, text: &str| {
+            machine.fail(code, text, reference.clone(), None);
+        };
+        let Some(key) = self.key else {
+            return deny(&mut self.machine, ErrorCode::NotAllowed, "no key was shown");
+        };
+        if let Some(secret) = &hello.invitation
+            && let Err(error) = context.config.access.enrol(secret, key, self.peer.ip())
+        {
+            context.counters.count(Counter::NotAllowed);
+            tracing::warn!(peer = %self.peer, %key, %error, reference, "an invitation was refused");
+            return deny(&mut self.machine, ErrorCode::Invitation, &error.to_string());
+        } else if hello.invitation.is_some() {
+            tracing::info!(peer = %self.peer, %key, "an invitation was accepted");
+        }
+        let changes = context.config.access.changes();
+        let Some(rights) = context.config.access.rights_after_a_look(key, self.peer.ip()) else {
+            context.counters.count(Counter::NotAllowed);
+            tracing::warn!(peer = %self.peer, %key, reference, "this key is not allowed");
+            return deny(
+                &mut self.machine,
+                ErrorCode::NotAllowed,
+                &format!("the key {key} is not allowed here"),
+            );
+        };
+        self.pass.identified(context.clock.now());
+        let (mut mark, mut known) = (None, 0);
+        let mut receipts = Settlement::default();
+        let mut stream = None;
+        if context.inbox.durability() < hello.durability {
+            // Said before the stream is taken from a connection that works.
+            let text = "this server's store is less durable than demanded";
+            return deny(&mut self.machine, ErrorCode::Durability, text);
+        }
+        if let Some(wish) = &hello.stream {
+            let sender = Sender::Key(key);
+            let Some(held) = context
+                .leases
+                .claim(sender.clone(), wish.id, hello.process, hello.attempt)
+            else {
+                return self.taken_over();
+            };
+            let after = (wish.resumption == Resumption::Continue).then_some(wish.settled);
+            match context
+                .inbox
+                .resume(sender, wish.id, after, wish.receipted > 0)
+                .await
+            {
+                Ok(resumed) => {
+                    // Of what we have forgotten a client that has all answers lacks nothing. One that lacks some would
+                    // repeat what is here already: it is told to stop, as by a server that went back.
+                    let forgotten = Some(resumed.forgotten).filter(|mark| *mark <= wish.settled);
+                    mark = Some(resumed.mark.max(forgotten.unwrap_or(0)));
+                    known = resumed.mark;
+                    receipts = resumed.receipts;
+                }
+                Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
+            }
+            stream = Some(StreamHeld {
+                held,
+                mark: known,
+                id: (wish.id, wish.kind),
+                asked: Asked::default(),
+            });
+        }
+        if !hello.finished.is_empty()
+            && let Err(error) = context
+                .inbox
+                .finish(Sender::Key(key), hello.finished.clone())
+                .await
+        {
+            return deny(&mut self.machine, ErrorCode::Internal, &error.to_string());
+        }
+        let terms = WelcomeTerms {
+            software: native::SOFTWARE.to_owned(),
+            store: context.inbox.store_id(),
+            durability: context.inbox.durability(),
+            mark,
+            rights: rights.to_string(),
+        };
+        self.machine.welcome(terms, hello);
+        if !self.machine.is_open() {
+            if let (Some(wish), Some(mark)) = (&hello.stream, mark)
+                && mark < wish.receipted
+            {
+                tracing::error!(peer = %self.peer, %key, mark, receipted = wish.receipted,
+                    "this store is older than what the client holds receipts for");
+            }
+            return;
+        }
+        if let Some(held) = &stream
+            && !self.replay(receipts, known, held.id.0, key).await
+        {
+            return;
+        }
+        context.tell_connected(self.peer, Listener::Native);
+        tracing::debug!(peer = %self.peer, %key, software = %hello.software.escape_debug(), "client admitted");
+        self.admitted = Some(Box::new(Admitted {
+            rights,
+            stream,
+            reading: None,
+            consuming: None,
+            entry: context.roster.enter(self.peer, Listener::Native, Some(key)),
+            changes,
+        }));
+        if self.machine.go_on().is_err() {
+            context.counters.count(Counter::Protocol);
+        }
+    }
+
+    /// Sends the receipts that a client lacks, in turns. False when there is nobody to send them to any more.
+    async fn replay(
+        &mut self,
+        mut receipts: Settlement,
+        mark: u64,
+        stream: StreamId,
+        key: Fingerprint,
+    ) -> bool {
+        while !receipts.runs.is_empty() || !receipts.refused.is_empty() {
+            self.machine.replay(&receipts);
+            if receipts.settled >= mark {
+                break;
+            }
+            if !self.write().await {
+                return false;
+            }
+            let sender = Sender::Key(key);
+            let more = self
+                .context
+                .inbox
+                .resume(sender, stream, Some(receipts.settled), false);
+            receipts = match more.await {
+                Ok(resumed) => resumed.receipts,
+                Err(error) => {
+                    let text = error.to_string();
+                    self.machine.fail(ErrorCode::Internal, &text, String::new(), None);
+                    return false;
+                }
+            };
+        }
+        true
+    }
+}
+
+/// A short random word that stands in both logs.
+fn reference() -> String {
+    let mut bytes = [0; 4];
+    // Without randomness the reference is only less helpful.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:08x}", u32::from_be_bytes(bytes))
+}

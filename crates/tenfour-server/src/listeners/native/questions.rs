@@ -1,0 +1,47 @@
+//! What a stream has asked on a connection.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tenfour_proto::{Fingerprint, Sender, Settlement, StreamId};
+
+use crate::broker::{Inbox, Pigeonhole};
+
+/// What a stream has asked on this connection.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Present once something was asked.
+    hole: Option<Arc<Pigeonhole>>,
+    /// Deposited, and not settled yet.
+    open: BTreeSet<u64>,
+    /// They were there before, so there may be a reply already.
+    pub(super) repeats: VecDeque<u64>,
+}
+
+impl Asked {
+    pub(super) fn add(&mut self, sequence: u64, inbox: &Inbox, key: Fingerprint, stream: StreamId) {
+        self.listen(inbox, key, stream);
+        self.open.insert(sequence);
+    }
+
+    pub(super) fn listen(&mut self, inbox: &Inbox, key: Fingerprint, stream: StreamId) {
+        self.hole
+            .get_or_insert_with(|| inbox.expect_replies(Sender::Key(key), stream));
+    }
+
+    pub(super) fn hole(&self) -> Option<Arc<Pigeonhole>> {
+        self.hole.clone()
+    }
+
+    /// A new message cannot have had a reply before we listened; a repeat can.
+    pub(super) fn settled(&mut self, settlement: &Settlement) {
+        if self.open.is_empty() {
+            return;
+        }
+        for run in settlement.runs.iter().filter(|run| run.duplicate) {
+            self.repeats
+                .extend(self.open.range(run.first..=run.last()).copied());
+        }
+        self.open = self.open.split_off(&settlement.settled.saturating_add(1));
+    }
+}

@@ -1,0 +1,76 @@
+//! One read under way: from the store to the client, as far as the client's credit goes.
+
+use tenfour_proto::MailboxName;
+use tenfour_proto::native::{EndReason, ReadRequest, Server as Machine};
+
+use crate::broker::Inbox;
+use crate::reading::mailbox_reader::{Broken, Trail};
+
+pub(super) struct Reading {
+    trail: Trail,
+    /// A read that does not follow ends here: what comes later is not its business.
+    until: Option<u64>,
+    /// The client's credit is used up; its next frame wakes the connection anyway.
+    out_of_credit: bool,
+}
+
+impl Reading {
+    /// Finds where to begin.
+    pub(super) async fn begin(inbox: &Inbox, request: &ReadRequest) -> Result<Self, EndReason> {
+        let mut trail = Trail::begin(inbox, &request.mailbox, request.from)
+            .await
+            .map_err(|_| EndReason::Failed)?;
+        Ok(Reading {
+            until: (!request.follow).then(|| trail.last()),
+            trail,
+            out_of_credit: false,
+        })
+    }
+
+    pub(super) fn mailbox(&self) -> &MailboxName {
+        self.trail.mailbox()
+    }
+
+    /// Sends what there is, as far as credit goes. True when the read is over.
+    pub(super) async fn feed(&mut self, machine: &mut Machine) -> bool {
+        let room = machine.read_room();
+        self.out_of_credit = room.is_none();
+        let next = self.trail.next;
+        if self.until.is_some_and(|until| next > until) {
+            machine.end_read(next, EndReason::CaughtUp);
+            return true;
+        }
+        let Some((items, bytes)) = room else {
+            return false;
+        };
+        let left = self.until.map_or(u64::MAX, |until| until - next + 1);
+        let most = usize::try_from(items.min(left)).unwrap_or(usize::MAX);
+        match self.trail.read(most, bytes).await {
+            Ok(found) => {
+                machine.send_items(&found);
+                false
+            }
+            Err(broken) => {
+                end_read(machine, broken, next);
+                true
+            }
+        }
+    }
+
+    /// Waits until there is more; at once if the end has not been reached.
+    pub(super) async fn more(&mut self) {
+        if self.out_of_credit {
+            std::future::pending::<()>().await;
+        } else if self.until.is_none() {
+            self.trail.more().await;
+        }
+    }
+}
+
+/// Ends a read because the store cannot be read; it would go on at `next`.
+pub(super) fn end_read(machine: &mut Machine, broken: Broken, next: u64) {
+    match broken {
+        Broken::Damaged(offset) => machine.end_read(offset, EndReason::Damaged),
+        Broken::Failed => machine.end_read(next, EndReason::Failed),
+    }
+}

@@ -1,0 +1,57 @@
+//! One message, deposited and waited for.
+
+use std::sync::Arc;
+
+use tenfour_proto::native::StreamKind;
+use tenfour_proto::{Message, RefusalCode, Run, Sender, Source, StreamId, TemporaryCode};
+use tenfour_store::Batch;
+
+use crate::broker::{Answer, Class, Slip};
+use crate::context::Context;
+
+/// Why there is no receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unstored {
+    /// It never will be.
+    Refused(RefusalCode),
+    /// Not now.
+    NotNow(TemporaryCode),
+    /// The store failed: nobody knows.
+    Failed,
+}
+
+/// Waits for the flush. Whoever gives up waiting does not take the message back.
+pub(crate) async fn store(
+    context: &Context,
+    class: Class,
+    sender: Sender,
+    stream: Option<StreamId>,
+    source: Source,
+    message: Message,
+) -> Result<Run, Unstored> {
+    let charge = context
+        .inbox
+        .budget()
+        .charge(class, message.body.len() + size_of::<Message>());
+    let batch = Batch {
+        sender,
+        stream: stream.map(|stream| (stream, StreamKind::OneShot)),
+        source,
+        messages: vec![(1, message)],
+    };
+    let slip = Arc::new(Slip::default());
+    context.inbox.deposit(batch, 1, charge, &slip);
+    match slip.answers().await.pop() {
+        Some(Answer::Settled(stored)) => {
+            let settlement = stored.into_settlement();
+            let refused = settlement.refused.first().map(|refused| refused.code);
+            match (settlement.runs.into_iter().next(), refused) {
+                (Some(run), _) => Ok(run),
+                (None, Some(code)) => Err(Unstored::Refused(code)),
+                (None, None) => Err(Unstored::Failed),
+            }
+        }
+        Some(Answer::NotNow { code, .. }) => Err(Unstored::NotNow(code)),
+        Some(Answer::Gone) | None => Err(Unstored::Failed),
+    }
+}

@@ -1,0 +1,273 @@
+//! The text listener: one task a connection, no buffer while it is idle.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenfour_proto::text::{Event, Server as Machine};
+use tenfour_proto::{Listener, MailboxName, Message, Sender, Source, TemporaryCode};
+use tenfour_store::Batch;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::admission::connections::Entry;
+use crate::admission::counters::Counter;
+use crate::admission::gate::PlainPass;
+use crate::broker::{Answer, Budget, Charge, Class, Slip};
+use crate::context::Context;
+use crate::listeners::accept::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
+
+/// Bytes of one read. Belongs to the thread, not to the connection.
+const READ: usize = 64 * 1024;
+
+/// For so long we listen to somebody who was turned away.
+const LINGER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// Listens until the server stops.
+pub(crate) fn listen(listener: TcpListener, context: Arc<Context>, alive: mpsc::Sender<()>) {
+    accept::answer_at_once(&listener);
+    accept::look_for_the_vanished(&listener);
+    tokio::spawn(accept::accept(listener, context, alive, accepted));
+}
+
+fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: &mpsc::Sender<()>) {
+    let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
+        // There is room for a line in the socket's buffer; nobody waits for it to leave.
+        let _ = stream.try_write(format!("no busy {}\n", TemporaryCode::Busy.reason()).as_bytes());
+        return;
+    };
+    context.tell_connected(peer, Listener::Text);
+    tracing::debug!(%peer, "text connection");
+    let mut connection = Connection {
+        machine: Machine::new(context.config.limits.max_message, context.inbox.durability()),
+        stream,
+        context: Arc::clone(context),
+        pass,
+        entry: context.roster.enter(peer, Listener::Text, None),
+        slip: None,
+        charge: None,
+        deposits: 0,
+        ended: false,
+        broken: false,
+    };
+    let alive = alive.clone();
+    tokio::spawn(async move {
+        connection.run().await;
+        drop(alive);
+    });
+}
+
+struct Connection {
+    machine: Machine,
+    stream: TcpStream,
+    context: Arc<Context>,
+    pass: PlainPass,
+    entry: Entry,
+    /// Made with the first message.
+    slip: Option<Arc<Slip>>,
+    /// For the bytes of an unfinished line.
+    charge: Option<Charge>,
+    deposits: u64,
+    /// Nobody reads our answers any more.
+    broken: bool,
+    /// The peer sends nothing more.
+    ended: bool,
+}
+
+/// False when a connection that holds part of a line has waited for too long.
+async fn room(budget: &Budget, holds_some: bool) -> bool {
+    let room = budget.room(Class::Stranger);
+    if holds_some {
+        tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
+    } else {
+        room.await;
+        true
+    }
+}
+
+impl Connection {
+    async fn run(&mut self) {
+        loop {
+            self.write().await;
+            let outstanding = self.slip.as_ref().is_some_and(|slip| slip.outstanding() > 0);
+            if self.machine.has_ended() && self.machine.is_settled() && !outstanding {
+                break;
+            }
+            let reading = !self.machine.has_ended();
+            let budget = self.context.inbox.budget();
+            let full = reading && !budget.has_room(Class::Stranger);
+            tokio::select! {
+                ready = self.stream.readable(), if reading && !full => {
+                    match ready {
+                        Ok(()) => self.read(),
+                        Err(_) => _ = self.machine.handle_reset(),
+                    }
+                }
+                made = room(budget, self.charge.is_some()), if full => {
+                    if !made {
+                        // It holds what others wait for, and waits itself.
+                        self.context.counters.count(Counter::Unfinished);
+                        self.machine.handle_reset();
+                    }
+                }
+                answers = answers(self.slip.as_deref()) => {
+                    if !self.take_answers(answers) {
+                        return;
+                    }
+                }
+                () = self.pass.seat.asked_to_leave(), if reading => {
+                    self.machine.handle_reset();
+                }
+            }
+        }
+        if !self.ended {
+            let _ = self.stream.shutdown().await;
+            // Closing over unread bytes would reset the connection and take our one line with it.
+            let _ = tokio::time::timeout(LINGER, self.read_away()).await;
+        }
+    }
+
+    async fn read_away(&mut self) {
+        while self.stream.readable().await.is_ok() {
+            let done = BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
+                Ok(count) => count == 0,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            });
+            if done {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        let inbox = self.context.inbox.clone();
+        BUFFER.with_borrow_mut(|buffer| {
+            loop {
+                match self.stream.try_read(buffer) {
+                    Ok(0) => {
+                        self.ended = true;
+                        self.machine.handle_end();
+                    }
+                    Ok(count) => {
+                        self.machine.handle_bytes(buffer.get(..count).unwrap_or_default());
+                        if count == buffer.len() && inbox.budget().has_room(Class::Stranger) {
+                            self.deposit();
+                            continue;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => {
+                        // A peer that closed with our answers unread looks like this: what it
+                        // finished with LF counts, the rest does not.
+                        if self.machine.handle_reset() > 0 {
+                            self.context.counters.count(Counter::Unfinished);
+                        }
+                        self.broken = true;
+                        self.ended = true;
+                    }
+                }
+                break;
+            }
+        });
+        self.deposit();
+    }
+
+    /// Puts what the machine has understood on the queue.
+    fn deposit(&mut self) {
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        while let Some(event) = self.machine.poll_event() {
+            match event {
+                Event::Message { sequence, body } => {
+                    bytes += body.len() + size_of::<Message>();
+                    messages.push((sequence, Message::new(MailboxName::inbox(), body)));
+                }
+                Event::Foreign(protocol) => {
+                    self.context.counters.count(Counter::Foreign);
+                    tracing::debug!(%protocol, "another protocol at the text listener");
+                }
+            }
+        }
+        let inbox = &self.context.inbox;
+        let unfinished = self.machine.buffered();
+        self.charge = (unfinished > 0).then(|| inbox.budget().charge(Class::Stranger, unfinished));
+        self.pass.seat.heard(self.context.clock.now(), unfinished);
+        if messages.is_empty() {
+            return;
+        }
+        let batch = Batch {
+            sender: Sender::Anonymous,
+            stream: None,
+            source: Source {
+                listener: Listener::Text,
+                // Asked for here: most connections that are held are silent, and each byte of them counts.
+                address: self.stream.peer_addr().ok(),
+            },
+            messages,
+        };
+        self.entry.count_received(batch.messages.len());
+        let slip = self.slip.get_or_insert_default();
+        // Each deposit stands alone: what is turned away now says nothing about the next line.
+        self.deposits += 1;
+        inbox.deposit(
+            batch,
+            self.deposits,
+            inbox.budget().charge(Class::Stranger, bytes),
+            slip,
+        );
+    }
+
+    /// False when the store is gone and nothing true can be said any more.
+    fn take_answers(&mut self, answers: Vec<Answer>) -> bool {
+        for answer in answers {
+            match answer {
+                Answer::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
+                Answer::NotNow { last, code, .. } => {
+                    self.context.counters.count(Counter::NotNow);
+                    self.machine.handle_not_now(last, code);
+                }
+                Answer::Gone => return false,
+            }
+        }
+        true
+    }
+
+    async fn write(&mut self) {
+        let mut out = Vec::new();
+        self.machine.poll_transmit(&mut out);
+        if out.is_empty() || self.broken {
+            return;
+        }
+        // Nearly always there is room at once.
+        let sent = self.stream.try_write(&out).unwrap_or(0);
+        let rest = out.get(sent..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+        let written = tokio::time::timeout(BLOCKED_WRITE, self.stream.write_all(rest)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            if written.is_err() {
+                self.context.counters.count(Counter::SlowReader);
+            }
+            self.broken = true;
+            // What it finished with LF is stored all the same; a peer that reads nothing is read no more.
+            if written.is_err() {
+                self.machine.handle_reset();
+            }
+        }
+    }
+}
+
+async fn answers(slip: Option<&Slip>) -> Vec<Answer> {
+    match slip {
+        Some(slip) => slip.answers().await,
+        None => std::future::pending().await,
+    }
+}

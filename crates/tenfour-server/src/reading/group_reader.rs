@@ -1,0 +1,235 @@
+//! Drawing messages by a cursor: what is given to this reader is given to no other one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tenfour_proto::native::{EndReason, ReadFrom};
+use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply};
+use tenfour_store::{ReadError, Reader};
+use tokio::sync::watch;
+
+use crate::broker::{Cursor, Inbox};
+use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, start, unbroken};
+use tenfour_identity::clock::sleep_until;
+
+/// A reader of a cursor. When it is dropped, what it had begun with has failed, and the rest is given back.
+pub(crate) struct Draw {
+    inbox: Inbox,
+    cursor: Arc<Cursor>,
+    reader: u64,
+    mailbox: MailboxName,
+    retries: Option<u32>,
+    newest: watch::Receiver<u64>,
+    changes: watch::Receiver<()>,
+    /// The last offset that is known to be there.
+    last: u64,
+}
+
+impl Draw {
+    /// Joins the readers of the cursor. A new one is saved before anything is given out by it.
+    pub(crate) async fn begin(
+        inbox: &Inbox,
+        mailbox: &MailboxName,
+        name: &CursorName,
+        from: ReadFrom,
+        retries: Option<u32>,
+    ) -> Result<Self, EndReason> {
+        let newest = inbox.follow(mailbox);
+        let (first, last) = start(inbox, mailbox, from).await.map_err(|_| EndReason::Failed)?;
+        let known = inbox.cursor(mailbox, name).await;
+        let cursor = match known.map_err(|_| EndReason::Failed)? {
+            Some(cursor) => cursor,
+            None => inbox.new_cursor(mailbox, name, first - 1),
+        };
+        make(inbox, &cursor).await?;
+        Ok(Draw {
+            inbox: inbox.clone(),
+            reader: cursor.join(),
+            mailbox: mailbox.clone(),
+            retries,
+            newest,
+            changes: cursor.changes(),
+            cursor,
+            last,
+        })
+    }
+
+    pub(crate) fn mailbox(&self) -> &MailboxName {
+        &self.mailbox
+    }
+
+    /// The last offset that is known to be there.
+    pub(crate) fn last(&mut self) -> u64 {
+        self.last = self.last.max(*self.newest.borrow_and_update());
+        self.last
+    }
+
+    /// Says what was done with messages. Gives the version of the cursor that holds it.
+    pub(crate) fn report(&mut self, steps: &[Progress]) -> u64 {
+        let last = self.last();
+        let version = self
+            .cursor
+            .report(self.reader, steps, last, self.retries, Instant::now());
+        self.inbox.save_cursor(&self.cursor);
+        version
+    }
+
+    /// Says that a message is done, with the reply to it. Gives the version of the cursor that holds it.
+    pub(crate) fn answer(&mut self, offset: u64, reply: Reply) -> u64 {
+        let last = self.last();
+        let version = self.cursor.answer(offset, reply, last);
+        self.inbox.save_cursor(&self.cursor);
+        version
+    }
+
+    /// Looks at what is new, and has what is not saved yet saved. Up to the version that it gives, all is.
+    pub(crate) fn look(&mut self) -> u64 {
+        self.changes.borrow_and_update();
+        self.last();
+        self.inbox.save_cursor(&self.cursor);
+        self.cursor.saved()
+    }
+
+    /// Waits until a version is saved. False: the store has failed.
+    pub(crate) async fn saved(&mut self, version: u64) -> bool {
+        let mut failed = self.inbox.failed();
+        while self.look() < version {
+            tokio::select! {
+                changed = self.changes.changed() => if changed.is_err() { return false },
+                () = sleep_until(self.cursor.due(false).map(Into::into)) => {}
+                _ = failed.wait_for(|failed| *failed) => return false,
+            }
+        }
+        true
+    }
+
+    /// Nothing up to `last` is left to be given out, and nothing that was given to us is open.
+    pub(crate) fn is_drained(&self, last: u64) -> bool {
+        self.cursor.is_drained(self.reader, last)
+    }
+
+    /// Messages up to offset `last`, each with its number of attempts; at most `items`, about `bytes`. `None`: there
+    /// is nothing to be given out now.
+    pub(crate) async fn draw(
+        &mut self,
+        last: u64,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Option<Vec<Item>>, Broken> {
+        let offered = self
+            .cursor
+            .offer(self.reader, last, items.min(ITEMS), Instant::now());
+        if offered.is_empty() {
+            return Ok(None);
+        }
+        let (mailbox, wanted) = (self.mailbox.clone(), offered.clone());
+        let read = self
+            .inbox
+            .read(move |reader| fetch(reader, &mailbox, &wanted, bytes.min(BYTES)));
+        let found = match unbroken(read.await) {
+            Ok(found) => found,
+            Err(broken) => {
+                self.cursor.take_back(&offered);
+                return Err(broken);
+            }
+        };
+        if let Some(first) = found.gone_below {
+            self.cursor.gone_below(first);
+        }
+        // What did not fit any more is for whoever asks next.
+        self.cursor
+            .take_back(offered.get(found.looked_at..).unwrap_or_default());
+        Ok(Some(found.items))
+    }
+
+    /// Waits until there may be more.
+    pub(crate) async fn more(&mut self, wants_more: bool) {
+        tokio::select! {
+            Ok(()) = self.newest.changed() => {}
+            Ok(()) = self.changes.changed() => {}
+            () = sleep_until(self.cursor.due(wants_more).map(Into::into)) => {}
+        }
+    }
+}
+
+impl Drop for Draw {
+    fn drop(&mut self) {
+        self.cursor.leave(self.reader, self.retries, Instant::now());
+        self.inbox.save_cursor(&self.cursor);
+    }
+}
+
+/// Waits until the store has the cursor, whoever was the first to want it.
+async fn make(inbox: &Inbox, cursor: &Arc<Cursor>) -> Result<(), EndReason> {
+    let (mut changes, mut failed) = (cursor.changes(), inbox.failed());
+    loop {
+        inbox.save_cursor(cursor);
+        if cursor.is_refused() {
+            return Err(EndReason::TooManyCursors);
+        }
+        if cursor.is_made() {
+            return Ok(());
+        }
+        tokio::select! {
+            changed = changes.changed() => changed.map_err(|_| EndReason::Failed)?,
+            () = sleep_until(cursor.due(false).map(Into::into)) => {}
+            _ = failed.wait_for(|failed| *failed) => return Err(EndReason::Failed),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    items: Vec<Item>,
+    /// So many of the offsets wanted were looked at.
+    looked_at: usize,
+    /// Messages below are not kept any more.
+    gone_below: Option<u64>,
+}
+
+/// Reads the messages of these offsets, each with its number of attempts, about `bytes` at most.
+fn fetch(
+    reader: &mut dyn Reader,
+    mailbox: &MailboxName,
+    wanted: &[(u64, u32)],
+    bytes: u64,
+) -> Result<Found, ReadError> {
+    let mut found = Found::default();
+    let mut total = 0;
+    for stretch in wanted.chunk_by(|(one, _), (next, _)| one + 1 == *next) {
+        let Some((first, _)) = stretch.first() else {
+            continue;
+        };
+        let items = match reader.read(mailbox, *first, stretch.len(), bytes.saturating_sub(total).max(1)) {
+            Ok(items) => items,
+            // What came before is whole, and goes first.
+            Err(_) if !found.items.is_empty() => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        let lowest = items
+            .first()
+            .map_or(first + stretch.len() as u64, |item| item.offset);
+        if lowest > *first {
+            // Only the oldest messages of a mailbox are ever deleted.
+            found.gone_below = found.gone_below.max(Some(lowest));
+        }
+        let mut items = items.into_iter().peekable();
+        for (offset, attempts) in stretch {
+            match items.next_if(|item| item.offset == *offset) {
+                Some(mut item) => {
+                    item.attempts = *attempts;
+                    total += item.message.body.len() as u64;
+                    found.items.push(item);
+                }
+                None if *offset < lowest => {}
+                // The bytes are used up.
+                None => return Ok(found),
+            }
+            found.looked_at += 1;
+        }
+        if total >= bytes {
+            return Ok(found);
+        }
+    }
+    Ok(found)
+}

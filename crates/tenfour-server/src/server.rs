@@ -1,0 +1,200 @@
+//! The server: sockets handed in, one store behind them, many clients at once, for ever.
+
+use std::sync::Arc;
+
+use tenfour_identity::clock::{Clock, wall_clock};
+use tenfour_identity::tls;
+use tenfour_proto::{Item, Reply};
+use tenfour_store::Store;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+
+use crate::admission::connections::Roster;
+use crate::admission::counters::Counters;
+use crate::admission::gate::Gate;
+use crate::admission::producer_lease::Leases;
+use crate::broker::Inbox;
+use crate::config::ServerConfig;
+use crate::context::Context;
+use crate::error::ServeError;
+use crate::handler::{self, HandlerError, HandlerOptions};
+#[cfg(feature = "http")]
+use crate::listeners::http::{self, HttpListeners};
+#[cfg(feature = "modbus")]
+use crate::listeners::modbus::{self, ModbusListeners};
+use crate::listeners::{datagram, native, text};
+use crate::mailboxes::Mailboxes;
+use crate::reading::response_budget::Outgoing;
+
+/// Sockets that listen already, by dialect.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `inbox`.
+    pub text: Vec<TcpListener>,
+    /// Datagrams: the same without a connection, and with an identity where the sender gives one.
+    pub datagram: Vec<UdpSocket>,
+    /// Native clients, over TLS.
+    pub native: Vec<TcpListener>,
+    /// HTTP, in the clear and over TLS.
+    #[cfg(feature = "http")]
+    pub http: HttpListeners,
+    /// Modbus/TCP, in the clear: a write to registers is a message.
+    #[cfg(feature = "modbus")]
+    pub modbus: ModbusListeners,
+}
+
+/// A server with its store, not yet listening.
+pub struct Server {
+    context: Arc<Context>,
+    writer: Option<std::thread::JoinHandle<()>>,
+    handlers: Vec<handler::Start>,
+}
+
+impl Server {
+    /// Takes the store. Nothing is received before [`run`](Self::run).
+    pub fn new(store: Box<dyn Store>, config: ServerConfig) -> Result<Self, ServeError> {
+        let tls = tls::server_config(&config.identity).map_err(ServeError::Identity)?;
+        let (inbox, writer) = Inbox::start(store, config.limits.message_budget).map_err(ServeError::Start)?;
+        let counters = Counters::default();
+        let context = Context {
+            inbox,
+            tls: tls.into(),
+            clock: Clock::start(),
+            gate: Gate::new(config.limits.max_connections, counters.clone()),
+            leases: Leases::default(),
+            counters,
+            roster: Roster::default(),
+            outgoing: Outgoing::new(config.limits.message_budget),
+            since: wall_clock(),
+            stopping: watch::Sender::new(false),
+            config,
+        };
+        Ok(Server {
+            context: Arc::new(context),
+            writer,
+            handlers: Vec::new(),
+        })
+    }
+
+    /// Handles messages of a mailbox in this process, from [`run`](Self::run) on. The service gets each message, and what
+    /// it gives back is the reply, for those who asked. When it fails, the message comes again.
+    ///
+    /// Each message is handled at least once: one that came before has `attempts` in its [`Item`].
+    ///
+    /// ```no_run
+    /// use tenfour_proto::{Item, MailboxName, Reply};
+    /// use tenfour_server::{HandlerError, HandlerOptions, Server, ServerConfig};
+    /// use tenfour_store::MemoryStore;
+    ///
+    /// # fn example(config: ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut server = Server::new(Box::new(MemoryStore::default()), config)?;
+    /// let options = HandlerOptions::new(MailboxName::inbox(), "upper".parse()?);
+    /// server.handle(options, tower::service_fn(|item: Item| async move {
+    ///     Ok::<_, HandlerError>(Reply::new(item.message.body.to_ascii_uppercase()))
+    /// }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn handle<S>(&mut self, options: HandlerOptions, service: S)
+    where
+        S: tower::Service<Item, Response = Reply> + Send + 'static,
+        S::Error: Into<HandlerError>,
+        S::Future: Send + 'static,
+    {
+        self.handlers.push(handler::start(options, service));
+    }
+
+    /// A view of the mailboxes, for a console.
+    pub fn mailboxes(&self) -> Mailboxes {
+        Mailboxes::of(&self.context.inbox)
+    }
+
+    /// What was refused and dropped, by reason.
+    pub fn counters(&self) -> Counters {
+        self.context.counters.clone()
+    }
+
+    /// Serves until `shutdown` completes, then takes nothing more, answers what is under way and returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::StoreFailed`] when the store fails: the server stops rather than guess.
+    pub async fn run(
+        self,
+        listeners: Listeners,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let Server {
+            context,
+            writer,
+            handlers,
+        } = self;
+        // Every task holds a sender; when all are gone, so are the tasks.
+        let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        context
+            .config
+            .access
+            .watch_files(&alive, &context.stopping.subscribe());
+        for listener in listeners.text {
+            text::listen(listener, Arc::clone(&context), alive.clone());
+        }
+        for socket in listeners.datagram {
+            datagram::listen(socket, Arc::clone(&context), alive.clone());
+        }
+        for listener in listeners.native {
+            native::listen(listener, Arc::clone(&context), alive.clone());
+        }
+        #[cfg(feature = "http")]
+        http::listen(listeners.http, &context, &alive)?;
+        #[cfg(feature = "modbus")]
+        modbus::listen(listeners.modbus, &context, &alive);
+        for start in handlers {
+            start(Arc::clone(&context), alive.clone());
+        }
+        drop(alive);
+        let mut failed = context.inbox.failed();
+        let store_failed = tokio::select! {
+            () = shutdown => false,
+            _ = failed.wait_for(|failed| *failed) => true,
+        };
+        context.stopping.send_replace(true);
+        context.gate.close();
+        let drained = tokio::time::timeout(context.config.limits.drain, all_gone.recv()).await;
+        if drained.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        context.inbox.close();
+        if let Some(writer) = writer {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+        if store_failed || *context.inbox.failed().borrow() {
+            Err(ServeError::StoreFailed)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Serves `listeners` with `store` until `shutdown` completes; only one's own key may connect natively.
+///
+/// ```no_run
+/// use tenfour_identity::Identity;
+/// use tenfour_server::{Listeners, ServerConfig};
+/// use tenfour_store::MemoryStore;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut listeners = Listeners::default();
+/// listeners.text.push(tokio::net::TcpListener::bind("127.0.0.1:50544").await?);
+/// let config = ServerConfig::new(Identity::generate()?);
+/// tenfour_server::serve(listeners, Box::new(MemoryStore::default()), config, std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn serve(
+    listeners: Listeners,
+    store: Box<dyn Store>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    Server::new(store, config)?.run(listeners, shutdown).await
+}

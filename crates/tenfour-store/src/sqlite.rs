@@ -1,0 +1,27 @@
+//! The store on disk: SQLite in WAL mode, flushed before anything is said to be stored.
+
+mod check;
+mod checkpoint;
+mod columns;
+mod connection;
+mod cursors;
+mod format;
+mod hours;
+mod open;
+mod options;
+mod outbox;
+mod reader;
+mod replies;
+mod retention;
+mod schema;
+mod sizes;
+mod streams;
+mod work;
+mod writer;
+
+pub use check::check;
+pub use options::SqliteOptions;
+pub use outbox::{
+    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, OutboxStream, Verdict,
+};
+pub use writer::SqliteStore;

@@ -1,0 +1,24 @@
+//! Why an outbox does not do what it was asked to.
+
+/// An outbox does not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// There is too little room left on the disk. Nothing was queued.
+    #[error("the disk with the outbox is full")]
+    Full,
+    /// A message is not what was queued.
+    #[error("message #{number} for {address} is damaged")]
+    Damaged {
+        /// Where it was to go.
+        address: String,
+        /// Its number.
+        number: u64,
+    },
+    /// Nobody keeps it open any more.
+    #[error("the outbox is closed")]
+    Closed,
+    /// SQLite said no.
+    #[error("the outbox failed: {0}")]
+    Failed(#[from] rusqlite::Error),
+}

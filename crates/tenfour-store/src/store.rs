@@ -1,0 +1,149 @@
+//! What a store is: the traits that every engine implements.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tenfour_proto::{CursorName, Durability, Item, MailboxName, Reply, Sender, Settlement, StreamId};
+
+use crate::batch::{Batch, Committed, Outcome};
+use crate::cursor::{CursorChange, CursorInfo, Position};
+use crate::error::{CopyError, ReadError, StoreError};
+
+/// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
+pub const MAX_MAILBOXES: usize = 10_000;
+
+/// A place for messages. Owned by one thread; readers come from [`Store::reader`].
+pub trait Store: Send {
+    /// 128 random bits, made with the store. Another id is another store.
+    fn id(&self) -> [u8; 16];
+
+    /// What a receipt of this store means.
+    fn durability(&self) -> Durability;
+
+    /// Stores every message that is not refused and moves the cursors, in one transaction with one flush, and
+    /// gives one outcome for each batch and cursor. `time` is the wall clock, in microseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    ///
+    /// After an error nothing is known of any message of the batches, and the store takes no more:
+    /// it is *poisoned*, and must be opened again, which reads the truth from the disk.
+    fn commit(
+        &mut self,
+        batches: &[Batch],
+        cursors: &[CursorChange],
+        time: i64,
+    ) -> Result<Committed, StoreError>;
+
+    /// A [`commit`](Self::commit) of messages alone.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn deposit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+        Ok(self.commit(batches, &[], time)?.outcomes)
+    }
+
+    /// Where a cursor is; `None` if there is none of that name.
+    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError>;
+
+    /// Bytes of bodies that each mailbox keeps.
+    fn sizes(&self) -> Vec<(MailboxName, u64)>;
+
+    /// The reply to a message that asked, if there is one and it is not older than [`REPLY_HOURS`](crate::REPLY_HOURS).
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, StoreError>;
+
+    /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
+    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;
+
+    /// The mark that a stream had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
+    /// tell.
+    fn forgotten_mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+        let _ = (sender, stream);
+        Ok(0)
+    }
+
+    /// The receipts of what is in the stream above `after`, up to its mark or to the end of the `most`-th run,
+    /// as `settled` says. What was refused below the mark is
+    /// [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).
+    fn replay(
+        &mut self,
+        sender: &Sender,
+        stream: StreamId,
+        after: u64,
+        most: usize,
+    ) -> Result<Settlement, StoreError>;
+
+    /// Nothing will be repeated of these streams of an outbox: their marks are kept no longer than those of one-shot
+    /// streams from here on. Streams that are not known, or no outbox's, are passed over.
+    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError>;
+
+    /// Does a piece of the work that can wait, such as deleting what `tenfour bench` left behind. Called
+    /// when there is nothing else to do; true when there is more.
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// The same when there is always something else to do: only what would grow without end otherwise.
+    fn tidy_under_load(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Another view of the same messages, for another thread.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+}
+
+/// A mailbox as a reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxInfo {
+    /// Its name.
+    pub name: MailboxName,
+    /// The offset of the oldest message kept; one past the last if there is none.
+    pub first: u64,
+    /// The highest offset given.
+    pub last: u64,
+}
+
+impl MailboxInfo {
+    /// Messages that are kept.
+    pub fn kept(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+}
+
+/// Reads committed messages. Sees none before it is as durable as its receipt says.
+pub trait Reader: Send {
+    /// The messages of `mailbox` from offset `from` on, in order: at most `items`, and no more once
+    /// their bodies have `bytes` bytes together (so at least one, if there is one).
+    fn read(
+        &mut self,
+        mailbox: &MailboxName,
+        from: u64,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Vec<Item>, ReadError>;
+
+    /// The highest offset given in `mailbox`; 0 for a mailbox that is not there.
+    fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError>;
+
+    /// The first offset whose message was stored at `time` (microseconds since 1970-01-01 UTC) or
+    /// later; one past the last if there is none. Where the server's clock once stepped back, near it.
+    fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError>;
+
+    /// All cursors, by mailbox and name.
+    fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError>;
+
+    /// A copy of the whole store as it is at one moment, in a file without a name: it is gone when it is closed. Takes
+    /// its time, and holds nobody up. Fails soon after `wanted` has become false.
+    fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<std::fs::File, CopyError> {
+        let _ = wanted;
+        Err(CopyError::NoFile)
+    }
+
+    /// All mailboxes, by name.
+    fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError>;
+}
