@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tenfour::Address;
 use tenfour::identity::{
     AuthorizedKey, AuthorizedKeys, Identity, Invitations, KnownHosts, Rights, Token, Trust,
 };
-use tenfour::{Address, Fingerprint};
+use tenfour::proto::Fingerprint;
 
 thread_local! {
     static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tenfour::Server;
 use tenfour::identity::Identity;
-use tenfour::{Listeners, MemoryStore, Server, ServerConfig};
+use tenfour::server::{Listeners, ServerConfig};
+use tenfour::store::MemoryStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;

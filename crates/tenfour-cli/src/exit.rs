@@ -1,6 +1,8 @@
 //! The exit codes, and the words that go with them.
 
-use tenfour::{ConnectError, DeliveryError, Durability, Failure as Ending, MailboxName, RefusalCode, Stored};
+use tenfour::client::{Failure as Ending, MaybeStored};
+use tenfour::proto::{NATIVE_PORT, RefusalCode};
+use tenfour::{Address, ConnectError, DeliveryError, Durability, MailboxName};
 
 use crate::target::NoMailbox;
 
@@ -52,12 +54,34 @@ impl Code {
             .min_by_key(|code| ORDER.iter().position(|other| other == code))
     }
 
-    /// What became of such a message, for `--json`.
-    pub fn outcome(self) -> &'static str {
+    /// What is known of a message that has no receipt.
+    pub fn class(self) -> Class {
         match self {
-            Code::Refused | Code::NotAllowed => "refused",
-            Code::Unknown | Code::WentBack | Code::Interrupted | Code::Terminated => "unknown",
-            _ => "unsent",
+            Code::Refused | Code::NotAllowed => Class::Refused,
+            Code::Unknown | Code::WentBack | Code::Interrupted | Code::Terminated => Class::Unknown,
+            _ => Class::Unsent,
+        }
+    }
+}
+
+/// What is known of a message that has no receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The server will not have it.
+    Refused,
+    /// It may be stored.
+    Unknown,
+    /// It did not leave, or the server does not have it.
+    Unsent,
+}
+
+impl Class {
+    /// The word for it in `--json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Refused => "refused",
+            Class::Unknown => "unknown",
+            Class::Unsent => "unsent",
         }
     }
 }
@@ -172,8 +196,8 @@ impl Failure {
             DeliveryError::Failed { stored, failure } => {
                 let code = delivery_code(error);
                 let what = match stored {
-                    Stored::No => format!("could not deliver to {target}: {failure}"),
-                    Stored::Perhaps => {
+                    MaybeStored::No => format!("could not deliver to {target}: {failure}"),
+                    MaybeStored::Perhaps => {
                         format!("{target} may have the message, but gave no receipt: {failure}")
                     }
                 };
@@ -197,18 +221,14 @@ impl Failure {
     }
 }
 
-/// The reason alone: the library's words begin with the address, which `target` names already.
+/// The reason alone, where `target` names the address already.
 fn without_address(error: &ConnectError, target: &str) -> String {
-    let text = error.to_string();
     let host = target.rsplit_once("://").map_or(target, |(_, host)| host);
     let host = host.split('/').next().unwrap_or(host);
-    match text.split_once(": ") {
-        // Of several addresses that were tried each keeps its own.
-        Some((address, reason)) if !reason.contains("; ") => match address.strip_prefix(host) {
-            Some(port) if port.is_empty() || port.starts_with(':') => reason.to_owned(),
-            _ => text,
-        },
-        _ => text,
+    let names = |address: &Address| address.to_string() == host || address.without_port(NATIVE_PORT) == host;
+    match error.address() {
+        Some(address) if !names(address) => error.to_string(),
+        _ => error.reason(),
     }
 }
 
@@ -218,8 +238,8 @@ pub fn delivery_code(error: &DeliveryError) -> Code {
         DeliveryError::Refused(code) => refusal_code(*code),
         DeliveryError::Failed { stored, failure } => match (ending_code(failure), stored) {
             (Some(code @ (Code::WentBack | Code::Unknown)), _) => code,
-            (_, Stored::Perhaps) => Code::Unknown,
-            (code, Stored::No) => code.unwrap_or(Code::Unavailable),
+            (_, MaybeStored::Perhaps) => Code::Unknown,
+            (code, MaybeStored::No) => code.unwrap_or(Code::Unavailable),
         },
         _ => Code::Unknown,
     }
@@ -258,7 +278,7 @@ fn connect_hint(error: &ConnectError) -> Option<String> {
     Some(match error {
         ConnectError::UnknownServer { address, shown } => format!(
             "it showed {shown}\n      on the server: tenfour keys show\n      if both are the same, here: tenfour keys trust {} FINGERPRINT",
-            address.without_port(tenfour::NATIVE_PORT)
+            address.without_port(NATIVE_PORT)
         ),
         ConnectError::ChangedServer { shown, pinned, .. } => format!(
             "we know {pinned}, it showed {shown}\n      either the server has a new key or somebody stands between; on the server: tenfour keys show"

@@ -1,6 +1,8 @@
 //! What the messages of one `send` have in common in `--json`.
 
-use tenfour::{Client, ConnectError, DeliveryError, Fingerprint, Listener, MailboxName, Receipt, Record};
+use tenfour::proto::{Fingerprint, Listener};
+use tenfour::server::Record;
+use tenfour::{Client, ConnectError, DeliveryError, MailboxName, Receipt};
 
 use crate::exit::{connect_code, delivery_code};
 use crate::target::Target;
@@ -68,7 +70,7 @@ impl Route {
     pub fn unreached(&self, error: &ConnectError, bytes: u64) -> Record {
         Record {
             reason: Some(error.to_string()),
-            ..self.record(connect_code(error).outcome(), bytes)
+            ..self.record(connect_code(error).class().as_str(), bytes)
         }
     }
 
@@ -80,7 +82,7 @@ impl Route {
                 other => other.to_string(),
             }),
             sequence: Some(sequence),
-            ..self.record(delivery_code(error).outcome(), bytes)
+            ..self.record(delivery_code(error).class().as_str(), bytes)
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tenfour::{Address, MailboxName, NATIVE_PORT, TEXT_PORT};
+use tenfour::proto::{NATIVE_PORT, TEXT_PORT};
+use tenfour::{Address, MailboxName};
 
 /// A place on a server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::{Home, Lines, Served, compiled, mailbox, needs, run, signal, wait_for};
-use tenfour::{DatagramRequest, StreamId};
+use tenfour::datagram::Request as DatagramRequest;
+use tenfour::proto::StreamId;
 
 /// A request of the stream `k`, as bytes.
 fn request(sequence: u64, body: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Package, feature, and how many crates it may draw in at most, itself included.
-const ALONE: [(&str, &str, Option<usize>); 10] = [
+const ALONE: [(&str, &str, Option<usize>); 11] = [
     // Whoever only sends needs neither a compiler for C nor a minute.
     ("tenfour-client", "", Some(50)),
     ("tenfour-client", "outbox", None),
@@ -13,6 +13,7 @@ const ALONE: [(&str, &str, Option<usize>); 10] = [
     ("tenfour-server", "modbus", None),
     ("tenfour", "client", Some(51)),
     ("tenfour", "outbox", None),
+    ("tenfour", "exec", None),
     ("tenfour", "server", None),
     ("tenfour", "http", None),
     ("tenfour", "modbus", None),

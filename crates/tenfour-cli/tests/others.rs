@@ -88,12 +88,14 @@ fn the_examples_run() {
         command.env("TENFOUR_HOME", home.path());
         command
     };
-    let mut send = with_home("send_one");
+    let mut send = with_home("send");
     send.args([&served.native, "hello from an example"]);
     assert_eq!(run(send, b"").ok(), "stored in inbox at 1 (disk)\n");
     for (name, argument, wanted) in [
+        ("connect", served.native.as_str(), "server"),
         ("follow", served.native.as_str(), "1 hello from an example"),
-        ("serve_in_memory", "127.0.0.1:0", "listening on 127.0.0.1:"),
+        ("consume", served.native.as_str(), "1 hello from an example"),
+        ("serve", "127.0.0.1:0", "listening on 127.0.0.1:"),
         ("answer", "127.0.0.1:0", "listening on 127.0.0.1:"),
     ] {
         let mut child = with_home(name)
@@ -111,6 +113,23 @@ fn the_examples_run() {
         child.wait().unwrap();
         assert!(line.starts_with(wanted), "{line}");
     }
+}
+
+#[test]
+fn the_example_that_asks_hears_the_example_that_handles() {
+    let home = Home::new();
+    let served = home.serve();
+    let start = |name: &str| {
+        let mut command = Command::new(example(name));
+        command.env("TENFOUR_HOME", home.path()).arg(&served.native);
+        command
+    };
+    let mut handling = start("handle").spawn().unwrap();
+    let mut asking = start("ask");
+    asking.arg("what do you say?");
+    assert_eq!(run(asking, b"").ok(), "WHAT DO YOU SAY?");
+    handling.kill().unwrap();
+    handling.wait().unwrap();
 }
 
 #[test]

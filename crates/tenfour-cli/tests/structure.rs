@@ -12,18 +12,29 @@ fn crates() -> PathBuf {
 }
 
 /// Of which crate each may know.
-const KNOWS: [(&str, &[&str]); 8] = [
+const KNOWS: [(&str, &[&str]); 9] = [
     ("tenfour-proto", &[]),
     ("tenfour-checker", &[]),
     ("tenfour-store", &["tenfour-proto"]),
     ("tenfour-identity", &["tenfour-proto"]),
+    ("tenfour-worker", &["tenfour-proto"]),
     (
         "tenfour-client",
-        &["tenfour-identity", "tenfour-proto", "tenfour-store"],
+        &[
+            "tenfour-identity",
+            "tenfour-proto",
+            "tenfour-store",
+            "tenfour-worker",
+        ],
     ),
     (
         "tenfour-server",
-        &["tenfour-identity", "tenfour-proto", "tenfour-store"],
+        &[
+            "tenfour-identity",
+            "tenfour-proto",
+            "tenfour-store",
+            "tenfour-worker",
+        ],
     ),
     (
         "tenfour",
@@ -33,6 +44,7 @@ const KNOWS: [(&str, &[&str]); 8] = [
             "tenfour-proto",
             "tenfour-server",
             "tenfour-store",
+            "tenfour-worker",
         ],
     ),
     ("tenfour-cli", &["tenfour", "tenfour-checker"]),
@@ -70,7 +82,7 @@ const FLOORS: [&[&str]; 6] = [
     &["broker", "counters", "event"],
     &["admission", "reading"],
     &["config", "error", "context"],
-    &["exec", "handler", "mailboxes", "record", "status"],
+    &["handler", "mailboxes", "record", "status"],
     &["listeners"],
     &["server", "the root"],
 ];

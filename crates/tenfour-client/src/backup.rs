@@ -1,21 +1,15 @@
 //! Fetching the whole store of a server.
 
-use std::io::Write;
+use tenfour_proto::native::BackupEnd;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use tenfour_proto::native::{BackupEnd, ClientEvent};
-
-use crate::config::ClientConfig;
-use crate::connection::session::Session;
-use crate::error::ConnectError;
-use tenfour_proto::Address;
+use crate::client::Client;
+use crate::connection::query::{Part, Question};
 
 /// There is no backup, or not all of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
     /// This key may not have everything.
     #[error("this key may not have a backup")]
     NotAllowed,
@@ -36,42 +30,41 @@ pub enum BackupError {
     Lost(String),
 }
 
-/// Writes the store of a server, as it is at one moment, to `out`: a file that `tenfour serve --store` takes. Gives its
-/// length; `progress` hears of it as it grows. The server goes on meanwhile.
-///
-/// # Errors
-///
-/// [`NotAllowed`](BackupError::NotAllowed) unless the key is the server's own or has `admin`. What was written so far is
-/// of no use then.
-pub async fn backup(
-    addresses: &[Address],
-    config: &ClientConfig,
-    out: &mut (impl Write + Send),
-    mut progress: impl FnMut(u64),
-) -> Result<u64, BackupError> {
-    let mut session = Session::open(addresses, config).await?;
-    session.machine.backup(1);
-    let mut written = 0;
-    loop {
-        match session.machine.poll_event() {
-            Some(ClientEvent::Backup(bytes)) => {
-                out.write_all(&bytes)?;
-                written += bytes.len() as u64;
-                progress(written);
+impl Client {
+    /// Writes the store of the server, as it is at one moment, to `out`: a file that `tenfour serve --store` takes. Gives
+    /// its length; `progress` hears of it as it grows. The server goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAllowed`](BackupError::NotAllowed) unless the key is the server's own or has `admin`. What was written so far
+    /// is of no use then.
+    pub async fn backup(
+        &self,
+        out: &mut (impl AsyncWrite + Unpin),
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64, BackupError> {
+        let shared = self.shared();
+        let _turn = shared.asking.lock().await;
+        let lost = || BackupError::Lost("the server is gone".to_owned());
+        let mut answers = shared.query(Question::Backup).ok_or_else(lost)?;
+        let mut written = 0;
+        loop {
+            match answers.next().await.ok_or_else(lost)? {
+                Part::Piece(bytes) => {
+                    out.write_all(&bytes).await?;
+                    written += bytes.len() as u64;
+                    progress(written);
+                }
+                Part::BackupEnd(BackupEnd::Complete(bytes)) if bytes == written => {
+                    out.flush().await?;
+                    return Ok(written);
+                }
+                Part::BackupEnd(BackupEnd::NotAllowed) => return Err(BackupError::NotAllowed),
+                Part::BackupEnd(BackupEnd::NoFile) => return Err(BackupError::NoFile),
+                Part::BackupEnd(BackupEnd::Full) => return Err(BackupError::Full),
+                Part::BackupEnd(_) => return Err(BackupError::Failed),
+                Part::Row(_) | Part::StatusEnd(_) => {}
             }
-            Some(ClientEvent::BackupEnd(BackupEnd::Complete(bytes))) if bytes == written => {
-                return Ok(written);
-            }
-            Some(ClientEvent::BackupEnd(BackupEnd::NotAllowed)) => return Err(BackupError::NotAllowed),
-            Some(ClientEvent::BackupEnd(BackupEnd::NoFile)) => return Err(BackupError::NoFile),
-            Some(ClientEvent::BackupEnd(BackupEnd::Full)) => return Err(BackupError::Full),
-            Some(ClientEvent::BackupEnd(_)) => return Err(BackupError::Failed),
-            Some(ClientEvent::Failed(error)) => return Err(BackupError::Lost(error.text)),
-            Some(ClientEvent::Closed | ClientEvent::Dead) => {
-                return Err(BackupError::Lost("the server is gone".to_owned()));
-            }
-            Some(_) => {}
-            None => session.step().await.map_err(BackupError::Lost)?,
         }
     }
 }

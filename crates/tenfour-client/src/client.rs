@@ -1,31 +1,42 @@
 //! The handle of a client.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tenfour_identity::clock::Clock;
-#[cfg(feature = "outbox")]
-use tenfour_proto::native::Past;
-use tenfour_proto::native::{Resumption, StreamKind};
-use tenfour_proto::{Address, Message, StreamId};
+use bytes::Bytes;
+use tenfour_proto::{
+    Address, CursorName, CursorNameError, MailboxName, MailboxNameError, Message, ParseAddressError, StreamId,
+};
 
-use crate::config::{ClientConfig, options};
-use crate::connection::driver;
+use crate::builder::ClientBuilder;
+use crate::config::ClientConfig;
 use crate::connection::state::Shared;
-use crate::error::{ConnectError, DeliveryError};
-use crate::random::random_id;
-use crate::receipt::Receipt;
+use crate::consumer::ConsumerBuilder;
+use crate::error::{DeliveryError, ReaderError};
+use crate::pending::PendingReceipt;
+use crate::reader::ReaderBuilder;
 
-/// A connection that repairs itself, and the stream of messages on it. Cheap to clone.
+/// A connection that repairs itself, and all that goes over it: messages and their receipts, questions, reading. Cheap to
+/// clone.
+///
+/// The connection ends when the last clone is dropped, and its readers with it have ended. [`close`](Self::close) waits for
+/// that.
 #[derive(Clone)]
-pub struct Client(pub(crate) Arc<Handle>);
+pub struct Client(Arc<Handle>);
 
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-    stream: StreamId,
-    id: String,
+struct Handle {
+    shared: Arc<Shared>,
+    producer: Producer,
+    /// The one that answered, and what it was asked with: for connections beside this one.
+    address: Address,
+    config: ClientConfig,
+}
+
+/// What numbers the messages.
+pub(crate) struct Producer {
+    pub(crate) stream: StreamId,
+    pub(crate) id: String,
+    /// Of a client that only reads the server knows nothing of it.
+    pub(crate) sends: bool,
 }
 
 impl Drop for Handle {
@@ -35,92 +46,140 @@ impl Drop for Handle {
 }
 
 impl Client {
-    /// Connects to the first of `addresses` that answers, and says who we are.
+    /// Begins to say how to connect to the server at an address (`HOST[:PORT]`).
     ///
-    /// # Errors
-    ///
-    /// When no address answers, the server is not the one we know, or it does not let us in.
-    /// Later disturbances do not surface here: the client reconnects until the deadline of a message.
-    pub async fn connect(addresses: &[Address], config: ClientConfig) -> Result<Self, ConnectError> {
-        let (id, resumption) = match &config.id {
-            Some(id) => (id.clone(), Resumption::Repeat),
-            None => (random_id(), Resumption::Continue),
-        };
-        let stream = StreamId::of_key(&id);
-        let options = options(&config, Some((stream, resumption, StreamKind::OneShot)), None);
-        let shared = Arc::new(Shared::new(options, Clock::start(), config.timeout));
-        driver::start(Arc::clone(&shared), addresses.to_vec(), config).await?;
-        Ok(Client(Arc::new(Handle { shared, stream, id })))
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = tenfour_client::Client::builder("backup.example").connect().await?;
+    /// let receipt = client.send("inbox", "backup done").await?.await?;
+    /// println!("stored in {} at {}", receipt.mailbox, receipt.offset);
+    /// client.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder<A>(address: A) -> ClientBuilder
+    where
+        A: TryInto<Address>,
+        A::Error: Into<ParseAddressError>,
+    {
+        ClientBuilder::new(address)
     }
 
-    /// Goes on with a stream of an outbox, of which these messages come next.
-    #[cfg(feature = "outbox")]
-    pub(crate) async fn resume(
-        address: &Address,
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        producer: Producer,
+        address: Address,
         config: ClientConfig,
-        stream: StreamId,
-        past: Past,
-        messages: impl IntoIterator<Item = Message>,
-    ) -> Result<(Self, Vec<Sending>), ConnectError> {
-        let mut options = options(
-            &config,
-            Some((stream, Resumption::Continue, StreamKind::Outbox)),
-            None,
-        );
-        options.past = past;
-        let shared = Arc::new(Shared::new(options, Clock::start(), config.timeout));
-        let client = Client(Arc::new(Handle {
+    ) -> Self {
+        Client(Arc::new(Handle {
             shared,
-            stream,
-            id: stream.to_string(),
-        }));
-        // Before the server tells of them.
-        let sendings = messages.into_iter().map(|message| client.send(message)).collect();
-        driver::start(Arc::clone(&client.0.shared), vec![address.clone()], config).await?;
-        Ok((client, sendings))
+            producer,
+            address,
+            config,
+        }))
     }
 
-    /// Shows the secret of an invitation, once; the server then knows our key. Gives the rights it has.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect); [`ConnectError::Invitation`] when the server does not take it.
-    pub async fn join(
-        addresses: &[Address],
-        secret: [u8; 32],
-        config: ClientConfig,
-    ) -> Result<(Address, String), ConnectError> {
-        let options = options(&config, None, Some(secret));
-        let shared = Arc::new(Shared::new(options, Clock::start(), config.timeout));
-        let welcomed = driver::start(Arc::clone(&shared), addresses.to_vec(), config).await?;
-        shared.finish();
-        Ok(welcomed)
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// With what another connection to the same server is made.
+    pub(crate) fn way(&self) -> (&Address, &ClientConfig) {
+        (&self.0.address, &self.0.config)
     }
 
     /// The id of the stream: under the same id the same messages are stored once.
     pub fn id(&self) -> &str {
-        &self.0.id
+        &self.0.producer.id
     }
 
     /// The stream that the id stands for.
     pub fn stream(&self) -> StreamId {
-        self.0.stream
+        self.0.producer.stream
     }
 
-    /// Waits until fewer than `window` messages are without an answer, or the client has failed. Call
-    /// it before [`send`](Self::send) to bound memory.
-    pub async fn ready(&self, window: usize) {
-        self.0.shared.ready(window).await;
+    /// Sends a message. The first `await` is for a place among those without an answer, the second for the receipt: many
+    /// may be under way. Dropping what the first gives does not take the message back.
+    ///
+    /// # Errors
+    ///
+    /// The first `await` fails when the name of the mailbox is none, or the stream has ended: nothing was sent then.
+    pub async fn send<M>(&self, mailbox: M, body: impl Into<Bytes>) -> Result<PendingReceipt, DeliveryError>
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+    {
+        let mailbox = mailbox.try_into().map_err(Into::into)?;
+        self.send_message(Message::new(mailbox, body)).await
     }
 
-    /// Numbers the message and takes it for sending. The value's `await` is the receipt; many may be
-    /// under way. Dropping the value does not take the message back.
-    pub fn send(&self, message: Message) -> Sending {
-        let sequence = self.0.shared.send(message);
-        Sending::new(Arc::clone(&self.0.shared), sequence)
+    /// The same with all that a message may have.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub async fn send_message(&self, message: Message) -> Result<PendingReceipt, DeliveryError> {
+        let shared = self.sending()?;
+        let sequence = shared.send(message).await?;
+        Ok(PendingReceipt::of(shared, sequence))
     }
 
-    /// Says goodbye: waits for all answers, then for the server's.
+    /// The same if there is a place at once; else the message comes back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub fn try_send_message(
+        &self,
+        message: Message,
+    ) -> Result<Result<PendingReceipt, Message>, DeliveryError> {
+        let shared = self.sending()?;
+        match shared.try_send(message) {
+            Ok(sent) => sent.map(|sequence| Ok(PendingReceipt::of(shared, sequence))),
+            Err(message) => Ok(Err(message)),
+        }
+    }
+
+    /// A client that only reads has no stream.
+    pub(crate) fn sending(&self) -> Result<&Arc<Shared>, DeliveryError> {
+        if self.0.producer.sends {
+            Ok(&self.0.shared)
+        } else {
+            Err(DeliveryError::OnlyReads)
+        }
+    }
+
+    /// Begins to say how a mailbox is read. Reading moves nothing on the server.
+    pub fn reader<M>(&self, mailbox: M) -> ReaderBuilder
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+    {
+        let mailbox = mailbox
+            .try_into()
+            .map_err(|error| ReaderError::Mailbox(error.into()));
+        ReaderBuilder::new(self.clone(), mailbox)
+    }
+
+    /// Begins to say how a mailbox is consumed, by a cursor that the server keeps. Consumers with one name of a cursor
+    /// share the work; each name sees every message.
+    pub fn consumer<M, C>(&self, mailbox: M, cursor: C) -> ConsumerBuilder
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+        C: TryInto<CursorName>,
+        C::Error: Into<CursorNameError>,
+    {
+        let mailbox = mailbox
+            .try_into()
+            .map_err(|error| ReaderError::Mailbox(error.into()));
+        let cursor = cursor
+            .try_into()
+            .map_err(|error| ReaderError::Cursor(error.into()));
+        ConsumerBuilder::new(self.clone(), mailbox, cursor)
+    }
+
+    /// Says goodbye: waits for all answers, for readers and consumers to end, then for the server's goodbye.
     pub async fn close(self) {
         self.0.shared.finish();
         self.0.shared.finished().await;
@@ -130,52 +189,8 @@ impl Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("id", &self.0.id)
+            .field("address", &self.0.address)
+            .field("id", &self.id())
             .finish_non_exhaustive()
-    }
-}
-
-/// A message on its way. Its output is the receipt, or what is known instead.
-#[must_use = "only the awaited receipt says that the message is stored"]
-pub struct Sending {
-    shared: Arc<Shared>,
-    sequence: u64,
-    taken: bool,
-}
-
-impl Sending {
-    pub(crate) fn new(shared: Arc<Shared>, sequence: u64) -> Self {
-        Sending {
-            shared,
-            sequence,
-            taken: false,
-        }
-    }
-}
-
-impl Sending {
-    /// The message's number in the stream.
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-}
-
-impl Future for Sending {
-    type Output = Result<Receipt, DeliveryError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = self.shared.poll_answer(self.sequence, context.waker());
-        if answer.is_ready() {
-            self.taken = true;
-        }
-        answer
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        if !self.taken {
-            self.shared.forget(self.sequence);
-        }
     }
 }

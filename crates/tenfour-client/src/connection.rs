@@ -1,6 +1,9 @@
-//! One connection: from a name to a checked key, then a task that keeps it up.
+//! One connection: from a name to a checked key, then a task that keeps it up and moves all that goes over it.
 
+pub(crate) mod attach;
 pub(crate) mod dial;
 pub(crate) mod driver;
-pub(crate) mod session;
+pub(crate) mod query;
+pub(crate) mod read;
 pub(crate) mod state;
+pub(crate) mod wake;

@@ -4,17 +4,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tenfour_proto::native::Fate;
-use tenfour_proto::{Durability, Fingerprint, RefusalCode, TemporaryCode, hex};
-
-use tenfour_proto::Address;
+use tenfour_proto::native::{EndReason, ErrorCode, ErrorFrame, Fate};
+use tenfour_proto::{
+    Address, CursorNameError, Durability, Fingerprint, MailboxName, MailboxNameError, ParseAddressError,
+    RefusalCode, TemporaryCode, hex,
+};
 
 /// No connection. Nothing was stored.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
+    /// What was given as an address is none.
+    Address(ParseAddressError),
+    /// There is no key to show.
+    Setup(SetupError),
     /// The name has no address.
-    #[error("{address}: the name cannot be resolved: {reason}")]
     Resolve {
         /// What was looked up.
         address: Address,
@@ -22,13 +26,10 @@ pub enum ConnectError {
         reason: String,
     },
     /// No address answered.
-    #[error("{}", attempts_text(.0))]
     Unreachable(Vec<(SocketAddr, Arc<io::Error>)>),
     /// The time was over first.
-    #[error("{0}: no answer in time")]
     TimedOut(Address),
     /// TLS did not come about.
-    #[error("{address}: no TLS connection: {reason}")]
     Tls {
         /// The server.
         address: Address,
@@ -36,10 +37,8 @@ pub enum ConnectError {
         reason: String,
     },
     /// The text listener answered where the native one was expected.
-    #[error("{0}: that is the text listener")]
     TextListener(Address),
     /// A server whose key we do not know.
-    #[error("{address}: the server's key is not known")]
     UnknownServer {
         /// The server.
         address: Address,
@@ -47,7 +46,6 @@ pub enum ConnectError {
         shown: Fingerprint,
     },
     /// A server with another key than the one we know.
-    #[error("{address}: the server's key has changed")]
     ChangedServer {
         /// The server.
         address: Address,
@@ -57,7 +55,6 @@ pub enum ConnectError {
         pinned: Fingerprint,
     },
     /// The server does not let our key in, or not do this.
-    #[error("{address}: refused: {reason}{}", reference_text(.reference))]
     NotAllowed {
         /// The server.
         address: Address,
@@ -67,7 +64,6 @@ pub enum ConnectError {
         reference: String,
     },
     /// The server does not take the invitation.
-    #[error("{address}: {reason}")]
     Invitation {
         /// The server.
         address: Address,
@@ -75,7 +71,6 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server's store is less durable than demanded.
-    #[error("{address}: the server's store does not offer the durability `{demanded}`")]
     Durability {
         /// The server.
         address: Address,
@@ -83,7 +78,6 @@ pub enum ConnectError {
         demanded: Durability,
     },
     /// The server takes nobody now.
-    #[error("{address}: {reason}")]
     NotNow {
         /// The server.
         address: Address,
@@ -91,13 +85,10 @@ pub enum ConnectError {
         reason: TemporaryCode,
     },
     /// Another process sends under the same id.
-    #[error("another process sends under the same id now")]
     TakenOver,
     /// The server lacks messages that it gave receipts for.
-    #[error("{0}")]
     WentBack(WentBack),
     /// The name led to another store than before.
-    #[error("the name leads to another server now")]
     OtherStore {
         /// The store of the first connection.
         first: [u8; 16],
@@ -105,7 +96,6 @@ pub enum ConnectError {
         now: [u8; 16],
     },
     /// The two do not understand each other; trying again does not help.
-    #[error("{address}: {reason}")]
     Incompatible {
         /// The server.
         address: Address,
@@ -113,7 +103,6 @@ pub enum ConnectError {
         reason: String,
     },
     /// The connection broke before it was of use, or the server broke the rules.
-    #[error("{address}: {reason}")]
     Broken {
         /// The server.
         address: Address,
@@ -123,8 +112,40 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What the server's last word means. The one place that knows what each of its codes asks of a client: what is not
+    /// [temporary](Self::is_temporary) ends whatever was wanted.
+    pub(crate) fn of_server(address: &Address, demanded: Durability, error: ErrorFrame) -> Self {
+        let address = address.clone();
+        let ended = |text: &str| format!("the server ended the connection: {text}");
+        match error.code {
+            ErrorCode::NotAllowed => ConnectError::NotAllowed {
+                address,
+                reason: error.text,
+                reference: error.reference,
+            },
+            ErrorCode::Invitation => ConnectError::Invitation {
+                address,
+                reason: error.text,
+            },
+            ErrorCode::Durability => ConnectError::Durability { address, demanded },
+            ErrorCode::TakenOver => ConnectError::TakenOver,
+            // The two do not understand each other, and will not the next time.
+            ErrorCode::Version | ErrorCode::Protocol | ErrorCode::Gap | ErrorCode::WentBack => {
+                ConnectError::Incompatible {
+                    address,
+                    reason: ended(&error.text),
+                }
+            }
+            // The store failed, or a deadline passed; a code that is not known here may be either.
+            _ => ConnectError::Broken {
+                address,
+                reason: ended(&error.text),
+            },
+        }
+    }
+
     /// Trying again may help.
-    pub(crate) fn is_temporary(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(
             self,
             ConnectError::Resolve { .. }
@@ -134,6 +155,133 @@ impl ConnectError {
                 | ConnectError::NotNow { .. }
                 | ConnectError::Broken { .. }
         )
+    }
+
+    /// The one server that it is about, if there is one.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            ConnectError::Resolve { address, .. }
+            | ConnectError::Tls { address, .. }
+            | ConnectError::UnknownServer { address, .. }
+            | ConnectError::ChangedServer { address, .. }
+            | ConnectError::NotAllowed { address, .. }
+            | ConnectError::Invitation { address, .. }
+            | ConnectError::Durability { address, .. }
+            | ConnectError::NotNow { address, .. }
+            | ConnectError::Incompatible { address, .. }
+            | ConnectError::Broken { address, .. }
+            | ConnectError::TimedOut(address)
+            | ConnectError::TextListener(address) => Some(address),
+            ConnectError::Address(_)
+            | ConnectError::Setup(_)
+            | ConnectError::Unreachable(_)
+            | ConnectError::TakenOver
+            | ConnectError::WentBack(_)
+            | ConnectError::OtherStore { .. } => None,
+        }
+    }
+
+    /// What happened, without the [`address`](Self::address).
+    pub fn reason(&self) -> String {
+        match self {
+            ConnectError::Address(error) => error.to_string(),
+            ConnectError::Setup(error) => error.to_string(),
+            ConnectError::Resolve { reason, .. } => format!("the name cannot be resolved: {reason}"),
+            ConnectError::Unreachable(attempts) => attempts_text(attempts),
+            ConnectError::TimedOut(_) => "no answer in time".to_owned(),
+            ConnectError::Tls { reason, .. } => format!("no TLS connection: {reason}"),
+            ConnectError::TextListener(_) => "that is the text listener".to_owned(),
+            ConnectError::UnknownServer { .. } => "the server's key is not known".to_owned(),
+            ConnectError::ChangedServer { .. } => "the server's key has changed".to_owned(),
+            ConnectError::NotAllowed {
+                reason, reference, ..
+            } => {
+                format!("refused: {reason}{}", reference_text(reference))
+            }
+            ConnectError::Durability { demanded, .. } => {
+                format!("the server's store does not offer the durability `{demanded}`")
+            }
+            ConnectError::NotNow { reason, .. } => reason.to_string(),
+            ConnectError::TakenOver => "another process sends under the same id now".to_owned(),
+            ConnectError::WentBack(went_back) => went_back.to_string(),
+            ConnectError::OtherStore { .. } => "the name leads to another server now".to_owned(),
+            ConnectError::Invitation { reason, .. }
+            | ConnectError::Incompatible { reason, .. }
+            | ConnectError::Broken { reason, .. } => reason.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(address) = self.address() {
+            write!(f, "{address}: ")?;
+        }
+        f.write_str(&self.reason())
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// A client cannot be set up: there is no home, or its key cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the client cannot be set up: {0}")]
+pub struct SetupError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl SetupError {
+    pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        SetupError(Arc::new(error))
+    }
+}
+
+/// A mailbox is not read any further.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReaderError {
+    /// What was given as a mailbox is none.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxNameError),
+    /// What was given as a cursor is none.
+    #[error(transparent)]
+    Cursor(#[from] CursorNameError),
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// This key may not read that mailbox.
+    #[error("this key may not read `{0}`")]
+    NotAllowed(MailboxName),
+    /// The server has ended the read: the key is not allowed in any more, in the server's words.
+    #[error("{0}")]
+    CutOff(String),
+    /// A message on the server does not match its checksum.
+    #[error("the message at {mailbox} #{offset} is damaged on the server")]
+    Damaged {
+        /// Its mailbox.
+        mailbox: MailboxName,
+        /// Its offset.
+        offset: u64,
+    },
+    /// The server could not read its store.
+    #[error("the server cannot read its store")]
+    Failed,
+    /// The server has as many cursors as it may have.
+    #[error("the server has too many cursors to make another one")]
+    TooManyCursors,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Lost(String),
+}
+
+impl ReaderError {
+    /// The server has ended a read of `mailbox` at `offset`, before its end.
+    pub(crate) fn ended(reason: EndReason, mailbox: &MailboxName, offset: u64) -> Self {
+        let mailbox = mailbox.clone();
+        match reason {
+            EndReason::NotAllowed => ReaderError::NotAllowed(mailbox),
+            EndReason::Damaged => ReaderError::Damaged { mailbox, offset },
+            EndReason::TooManyCursors => ReaderError::TooManyCursors,
+            _ => ReaderError::Failed,
+        }
     }
 }
 
@@ -205,18 +353,18 @@ fn reference_text(reference: &str) -> String {
 
 /// Whether a message without a receipt may be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum MaybeStored {
     /// It is not.
     No,
     /// Nobody knows; repeat it with the same id.
     Perhaps,
 }
 
-impl From<Fate> for Stored {
+impl From<Fate> for MaybeStored {
     fn from(fate: Fate) -> Self {
         match fate {
-            Fate::NotStored => Stored::No,
-            Fate::Unknown => Stored::Perhaps,
+            Fate::NotStored => MaybeStored::No,
+            Fate::Unknown => MaybeStored::Perhaps,
         }
     }
 }
@@ -225,6 +373,12 @@ impl From<Fate> for Stored {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveryError {
+    /// What was given as a mailbox is none. Nothing was sent.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxNameError),
+    /// The client only reads. Nothing was sent.
+    #[error("this client only reads")]
+    OnlyReads,
     /// The server refused this message for good; others go on.
     #[error("refused: {0}")]
     Refused(RefusalCode),
@@ -232,7 +386,7 @@ pub enum DeliveryError {
     #[error("{failure}")]
     Failed {
         /// What is known of this message.
-        stored: Stored,
+        stored: MaybeStored,
         /// What happened.
         failure: Arc<Failure>,
     },

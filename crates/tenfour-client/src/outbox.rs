@@ -5,21 +5,27 @@ mod destination;
 mod dispatcher;
 mod error;
 mod progress;
+mod resumed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tenfour_proto::{Address, Message};
-use tenfour_store::{OpenError, Outbox, OutboxError};
+pub use tenfour_store::{Dropped, OpenError, Outbox, OutboxError, OutboxItem, OutboxRoute, Verdict};
 
-use crate::client::Client;
 use crate::config::ClientConfig;
 pub use dispatcher::Courier;
 pub use error::Trouble;
 pub use progress::{Deliveries, RouteProgress};
 
-impl Client {
-    /// A client that survives its own end: what is [queued](OutboxClient::queue) is on this machine's disk, in the
+/// A client that survives its own end. Dropping it ends the delivering; what is left goes on with the next one.
+pub struct OutboxClient {
+    route: Arc<str>,
+    courier: Courier,
+}
+
+impl OutboxClient {
+    /// What is [queued](Self::queue) is on this machine's disk, in the
     /// outbox at `path`, and is delivered to the server at `address` as soon as that can be reached, by this process or
     /// by the next one that opens the outbox. Each message arrives exactly once.
     ///
@@ -28,26 +34,14 @@ impl Client {
     /// # Errors
     ///
     /// When the outbox cannot be opened; [`OpenError::InUse`] while another process delivers from it.
-    pub fn with_outbox(
-        path: impl Into<PathBuf>,
-        address: Address,
-        config: ClientConfig,
-    ) -> Result<OutboxClient, OpenError> {
+    pub fn open(path: impl Into<PathBuf>, address: Address, config: ClientConfig) -> Result<Self, OpenError> {
         let courier = Courier::start(Outbox::open(path)?, 0, move || Ok(config.clone()))?;
         Ok(OutboxClient {
             route: address.to_string().into(),
             courier,
         })
     }
-}
 
-/// A [`Client`] with an outbox. Dropping it ends the delivering; what is left goes on with the next one.
-pub struct OutboxClient {
-    route: Arc<str>,
-    courier: Courier,
-}
-
-impl OutboxClient {
     /// Queues a message and gives its number. When this returns, the message is on this machine's disk.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
 //! Without keys: the recipe's wire, and datagrams.
 
-pub(crate) mod datagram;
-pub(crate) mod text;
+pub mod datagram;
+pub mod text;

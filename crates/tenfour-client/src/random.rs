@@ -3,12 +3,17 @@
 use tenfour_proto::hex;
 
 /// Bytes that nobody can guess.
+///
+/// # Panics
+///
+/// When the system has no randomness: two streams could meet then, and there is no sensible way to go on.
+#[allow(
+    clippy::expect_used,
+    reason = "without randomness nothing of this library can be promised"
+)]
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    if getrandom::fill(&mut bytes).is_err() {
-        // No randomness, no new streams: two of them could meet. There is no sensible way to go on.
-        std::process::abort();
-    }
+    getrandom::fill(&mut bytes).expect("the system gives randomness");
     bytes
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use tenfour_proto::{Message, Reply};
+use bytes::Bytes;
+use tenfour_proto::{MailboxName, MailboxNameError, Message, Reply};
 use tokio::time::Instant;
 
-use crate::client::{Client, Sending};
+use crate::client::Client;
 use crate::connection::state::Shared;
 use crate::error::{DeliveryError, Failure};
+use crate::pending::PendingReceipt;
 use crate::receipt::Receipt;
 
 /// There is no reply.
@@ -52,12 +54,28 @@ impl Client {
     /// # Errors
     ///
     /// [`AskError`]; it says whether the message is stored.
-    pub async fn ask(&self, message: Message) -> Result<(Receipt, Reply), AskError> {
-        let shared = &self.0.shared;
+    pub async fn ask<M>(&self, mailbox: M, body: impl Into<Bytes>) -> Result<(Receipt, Reply), AskError>
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+    {
+        let mailbox = mailbox
+            .try_into()
+            .map_err(|error| DeliveryError::from(error.into()))?;
+        self.ask_message(Message::new(mailbox, body)).await
+    }
+
+    /// The same with all that a message may have.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ask`](Self::ask).
+    pub async fn ask_message(&self, message: Message) -> Result<(Receipt, Reply), AskError> {
+        let shared = self.sending()?;
         let deadline = Instant::now() + shared.timeout();
-        let (sequence, reply) = shared.ask(message.asking());
+        let (sequence, reply) = shared.ask(message.asking()).await?;
         let waiting = Waiting { shared, sequence };
-        let receipt = Sending::new(Arc::clone(shared), sequence).await?;
+        let receipt = PendingReceipt::of(shared, sequence).await?;
         let reply = tokio::time::timeout_at(deadline, reply).await;
         drop(waiting);
         match reply {

@@ -1,5 +1,6 @@
 //! `HOST[:PORT]`, as people write it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -128,6 +129,35 @@ impl FromStr for Address {
     /// With the native listener's port when none is given.
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
         Address::parse(text, NATIVE_PORT)
+    }
+}
+
+impl TryFrom<&str> for Address {
+    type Error = ParseAddressError;
+
+    fn try_from(text: &str) -> Result<Self, ParseAddressError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = ParseAddressError;
+
+    fn try_from(text: String) -> Result<Self, ParseAddressError> {
+        text.parse()
+    }
+}
+
+impl From<&Address> for Address {
+    fn from(one: &Address) -> Self {
+        one.clone()
+    }
+}
+
+impl From<Infallible> for ParseAddressError {
+    /// So that whoever takes a name takes one that is checked already.
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

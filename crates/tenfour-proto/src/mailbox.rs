@@ -1,5 +1,6 @@
 //! The name of a mailbox, checked once.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -61,6 +62,35 @@ impl FromStr for MailboxName {
             return Err(MailboxNameError::TooManySegments(segments));
         }
         Ok(MailboxName(Arc::from(name)))
+    }
+}
+
+impl TryFrom<&str> for MailboxName {
+    type Error = MailboxNameError;
+
+    fn try_from(text: &str) -> Result<Self, MailboxNameError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for MailboxName {
+    type Error = MailboxNameError;
+
+    fn try_from(text: String) -> Result<Self, MailboxNameError> {
+        text.parse()
+    }
+}
+
+impl From<&MailboxName> for MailboxName {
+    fn from(one: &MailboxName) -> Self {
+        one.clone()
+    }
+}
+
+impl From<Infallible> for MailboxNameError {
+    /// So that whoever takes a name takes one that is checked already.
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

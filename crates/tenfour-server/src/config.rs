@@ -10,6 +10,7 @@ use crate::event::OnEvent;
 
 /// What a server may use and allows.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ServerLimits {
     /// Longest body of a message, in bytes; at most [`limits::CEILING_MAX_MESSAGE`].
     pub max_message: u32,
@@ -19,6 +20,8 @@ pub struct ServerLimits {
     pub message_budget: u64,
     /// How long a stopping server waits for what is under way.
     pub drain: Duration,
+    /// Silence after which a native peer is asked whether it lives; after twice this time it is cut.
+    pub heartbeat: Duration,
 }
 
 impl Default for ServerLimits {
@@ -29,6 +32,7 @@ impl Default for ServerLimits {
             // With caches and connections this keeps the whole below 256 MiB.
             message_budget: 64 * 1024 * 1024,
             drain: Duration::from_secs(10),
+            heartbeat: limits::HEARTBEAT,
         }
     }
 }

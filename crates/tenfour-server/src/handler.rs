@@ -1,91 +1,28 @@
 //! Handling messages in the server's own process, by a function.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use tenfour_proto::native::{EndReason, ReadFrom};
-use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply, Sender, Step};
+use tenfour_proto::native::EndReason;
+use tenfour_proto::{Item, Progress, Reply, Step};
+use tenfour_worker::{Handler, HandlerOptions, Source, Taken, Worker, WorkerError};
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinSet};
-use tower::{Service, ServiceExt};
 
 use crate::context::Context;
-#[cfg(unix)]
-use crate::exec::ExecError;
 use crate::reading::group_reader::Draw;
 use crate::reading::mailbox_reader::BYTES;
-
-/// When nobody can be started, the next try is so much later.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// What a handler says when it fails.
-pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How messages of a mailbox are handled. They are consumed by a cursor, as `tenfour receive` does it: what was handled
-/// is done, and what failed comes again.
-#[derive(Clone, Debug)]
-pub struct HandlerOptions {
-    /// Whose messages.
-    pub mailbox: MailboxName,
-    /// The cursor; readers of the same name elsewhere share the work.
-    pub cursor: CursorName,
-    /// Where a cursor begins that is not there yet.
-    pub from: ReadFrom,
-    /// A message that failed more often than this goes to `dead/CURSOR`; `None`: it is tried for ever.
-    pub retries: Option<u32>,
-    /// Most messages at once.
-    pub jobs: usize,
-    /// A message that takes longer has failed.
-    pub timeout: Duration,
-    /// Also messages of senders that showed neither key nor token; without this they are passed over.
-    pub anonymous: bool,
-}
-
-impl HandlerOptions {
-    /// From the oldest message on, 5 retries, 4 at once, 30 seconds each, known senders only.
-    pub fn new(mailbox: MailboxName, cursor: CursorName) -> Self {
-        HandlerOptions {
-            mailbox,
-            cursor,
-            from: ReadFrom::Oldest,
-            retries: Some(5),
-            jobs: 4,
-            timeout: Duration::from_secs(30),
-            anonymous: false,
-        }
-    }
-}
 
 /// Runs until the server stops; it begins with the server.
 pub(crate) type Start = Box<dyn FnOnce(Arc<Context>, mpsc::Sender<()>) + Send>;
 
-pub(crate) fn start<S>(options: HandlerOptions, service: S) -> Start
-where
-    S: Service<Item, Response = Reply> + Send + 'static,
-    S::Error: Into<HandlerError>,
-    S::Future: Send + 'static,
-{
+pub(crate) fn start(options: HandlerOptions, handler: impl Handler) -> Start {
     Box::new(move |context, alive| {
         tokio::spawn(async move {
             let (mailbox, cursor) = (options.mailbox.clone(), options.cursor.clone());
-            let inbox = context.inbox.clone();
-            let draw = Draw::begin(&inbox, &mailbox, &cursor, options.from, options.retries).await;
+            let draw = Draw::begin(&context.inbox, &mailbox, &cursor, options.from, options.retries).await;
             let reason = match draw {
-                Ok(draw) => {
-                    let handling = Handling {
-                        context,
-                        options,
-                        service,
-                        draw,
-                        running: JoinSet::new(),
-                        items: HashMap::new(),
-                        rested: None,
-                    };
-                    handling.run().await
-                }
-                Err(EndReason::TooManyCursors) => Err("there are too many cursors"),
-                Err(_) => Err("the store cannot be read"),
+                Ok(draw) => run(&context, Worker::new(Group(draw), options, handler)).await,
+                Err(EndReason::TooManyCursors) => Err("there are too many cursors".to_owned()),
+                Err(_) => Err("the store cannot be read".to_owned()),
             };
             if let Err(reason) = reason {
                 tracing::error!(%mailbox, %cursor, reason, "messages are not handled any more");
@@ -95,127 +32,60 @@ where
     })
 }
 
-struct Handling<S> {
-    context: Arc<Context>,
-    options: HandlerOptions,
-    service: S,
-    draw: Draw,
-    running: JoinSet<Result<Reply, HandlerError>>,
-    items: HashMap<Id, Item>,
-    /// Nothing is begun before.
-    rested: Option<Instant>,
+async fn run<H: Handler>(context: &Context, mut worker: Worker<Group, H>) -> Result<(), String> {
+    let mut stopping = context.stopping.subscribe();
+    let stop = async move {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let words = |error: WorkerError<&'static str>| error.to_string();
+    worker.run(stop).await.map_err(words)?;
+    // What runs may end; what does not is given out again.
+    let drain = context.config.limits.drain / 2;
+    match tokio::time::timeout(drain, worker.finish()).await {
+        Ok(finished) => finished.map_err(words),
+        Err(_) => Ok(()),
+    }
 }
 
-type Ended = Result<(), &'static str>;
+/// The messages that a cursor gives out here.
+struct Group(Draw);
 
-impl<S> Handling<S>
-where
-    S: Service<Item, Response = Reply> + Send + 'static,
-    S::Error: Into<HandlerError>,
-    S::Future: Send + 'static,
-{
-    async fn run(mut self) -> Ended {
-        let mut stopping = self.context.stopping.subscribe();
-        while !*stopping.borrow() {
-            let room = match self.rested {
-                Some(rested) if rested > Instant::now() => 0,
-                _ => self.options.jobs.max(1).saturating_sub(self.running.len()),
-            };
-            if room > 0 {
-                let last = self.draw.last();
-                let items = self.draw.draw(last, room, BYTES).await;
-                let items = items.map_err(|_| "a message cannot be read")?;
-                if let Some(items) = items {
-                    self.begin(items).await?;
-                    continue;
-                }
-            }
-            tokio::select! {
-                _ = stopping.changed() => {}
-                Some(ended) = self.running.join_next_with_id() => self.settle(ended),
-                () = self.draw.more(room > 0), if room > 0 => {}
-                () = tenfour_identity::clock::sleep_until(self.rested.map(Into::into)), if room == 0 => self.rested = None,
-            }
-        }
-        // What runs may end; what does not is given out again.
-        let drain = self.context.config.limits.drain / 2;
-        let _ = tokio::time::timeout(drain, async {
-            while let Some(ended) = self.running.join_next_with_id().await {
-                self.settle(ended);
-            }
-        })
-        .await;
-        Ok(())
+impl Source for Group {
+    type Error = &'static str;
+
+    async fn take(&mut self, most: usize) -> Result<Taken, Self::Error> {
+        let last = self.0.last();
+        let items = self.0.draw(last, most, BYTES).await;
+        let items = items.map_err(|_| "a message cannot be read")?;
+        Ok(items.map_or(Taken::Nothing, Taken::Items))
     }
 
-    /// Nothing is handled before it is written down that somebody has begun.
-    async fn begin(&mut self, items: Vec<Item>) -> Ended {
-        let mut steps = Vec::with_capacity(items.len());
-        let mut handled = Vec::with_capacity(items.len());
-        for item in items {
-            let is_known = matches!(item.sender.parse(), Ok(Sender::Key(_) | Sender::Token(_)));
-            if is_known || self.options.anonymous {
-                steps.push(Progress::one(item.offset, Step::Begun));
-                handled.push(item);
-            } else {
-                // It stays where it is. A copy among the dead letters would be one for each line that anybody sends.
-                tracing::debug!(mailbox = %item.message.mailbox, offset = item.offset, "not handled: its sender showed no key");
-                steps.push(Progress::one(item.offset, Step::Done));
-            }
-        }
-        let version = self.draw.report(&steps);
-        if !self.draw.saved(version).await {
-            return Err("the store has failed");
-        }
-        for item in handled {
-            let future = match self.service.ready().await {
-                Ok(service) => service.call(item.clone()),
-                Err(error) => {
-                    self.failed(&item, &error.into());
-                    continue;
-                }
-            };
-            let timeout = self.options.timeout;
-            let task = self.running.spawn(async move {
-                match tokio::time::timeout(timeout, future).await {
-                    Ok(result) => result.map_err(Into::into),
-                    Err(_) => Err(format!("it took longer than {} s", timeout.as_secs_f32()).into()),
-                }
-            });
-            self.items.insert(task.id(), item);
-        }
-        Ok(())
+    async fn more(&mut self) {
+        self.0.more(true).await;
     }
 
-    fn settle(&mut self, ended: Result<(Id, Result<Reply, HandlerError>), tokio::task::JoinError>) {
-        let (id, result) = match ended {
-            Ok((id, result)) => (id, result),
-            Err(error) => (error.id(), Err(error.into())),
-        };
-        let Some(item) = self.items.remove(&id) else {
-            return;
-        };
-        match result {
-            Ok(reply) if item.message.asks => {
-                self.draw.answer(item.offset, reply.of_handler());
-            }
-            Ok(_) => {
-                self.draw.report(&[Progress::one(item.offset, Step::Done)]);
-            }
-            Err(error) => self.failed(&item, &error),
+    async fn begin(&mut self, items: Vec<Item>) -> Result<Vec<Item>, Self::Error> {
+        let steps: Vec<Progress> = items
+            .iter()
+            .map(|item| Progress::one(item.offset, Step::Begun))
+            .collect();
+        let version = self.0.report(&steps);
+        if self.0.saved(version).await {
+            Ok(items)
+        } else {
+            Err("the store has failed")
         }
     }
 
-    fn failed(&mut self, item: &Item, error: &HandlerError) {
-        #[cfg(unix)]
-        if let Some(ExecError::Start { .. }) = error.downcast_ref() {
-            tracing::error!(%error, "no program can be started; trying again");
-            self.rested = Some(Instant::now() + PAUSE);
-            self.draw.report(&[Progress::one(item.offset, Step::Returned)]);
-            return;
+    fn settle(&mut self, item: &Item, step: Step) {
+        self.0.report(&[Progress::one(item.offset, step)]);
+    }
+
+    fn answer(&mut self, item: &Item, reply: Reply) {
+        if item.message.asks {
+            self.0.answer(item.offset, reply.of_handler());
+        } else {
+            self.settle(item, Step::Done);
         }
-        tracing::warn!(mailbox = %item.message.mailbox, offset = item.offset, attempt = item.attempts + 1, %error,
-            "a message was not handled");
-        self.draw.report(&[Progress::one(item.offset, Step::Failed)]);
     }
 }

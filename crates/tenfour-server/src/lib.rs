@@ -21,8 +21,6 @@ mod config;
 mod context;
 mod error;
 mod event;
-#[cfg(unix)]
-mod exec;
 mod handler;
 mod listeners;
 mod mailboxes;
@@ -36,9 +34,6 @@ pub use admission::counters::{Counter, Counters};
 pub use config::{ServerConfig, ServerLimits};
 pub use error::ServeError;
 pub use event::{Event, OnEvent};
-#[cfg(unix)]
-pub use exec::{Exec, ExecError, Handled};
-pub use handler::{HandlerError, HandlerOptions};
 #[cfg(feature = "http")]
 pub use listeners::http::{HttpConfig, HttpListeners};
 #[cfg(feature = "modbus")]
@@ -46,3 +41,4 @@ pub use listeners::modbus::{ModbusConfig, ModbusListeners};
 pub use mailboxes::Mailboxes;
 pub use record::{Record, status_json};
 pub use server::{Listeners, Server, serve};
+pub use tenfour_worker::{Handler, HandlerError, HandlerOptions, NameError, Unauthenticated, WorkEvent};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tenfour_identity::clock::{Clock, wall_clock};
 use tenfour_identity::tls;
-use tenfour_proto::{Item, Reply};
+use tenfour_proto::{CursorName, CursorNameError, MailboxName, MailboxNameError};
 use tenfour_store::Store;
+use tenfour_worker::{Handler, HandlerOptions, NameError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 
@@ -17,7 +18,7 @@ use crate::broker::Inbox;
 use crate::config::ServerConfig;
 use crate::context::Context;
 use crate::error::ServeError;
-use crate::handler::{self, HandlerError, HandlerOptions};
+use crate::handler;
 #[cfg(feature = "http")]
 use crate::listeners::http::{self, HttpListeners};
 #[cfg(feature = "modbus")]
@@ -76,32 +77,42 @@ impl Server {
         })
     }
 
-    /// Handles messages of a mailbox in this process, from [`run`](Self::run) on. The service gets each message, and what
-    /// it gives back is the reply, for those who asked. When it fails, the message comes again.
+    /// Handles messages of a mailbox in this process, from [`run`](Self::run) on, by a function from message to reply. When
+    /// it fails, the message comes again.
     ///
-    /// Each message is handled at least once: one that came before has `attempts` in its [`Item`].
+    /// Each message is handled at least once: one that came before has `attempts` in its [`Item`](tenfour_proto::Item).
     ///
     /// ```no_run
-    /// use tenfour_proto::{Item, MailboxName, Reply};
-    /// use tenfour_server::{HandlerError, HandlerOptions, Server, ServerConfig};
+    /// use tenfour_proto::{CursorName, CursorNameError, MailboxName, MailboxNameError};
+    /// use tenfour_server::{HandlerError, Server, ServerConfig};
     /// use tenfour_store::MemoryStore;
     ///
     /// # fn example(config: ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
     /// let mut server = Server::new(Box::new(MemoryStore::default()), config)?;
-    /// let options = HandlerOptions::new(MailboxName::inbox(), "upper".parse()?);
-    /// server.handle(options, tower::service_fn(|item: Item| async move {
+    /// server.handle("inbox", "upper", |item: Item| async move {
     ///     Ok::<_, HandlerError>(Reply::new(item.message.body.to_ascii_uppercase()))
-    /// }));
+    /// })?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn handle<S>(&mut self, options: HandlerOptions, service: S)
+    ///
+    /// # Errors
+    ///
+    /// When a name is none.
+    pub fn handle<M, C>(&mut self, mailbox: M, cursor: C, handler: impl Handler) -> Result<(), NameError>
     where
-        S: tower::Service<Item, Response = Reply> + Send + 'static,
-        S::Error: Into<HandlerError>,
-        S::Future: Send + 'static,
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+        C: TryInto<CursorName>,
+        C::Error: Into<CursorNameError>,
     {
-        self.handlers.push(handler::start(options, service));
+        self.handle_with(HandlerOptions::named(mailbox, cursor)?, handler);
+        Ok(())
+    }
+
+    /// The same with options of one's own.
+    pub fn handle_with(&mut self, options: HandlerOptions, handler: impl Handler) {
+        self.handlers.push(handler::start(options, handler));
     }
 
     /// A view of the mailboxes, for a console.

@@ -1,13 +1,12 @@
 //! A server whose messages are handled by a function, until Ctrl-C: it counts the words of each question.
 //!
-//! `cargo run -p tenfour --example answer`, then `tenfour ask localhost --durability memory "how many words?"`.
+//! `cargo run -p tenfour --features server --example answer`, then `tenfour ask localhost --durability memory "how many words?"`.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use tenfour::identity::{Home, Identity};
-use tenfour::{
-    HandlerError, HandlerOptions, Item, Listeners, MailboxName, MemoryStore, Reply, Server, ServerConfig,
-};
+use tenfour::server::{Listeners, Server, ServerConfig};
+use tenfour::{HandlerError, Item, Reply, store::MemoryStore};
 
 async fn count_words(item: Item) -> Result<Reply, HandlerError> {
     // An error here means: try again later. A reply with a code means: that was the answer.
@@ -21,20 +20,17 @@ async fn count_words(item: Item) -> Result<Reply, HandlerError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:50545".to_owned());
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
     let mut listeners = Listeners::default();
-    listeners
-        .native
-        .push(tokio::net::TcpListener::bind(address).await?);
-    println!("listening on {}", listeners.native[0].local_addr()?);
+    listeners.native.push(listener);
 
     // The user's own key, so that the command `tenfour` is let in.
     let identity = Identity::load_or_create(&Home::from_environment()?.identity())?;
     let mut server = Server::new(Box::new(MemoryStore::default()), ServerConfig::new(identity))?;
-    let options = HandlerOptions::new(MailboxName::inbox(), "counter".parse()?);
-    server.handle(options, tower::service_fn(count_words));
-    let stop = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    server.run(listeners, stop).await?;
+    server.handle("inbox", "counter", count_words)?;
+    server
+        .run(listeners, async { _ = tokio::signal::ctrl_c().await })
+        .await?;
     Ok(())
 }

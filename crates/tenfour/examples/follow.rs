@@ -4,22 +4,16 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use tenfour::identity::{Home, Identity, KnownHosts};
-use tenfour::{ClientConfig, Durability, Follower, ReadFrom};
+use tenfour::Client;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let host = arguments.next().ok_or("usage: follow HOST[:PORT] [MAILBOX]")?;
     let mailbox = arguments.next().unwrap_or("inbox".to_owned());
-    let home = Home::from_environment()?;
-    let identity = Identity::load_or_create(&home.identity())?;
-    let mut config = ClientConfig::new(identity, KnownHosts::load(&home.known_hosts())?);
-    config.durability = Durability::Memory;
-
-    let mut follower =
-        Follower::connect(&[host.parse()?], config, mailbox.parse()?, ReadFrom::Oldest, true).await?;
-    while let Some(item) = follower.next().await? {
+    let client = Client::builder(host).without_sending().connect().await?;
+    let mut reader = client.reader(mailbox).follow(true).open().await?;
+    while let Some(item) = reader.try_next().await? {
         println!("{} {}", item.offset, String::from_utf8_lossy(&item.message.body));
     }
     Ok(())

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenfour::identity::{Identity, KnownHosts};
+use tenfour::server::{Listeners, ServeError, ServerConfig};
+use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use tenfour::{
-    Address, AskError, Client, ClientConfig, Durability, HandlerError, HandlerOptions, Item, Listeners,
-    MailboxName, MemoryStore, Message, Reply, ServeError, Server, ServerConfig, SqliteOptions, SqliteStore,
-    Store,
+    Address, AskError, Client, ClientConfig, Durability, HandlerError, HandlerOptions, Item, MailboxName,
+    Message, Reply, Server,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 
 struct Running {
     address: Address,
@@ -55,7 +57,9 @@ impl Running {
         config.durability = Durability::Memory;
         config.timeout = timeout;
         config.id = id.map(str::to_owned);
-        Client::connect(std::slice::from_ref(&self.address), config)
+        Client::builder(&self.address)
+            .config(config)
+            .connect()
             .await
             .unwrap()
     }
@@ -86,19 +90,19 @@ async fn upper(item: Item) -> Result<Reply, HandlerError> {
 async fn each_of_many_questions_has_its_reply() {
     let me = Identity::generate().unwrap();
     let server = Running::start(&me, |server| {
-        server.handle(options(), tower::service_fn(upper));
+        server.handle_with(options(), upper);
     })
     .await;
     let client = server.client(&me, None, LONG).await;
     for n in 0..3_000 {
-        let (receipt, reply) = client.ask(question(&format!("q{n}"))).await.unwrap();
+        let (receipt, reply) = client.ask_message(question(&format!("q{n}"))).await.unwrap();
         assert_eq!(reply, Reply::new(format!("Q{n}")));
         assert_eq!(receipt.offset, n + 1);
     }
     // Many at once, too; each has its own.
     let all = (0..500).map(|n| {
         let client = client.clone();
-        tokio::spawn(async move { (n, client.ask(question(&format!("p{n}"))).await.unwrap().1) })
+        tokio::spawn(async move { (n, client.ask_message(question(&format!("p{n}"))).await.unwrap().1) })
     });
     for one in all.collect::<Vec<_>>() {
         let (n, reply) = one.await.unwrap();
@@ -119,7 +123,7 @@ async fn a_handler_that_fails_is_asked_again_and_one_that_cannot_is_given_up() {
             async move {
                 attempts.fetch_add(1, Ordering::Relaxed);
                 match &item.message.body[..] {
-                    b"never" => Err::<Reply, HandlerError>("not today".into()),
+                    b"never" => Err(HandlerError::new("not today")),
                     b"panic" if item.attempts == 0 => panic!("a handler may panic"),
                     b"hang" if item.attempts == 0 => std::future::pending().await,
                     _ => Ok(Reply::new(item.attempts.to_string()).with_code(5)),
@@ -129,11 +133,11 @@ async fn a_handler_that_fails_is_asked_again_and_one_that_cannot_is_given_up() {
         let mut options = options();
         options.retries = Some(1);
         options.timeout = Duration::from_millis(200);
-        server.handle(options, tower::service_fn(flaky));
+        server.handle_with(options, flaky);
     })
     .await;
     let client = server.client(&me, None, LONG).await;
-    let reply = async |text: &str| client.ask(question(text)).await.unwrap().1;
+    let reply = async |text: &str| client.ask_message(question(text)).await.unwrap().1;
     assert_eq!(reply("well").await, Reply::new("0").with_code(5));
     assert_eq!(reply("panic").await, Reply::new("1").with_code(5));
     assert_eq!(reply("hang").await, Reply::new("1").with_code(5));
@@ -151,12 +155,13 @@ async fn a_handler_is_a_service_like_others() {
         let service = tower::ServiceBuilder::new()
             .map_request(|item: Item| item.message.body)
             .map_response(|reply: Reply| reply.with_code(9))
-            .service_fn(|body: bytes::Bytes| async move { Ok::<_, HandlerError>(Reply::new(body)) });
-        server.handle(options(), service);
+            .service_fn(|body: bytes::Bytes| async move { Ok::<_, std::io::Error>(Reply::new(body)) });
+        let handler = move |item: Item| service.clone().oneshot(item);
+        server.handle_with(options(), handler);
     })
     .await;
     let client = server.client(&me, None, LONG).await;
-    let (_, reply) = client.ask(question("through the layers")).await.unwrap();
+    let (_, reply) = client.ask_message(question("through the layers")).await.unwrap();
     assert_eq!(reply, Reply::new("through the layers").with_code(9));
     client.close().await;
     server.stop().await;
@@ -167,7 +172,7 @@ async fn without_a_handler_the_question_is_stored_and_the_deadline_says_so() {
     let me = Identity::generate().unwrap();
     let server = Running::start(&me, |_| {}).await;
     let client = server.client(&me, None, Duration::from_millis(300)).await;
-    let Err(AskError::NoReply(receipt)) = client.ask(question("is anybody there?")).await else {
+    let Err(AskError::NoReply(receipt)) = client.ask_message(question("is anybody there?")).await else {
         panic!("a reply from nobody")
     };
     assert_eq!(receipt.offset, 1);
@@ -189,7 +194,7 @@ async fn a_reply_is_kept_over_a_restart_and_finds_a_client_that_was_away() {
             let number = asked.fetch_add(1, Ordering::Relaxed);
             async move { Ok::<_, HandlerError>(Reply::new(number.to_string())) }
         };
-        server.handle(options(), tower::service_fn(count));
+        server.handle_with(options(), count);
     };
     let server = Running::start_on(
         &tenfour_checker::free_address().to_string(),
@@ -200,25 +205,33 @@ async fn a_reply_is_kept_over_a_restart_and_finds_a_client_that_was_away() {
     .await;
     let address = server.address.to_string();
     let first = server.client(&me, Some("q"), LONG).await;
-    let (_, reply) = first.ask(question("how often?")).await.unwrap();
+    let (_, reply) = first.ask_message(question("how often?")).await.unwrap();
     assert_eq!(reply, Reply::new("0"));
     // Again under the same id: the same reply, and nobody is asked.
     let second = server.client(&me, Some("q"), LONG).await;
-    let (receipt, reply) = second.ask(question("how often?")).await.unwrap();
+    let (receipt, reply) = second.ask_message(question("how often?")).await.unwrap();
     assert_eq!((receipt.duplicate, reply), (true, Reply::new("0")));
     second.close().await;
     server.stop().await;
     // A server without a handler takes a question; the next one, with a handler, answers it over the reconnect.
     let server = Running::start_on(&address, store(), &me, |_| {}).await;
     let waiting = server.client(&me, None, LONG).await;
-    let reply = tokio::spawn(async move { waiting.ask(question("still?")).await.unwrap().1 });
+    let reply = tokio::spawn(async move { waiting.ask_message(question("still?")).await.unwrap().1 });
     let watcher = server.client(&me, None, LONG).await;
-    while watcher.send(question("no question")).await.unwrap().offset < 3 {}
+    while watcher
+        .send_message(question("no question"))
+        .await
+        .unwrap()
+        .await
+        .unwrap()
+        .offset
+        < 3
+    {}
     server.stop().await;
     let server = Running::start_on(&address, store(), &me, handler).await;
     assert_eq!(reply.await.unwrap().body.len(), 1);
     let third = server.client(&me, Some("q"), LONG).await;
-    let (_, reply) = third.ask(question("how often?")).await.unwrap();
+    let (_, reply) = third.ask_message(question("how often?")).await.unwrap();
     assert_eq!(reply, Reply::new("0"), "kept over two restarts");
     server.stop().await;
 }

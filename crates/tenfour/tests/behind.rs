@@ -2,7 +2,8 @@
 
 mod running;
 
-use tenfour::{MailboxName, Message, Outbox, OutboxClient, Trouble, Verdict};
+use tenfour::outbox::{Outbox, OutboxClient, Trouble, Verdict};
+use tenfour::{MailboxName, Message};
 
 use running::both::*;
 use running::relay::Relay;

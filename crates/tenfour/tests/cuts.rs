@@ -10,8 +10,9 @@ mod running;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tenfour::Address;
 use tenfour::identity::Identity;
-use tenfour::{Address, Client, Follower, ReadFrom, ServerConfig};
+use tenfour::server::ServerConfig;
 use tenfour_checker::{Dice, Found, History, Outcome, is_long};
 use tokio::sync::Semaphore;
 
@@ -35,7 +36,7 @@ async fn session(
     config.id = Some(name.to_owned());
     let client = loop {
         // Nobody has numbered anything yet: whoever is cut here begins again.
-        match Client::connect(std::slice::from_ref(&relay.address), config.clone()).await {
+        match connect(&relay.address, config.clone()).await {
             Ok(client) => break client,
             Err(error) => assert!(cut.is_some(), "{error}"),
         }
@@ -47,7 +48,7 @@ async fn session(
             .lock()
             .unwrap()
             .send(name, sequence, "inbox", body.as_bytes());
-        sendings.push(client.send(inbox(&body)));
+        sendings.push(put(&client, inbox(&body)).await);
     }
     for sending in sendings {
         let receipt = sending.await.unwrap_or_else(|error| panic!("{cut:?}: {error}"));
@@ -62,13 +63,10 @@ async fn session(
 }
 
 async fn content(server: &Address, me: &Identity) -> Vec<Found> {
-    let mailbox = "inbox".parse().unwrap();
-    let addresses = std::slice::from_ref(server);
-    let mut follower = Follower::connect(addresses, client_config(me), mailbox, ReadFrom::Oldest, false)
-        .await
-        .unwrap();
+    let client = reading(server, client_config(me)).await;
+    let mut reader = client.reader("inbox").open().await.unwrap();
     let mut found = Vec::new();
-    while let Some(item) = follower.next().await.unwrap() {
+    while let Some(item) = reader.try_next().await.unwrap() {
         let body = item.message.body.to_vec();
         let words = String::from_utf8_lossy(&body);
         found.push(Found {

@@ -5,27 +5,32 @@ mod running;
 use std::time::Duration;
 
 use tenfour::identity::{AuthorizedKey, AuthorizedKeys, Identity, Invitations, KnownHosts, Rights};
-use tenfour::{
-    Access, Address, Client, ClientConfig, ConnectError, DeliveryError, Follower, MailboxName, MemoryStore,
-    Message, ReadFrom, RefusalCode, ServerConfig,
-};
+use tenfour::proto::RefusalCode;
+use tenfour::server::{Access, ServerConfig};
+use tenfour::store::MemoryStore;
+use tenfour::{Address, Client, ClientConfig, ConnectError, DeliveryError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use running::relay::Relay;
 use running::*;
 
+async fn join(
+    address: &Address,
+    secret: [u8; 32],
+    config: ClientConfig,
+) -> Result<(Address, String), ConnectError> {
+    Client::builder(address).config(config).join(secret).await
+}
+
 #[tokio::test]
 async fn messages_are_receipted_in_order_and_read_again() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
-    let client = Client::connect(std::slice::from_ref(&server.native), client_config(&me))
-        .await
-        .unwrap();
+    let client = connect(&server.native, client_config(&me)).await.unwrap();
     let mut sending = Vec::new();
     for n in 0..5_000 {
-        client.ready(1_000).await;
-        sending.push(client.send(inbox(&n.to_string())));
+        sending.push(put(&client, inbox(&n.to_string())).await);
     }
     for (n, sending) in sending.into_iter().enumerate() {
         let receipt = in_time(sending).await.unwrap();
@@ -44,10 +49,8 @@ async fn a_goodbye_that_is_not_heard_holds_nobody_up() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
     let relay = Relay::to(&server.native).await;
-    let client = Client::connect(std::slice::from_ref(&relay.address), client_config(&me))
-        .await
-        .unwrap();
-    in_time(client.send(inbox("one"))).await.unwrap();
+    let client = connect(&relay.address, client_config(&me)).await.unwrap();
+    in_time(deliver(&client, inbox("one"))).await.unwrap();
     relay.hold();
     // Less than any silence.
     tokio::time::timeout(Duration::from_secs(20), client.close())
@@ -60,14 +63,12 @@ async fn a_goodbye_that_is_not_heard_holds_nobody_up() {
 async fn a_large_message_is_whole_and_a_larger_one_refused_among_others() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
-    let client = Client::connect(std::slice::from_ref(&server.native), client_config(&me))
-        .await
-        .unwrap();
+    let client = connect(&server.native, client_config(&me)).await.unwrap();
     let large = "x".repeat(1024 * 1024);
     let (a, b, c) = (
-        client.send(inbox(&large)),
-        client.send(inbox(&(large.clone() + "y"))),
-        client.send(inbox("small")),
+        put(&client, inbox(&large)).await,
+        put(&client, inbox(&(large.clone() + "y"))).await,
+        put(&client, inbox("small")).await,
     );
     assert_eq!(in_time(a).await.unwrap().offset, 1);
     assert!(matches!(
@@ -100,7 +101,7 @@ async fn a_stopping_server_answers_what_it_has_and_the_client_goes_on_with_the_n
     let me = identity();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let open = || Box::new(tenfour::SqliteStore::open(&path, Default::default()).unwrap());
+    let open = || Box::new(tenfour::store::SqliteStore::open(&path, Default::default()).unwrap());
     let server = Running::start_on(
         &tenfour_checker::free_address().to_string(),
         open(),
@@ -108,16 +109,17 @@ async fn a_stopping_server_answers_what_it_has_and_the_client_goes_on_with_the_n
     )
     .await;
     let address = server.native.clone();
-    let client = Client::connect(std::slice::from_ref(&address), client_config(&me))
-        .await
-        .unwrap();
-    let first: Vec<_> = (0..2_000).map(|n| client.send(inbox(&n.to_string()))).collect();
+    let client = connect(&address, client_config(&me)).await.unwrap();
+    let mut sent = Vec::new();
+    for n in 0..2_000 {
+        sent.push(put(&client, inbox(&n.to_string())).await);
+    }
     in_time(server.stop()).await;
-    let second: Vec<_> = (2_000..4_000)
-        .map(|n| client.send(inbox(&n.to_string())))
-        .collect();
+    for n in 2_000..4_000 {
+        sent.push(put(&client, inbox(&n.to_string())).await);
+    }
     let server = Running::start_on(&address.to_string(), open(), ServerConfig::new(me.clone())).await;
-    for (n, sending) in first.into_iter().chain(second).enumerate() {
+    for (n, sending) in sent.into_iter().enumerate() {
         assert_eq!(in_time(sending).await.unwrap().offset, n as u64 + 1);
     }
     in_time(client.close()).await;
@@ -130,34 +132,23 @@ async fn a_stopping_server_answers_what_it_has_and_the_client_goes_on_with_the_n
 async fn a_follower_replays_and_follows_in_one_path() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
-    let client = Client::connect(std::slice::from_ref(&server.native), client_config(&me))
-        .await
-        .unwrap();
-    client.send(inbox("before")).await.unwrap();
-    let addresses = [server.native.clone()];
-    let mut follower = Follower::connect(
-        &addresses,
-        client_config(&me),
-        MailboxName::inbox(),
-        ReadFrom::Oldest,
-        true,
-    )
-    .await
-    .unwrap();
+    let client = connect(&server.native, client_config(&me)).await.unwrap();
+    deliver(&client, inbox("before")).await.unwrap();
+    let mut reader = client.reader("inbox").follow(true).open().await.unwrap();
     assert_eq!(
-        in_time(follower.next()).await.unwrap().unwrap().message.body,
+        in_time(reader.try_next()).await.unwrap().unwrap().message.body,
         "before"
     );
     for n in 0..3_000 {
         let body = format!("after {n}");
-        let sending = client.send(inbox(&body));
+        let sending = put(&client, inbox(&body)).await;
         assert_eq!(
-            in_time(follower.next()).await.unwrap().unwrap().message.body,
+            in_time(reader.try_next()).await.unwrap().unwrap().message.body,
             body
         );
         sending.await.unwrap();
     }
-    drop(follower);
+    drop(reader);
     in_time(server.stop()).await;
 }
 
@@ -166,11 +157,7 @@ async fn an_unknown_server_is_told_nothing_and_an_unknown_key_is_turned_away() {
     let server_key = identity();
     let me = identity();
     let server = Running::start(ServerConfig::new(server_key.clone())).await;
-    let refused = in_time(Client::connect(
-        std::slice::from_ref(&server.native),
-        client_config(&me),
-    ))
-    .await;
+    let refused = in_time(connect(&server.native, client_config(&me))).await;
     assert!(
         matches!(refused, Err(ConnectError::UnknownServer { shown, .. }) if shown == server_key.fingerprint())
     );
@@ -181,11 +168,7 @@ async fn an_unknown_server_is_told_nothing_and_an_unknown_key_is_turned_away() {
         .unwrap();
     let mut config = client_config(&me);
     config.known_hosts = known.clone();
-    let refused = in_time(Client::connect(
-        std::slice::from_ref(&server.native),
-        config.clone(),
-    ))
-    .await;
+    let refused = in_time(connect(&server.native, config.clone())).await;
     let Err(ConnectError::NotAllowed { reason, .. }) = refused else {
         panic!("{refused:?}")
     };
@@ -194,7 +177,7 @@ async fn an_unknown_server_is_told_nothing_and_an_unknown_key_is_turned_away() {
         .trust(&server.native.to_string(), identity().fingerprint())
         .unwrap();
     config.known_hosts = known;
-    let refused = in_time(Client::connect(std::slice::from_ref(&server.native), config)).await;
+    let refused = in_time(connect(&server.native, config)).await;
     assert!(matches!(refused, Err(ConnectError::ChangedServer { .. })));
     in_time(server.stop()).await;
 }
@@ -248,30 +231,28 @@ impl Guarded {
 #[tokio::test]
 async fn rights_are_checked_for_every_send_and_read() {
     let guarded = Guarded::start().await;
-    let address = [guarded.server.native.clone()];
+    let address = guarded.server.native.clone();
     let (friend, own) = (identity(), guarded.server_key.clone());
     guarded.allow(&friend, "send=\"a,b/*\",read=a");
     let config = guarded.config_of(&friend);
     // A key that is not known makes the server look at the file again.
-    let client = in_time(Client::connect(&address, config.clone())).await.unwrap();
-    let to = |mailbox: &str| client.send(Message::new(mailbox.parse().unwrap(), "x"));
-    let (a, inbox, below) = (to("a"), to("inbox"), to("b/c"));
+    let client = in_time(connect(&address, config.clone())).await.unwrap();
+    let to = async |mailbox: &str| client.send(mailbox, "x").await.unwrap();
+    let (a, inbox, below) = (to("a").await, to("inbox").await, to("b/c").await);
     assert!(in_time(a).await.is_ok());
     assert!(matches!(
         in_time(inbox).await,
         Err(DeliveryError::Refused(RefusalCode::NotAllowed))
     ));
     assert!(in_time(below).await.is_ok());
-    assert_eq!(in_time(bodies(&address[0], config.clone(), "a")).await, ["x"]);
-    let mut forbidden = Follower::connect(&address, config, "b/c".parse().unwrap(), ReadFrom::Oldest, false)
-        .await
-        .unwrap();
+    assert_eq!(in_time(bodies(&address, config.clone(), "a")).await, ["x"]);
+    let mut forbidden = client.reader("b/c").open().await.unwrap();
     assert!(matches!(
-        in_time(forbidden.next()).await,
-        Err(tenfour::FollowError::NotAllowed(_))
+        in_time(forbidden.try_next()).await,
+        Err(tenfour::ReaderError::NotAllowed(_))
     ));
     assert_eq!(
-        in_time(bodies(&address[0], guarded.config_of(&own), "inbox")).await,
+        in_time(bodies(&address, guarded.config_of(&own), "inbox")).await,
         [""; 0]
     );
     in_time(guarded.server.stop()).await;
@@ -285,19 +266,19 @@ async fn a_removed_key_is_cut_off() {
         .invitations
         .invite(Rights::default(), Duration::from_secs(60))
         .unwrap();
-    let address = [guarded.server.native.clone()];
-    in_time(Client::join(&address, secret, guarded.config_of(&friend)))
+    let address = guarded.server.native.clone();
+    in_time(join(&address, secret, guarded.config_of(&friend)))
         .await
         .unwrap();
-    let client = in_time(Client::connect(&address, guarded.config_of(&friend)))
+    let client = in_time(connect(&address, guarded.config_of(&friend)))
         .await
         .unwrap();
-    in_time(client.send(inbox("still allowed"))).await.unwrap();
+    in_time(deliver(&client, inbox("still allowed"))).await.unwrap();
     assert!(AuthorizedKeys::remove(&guarded.keys, friend.fingerprint()).unwrap());
     let removed = std::time::Instant::now();
     let refused = in_time(async {
         loop {
-            match client.send(inbox("?")).await {
+            match deliver(&client, inbox("?")).await {
                 Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 Err(error) => break error,
             }
@@ -315,7 +296,7 @@ async fn a_removed_key_is_cut_off() {
     assert!(
         matches!(
             *failure,
-            tenfour::Failure::Connect(ConnectError::NotAllowed { .. })
+            tenfour::client::Failure::Connect(ConnectError::NotAllowed { .. })
         ),
         "{failure:?}"
     );
@@ -326,16 +307,16 @@ async fn a_removed_key_is_cut_off() {
 async fn an_invitation_counts_once() {
     let guarded = Guarded::start().await;
     let (one, two) = (identity(), identity());
-    let address = [guarded.server.native.clone()];
+    let address = guarded.server.native.clone();
     let secret = guarded
         .invitations
         .invite("send=x".parse().unwrap(), Duration::from_secs(60))
         .unwrap();
-    let (_, rights) = in_time(Client::join(&address, secret, guarded.config_of(&one)))
+    let (_, rights) = in_time(join(&address, secret, guarded.config_of(&one)))
         .await
         .unwrap();
     assert_eq!(rights, "send=\"x\"");
-    let refused = in_time(Client::join(&address, secret, guarded.config_of(&two))).await;
+    let refused = in_time(join(&address, secret, guarded.config_of(&two))).await;
     assert!(
         matches!(refused, Err(ConnectError::Invitation { .. })),
         "{refused:?}"
@@ -344,7 +325,7 @@ async fn an_invitation_counts_once() {
         .invitations
         .invite(Rights::default(), Duration::ZERO)
         .unwrap();
-    let refused = in_time(Client::join(&address, late, guarded.config_of(&two))).await;
+    let refused = in_time(join(&address, late, guarded.config_of(&two))).await;
     assert!(
         matches!(refused, Err(ConnectError::Invitation { .. })),
         "{refused:?}"
@@ -358,19 +339,19 @@ async fn under_one_id_the_later_process_wins_and_the_same_content_is_stored_once
     let server = Running::start(ServerConfig::new(me.clone())).await;
     let mut config = client_config(&me);
     config.id = Some("backup-7".to_owned());
-    let address = [server.native.clone()];
-    let first = Client::connect(&address, config.clone()).await.unwrap();
-    in_time(first.send(inbox("one"))).await.unwrap();
-    let second = Client::connect(&address, config).await.unwrap();
-    assert!(in_time(second.send(inbox("one"))).await.unwrap().duplicate);
+    let address = server.native.clone();
+    let first = connect(&address, config.clone()).await.unwrap();
+    in_time(deliver(&first, inbox("one"))).await.unwrap();
+    let second = connect(&address, config).await.unwrap();
+    assert!(in_time(deliver(&second, inbox("one"))).await.unwrap().duplicate);
     assert!(matches!(
-        in_time(second.send(inbox("two"))).await,
+        in_time(deliver(&second, inbox("two"))).await,
         Ok(receipt) if receipt.offset == 2 && !receipt.duplicate
     ));
-    let Err(DeliveryError::Failed { failure, .. }) = in_time(first.send(inbox("uno"))).await else {
+    let Err(DeliveryError::Failed { failure, .. }) = in_time(deliver(&first, inbox("uno"))).await else {
         panic!()
     };
-    assert!(matches!(*failure, tenfour::Failure::TakenOver));
+    assert!(matches!(*failure, tenfour::client::Failure::TakenOver));
     in_time(server.stop()).await;
 }
 
@@ -379,19 +360,17 @@ async fn another_store_under_the_same_name_gets_nothing() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
     let address = server.native.clone();
-    let client = Client::connect(std::slice::from_ref(&address), client_config(&me))
-        .await
-        .unwrap();
-    in_time(client.send(inbox("one"))).await.unwrap();
+    let client = connect(&address, client_config(&me)).await.unwrap();
+    in_time(deliver(&client, inbox("one"))).await.unwrap();
     in_time(server.stop()).await;
     let other = Box::new(MemoryStore::default());
     let server = Running::start_on(&address.to_string(), other, ServerConfig::new(me.clone())).await;
-    let Err(DeliveryError::Failed { failure, .. }) = in_time(client.send(inbox("two"))).await else {
+    let Err(DeliveryError::Failed { failure, .. }) = in_time(deliver(&client, inbox("two"))).await else {
         panic!()
     };
     // Its disk may have been wiped: what the first one gave a receipt for is not there.
     assert!(
-        matches!(*failure, tenfour::Failure::WentBack(it) if it.receipted == 1 && it.first != it.now),
+        matches!(*failure, tenfour::client::Failure::WentBack(it) if it.receipted == 1 && it.first != it.now),
         "{failure:?}"
     );
     assert!(
@@ -407,7 +386,7 @@ async fn the_wrong_listener_says_so() {
     let me = identity();
     let server = Running::start(ServerConfig::new(me.clone())).await;
     let text = Address::from_ip(server.text.ip(), server.text.port());
-    let refused = in_time(Client::connect(&[text], client_config(&me))).await;
+    let refused = in_time(connect(&text, client_config(&me))).await;
     assert!(
         matches!(refused, Err(ConnectError::TextListener(_))),
         "{refused:?}"
@@ -433,20 +412,20 @@ async fn a_full_store_pauses_the_client_until_its_deadline() {
     .await;
     let mut config = client_config(&me);
     config.timeout = Duration::from_secs(2);
-    let client = Client::connect(std::slice::from_ref(&server.native), config)
+    let client = connect(&server.native, config).await.unwrap();
+    in_time(deliver(&client, inbox(&"x".repeat(1_500))))
         .await
         .unwrap();
-    in_time(client.send(inbox(&"x".repeat(1_500)))).await.unwrap();
     let Err(DeliveryError::Failed { stored, failure }) =
-        in_time(client.send(inbox(&"y".repeat(1_500)))).await
+        in_time(deliver(&client, inbox(&"y".repeat(1_500)))).await
     else {
         panic!()
     };
-    assert_eq!(stored, tenfour::Stored::No);
+    assert_eq!(stored, tenfour::client::MaybeStored::No);
     assert!(matches!(
         *failure,
-        tenfour::Failure::Deadline {
-            paused: Some(tenfour::TemporaryCode::Full),
+        tenfour::client::Failure::Deadline {
+            paused: Some(tenfour::proto::TemporaryCode::Full),
             ..
         }
     ));

@@ -2,7 +2,9 @@
 
 mod running;
 
-use tenfour::{Client, Dropped, MailboxName, Message, OpenError, Outbox, Trouble};
+use tenfour::outbox::{Dropped, Outbox, OutboxClient, Trouble};
+use tenfour::store::OpenError;
+use tenfour::{MailboxName, Message};
 
 use running::both::*;
 use running::relay::Relay;
@@ -82,7 +84,7 @@ async fn a_copy_of_an_outbox_uses_no_sequence_again() {
     in_time(client.flush()).await.unwrap();
     // The copy goes on from where it was copied, with others.
     let outbox = copied.join("outbox.db");
-    let twin = Client::with_outbox(outbox, relay.address.clone(), client_config(&both.me)).unwrap();
+    let twin = OutboxClient::open(outbox, relay.address.clone(), client_config(&both.me)).unwrap();
     queue(&twin, [6, 7]).await;
     in_time(twin.flush()).await.unwrap();
     assert_eq!(twin.progress().receipts, 4, "of 2 and 3 once more");
@@ -182,7 +184,7 @@ async fn what_is_under_way_leaves_under_no_other_key() {
     client.stop().await;
     relay.let_go();
     let other = identity();
-    let client = Client::with_outbox(both.outbox(), relay.address.clone(), client_config(&other)).unwrap();
+    let client = OutboxClient::open(both.outbox(), relay.address.clone(), client_config(&other)).unwrap();
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(matches!(*trouble, Trouble::OtherKey { .. }), "{trouble}");
     client.stop().await;

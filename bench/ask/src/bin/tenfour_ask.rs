@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use tenfour::identity::{Home, Identity, KnownHosts};
-use tenfour::{
-    Client, ClientConfig, Durability, HandlerError, HandlerOptions, Item, Listeners, MailboxName,
-    MemoryStore, Message, Reply, Server, ServerConfig,
-};
+use tenfour::server::{Listeners, ServerConfig};
+use tenfour::store::MemoryStore;
+use tenfour::{Client, Durability, HandlerError, Item, Reply, Server};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -40,9 +39,8 @@ async fn serve(identity: Identity) -> Result<(), Failure> {
     println!("{}", listener.local_addr()?.port());
     listeners.native.push(listener);
     let mut server = Server::new(Box::new(MemoryStore::default()), ServerConfig::new(identity))?;
-    let options = HandlerOptions::new(MailboxName::inbox(), "handler".parse()?);
     let handler = |item: Item| async move { Ok::<_, HandlerError>(Reply::new(item.message.body)) };
-    server.handle(options, tower::service_fn(handler));
+    server.handle("inbox", "handler", handler)?;
     let stop = async {
         let mut end = Vec::new();
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut tokio::io::stdin(), &mut end).await;
@@ -52,13 +50,16 @@ async fn serve(identity: Identity) -> Result<(), Failure> {
 }
 
 async fn ask(identity: Identity, port: &str, seconds: &str) -> Result<(), Failure> {
-    let mut config = ClientConfig::new(identity, KnownHosts::default());
-    config.durability = Durability::Memory;
-    config.timeout = Duration::from_secs(5);
-    let client = Client::connect(&[format!("127.0.0.1:{port}").parse()?], config).await?;
+    let client = Client::builder(format!("127.0.0.1:{port}"))
+        .identity(identity)
+        .known_hosts(KnownHosts::default())
+        .durability(Durability::Memory)
+        .timeout(Duration::from_secs(5))
+        .connect()
+        .await?;
     let times = bench_ask::ask(bench_ask::seconds(seconds), async || {
-        let message = Message::new(MailboxName::inbox(), "what time is it over there?");
-        let (_, reply) = client.ask(message).await.expect("a reply");
+        let asked = client.ask("inbox", "what time is it over there?").await;
+        let (_, reply) = asked.expect("a reply");
         assert_eq!(&reply.body[..], b"what time is it over there?");
     })
     .await;

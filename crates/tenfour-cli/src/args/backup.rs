@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tenfour::parse_time;
+use tenfour::identity::parse_time;
 
 use super::identity::Identity;
 use crate::target::Target;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tenfour::parse_time;
+use tenfour::identity::parse_time;
 
 use super::identity::Identity;
 
@@ -28,12 +28,12 @@ pub enum KeysVerb {
         /// HOST or HOST:PORT, as it is used as a target
         host: String,
         /// SHA256:...
-        fingerprint: tenfour::Fingerprint,
+        fingerprint: tenfour::proto::Fingerprint,
     },
     /// Let a key in
     Allow {
         /// SHA256:...
-        fingerprint: tenfour::Fingerprint,
+        fingerprint: tenfour::proto::Fingerprint,
         /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
         /// Whose key it is
@@ -43,7 +43,7 @@ pub enum KeysVerb {
     /// Make a token for the HTTP listener, and print it: it is shown this once
     Token {
         /// What the token is called; its messages carry this name
-        name: tenfour::TokenName,
+        name: tenfour::proto::TokenName,
         /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
     },

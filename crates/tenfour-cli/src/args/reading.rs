@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args};
-use tenfour::parse_time;
+use tenfour::identity::parse_time;
 
 use super::alternatives::one_of;
 use super::identity::Identity;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args};
-use tenfour::{Durability, parse_time};
+use tenfour::Durability;
+use tenfour::identity::parse_time;
 
 use super::alternatives::one_of;
 use super::identity::Identity;
@@ -30,10 +31,10 @@ pub struct Content {
     pub file: Option<PathBuf>,
     /// The kind of the bytes, such as text/plain
     #[arg(long = "type", value_name = "TYPE", env = "TENFOUR_TYPE")]
-    pub content_type: Option<tenfour::ContentType>,
+    pub content_type: Option<tenfour::proto::ContentType>,
     /// What the message is called
     #[arg(long, value_name = "NAME", env = "TENFOUR_NAME")]
-    pub name: Option<tenfour::MessageName>,
+    pub name: Option<tenfour::proto::MessageName>,
 }
 
 impl Content {

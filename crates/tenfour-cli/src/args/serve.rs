@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tenfour::Durability;
 use tenfour::identity::Pattern;
-use tenfour::{Durability, Retain, parse_time};
+use tenfour::identity::parse_time;
+use tenfour::store::Retain;
 
 use super::identity::Identity;
 use super::reading::Handling;

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use tenfour::{AskError, Client, MailboxName, Record, Reply};
+use tenfour::server::Record;
+use tenfour::{AskError, Client, MailboxName, Reply};
 
 use super::send::content::{Input, message};
 use crate::args;
@@ -46,7 +47,9 @@ pub async fn run(arguments: args::Ask) -> Result<u8, Failure> {
     let route = Route::native(sender, &target, &mailbox);
     let mut id = None;
     let work = async {
-        let client = Client::connect(std::slice::from_ref(&target.address), config)
+        let client = Client::builder(&target.address)
+            .config(config)
+            .connect()
             .await
             .map_err(|error| {
                 if arguments.json {
@@ -56,7 +59,7 @@ pub async fn run(arguments: args::Ask) -> Result<u8, Failure> {
             })?;
         id = Some(client.id().to_owned());
         let route = route.on(&client);
-        match client.ask(message).await {
+        match client.ask_message(message).await {
             Ok((receipt, reply)) => {
                 if arguments.json {
                     let record = Record {

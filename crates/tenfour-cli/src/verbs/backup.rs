@@ -1,11 +1,13 @@
 //! `tenfour backup`: the whole store of a server, as a file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tenfour::{BackupError, Durability};
+use tenfour::client::BackupError;
+use tenfour::{Client, Durability};
+use tokio::io::BufWriter;
 
 use super::reading::readable;
 use crate::amount::{show_count, show_size};
@@ -41,7 +43,7 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
     let work = async {
         let bytes = fetch(&arguments, &target, &beside).await?;
         let copy = beside.clone();
-        let checked = tokio::task::spawn_blocking(move || tenfour::check(&copy, |_| {}, |_| {})).await;
+        let checked = tokio::task::spawn_blocking(move || tenfour::store::check(&copy, |_| {}, |_| {})).await;
         let checked = checked.map_err(|error| Failure::caused(&error))?;
         let checked = checked.map_err(|error| Failure::caused(&error))?;
         Ok::<_, Failure>((bytes, checked))
@@ -80,19 +82,20 @@ async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64
         .mode(0o600)
         .open(beside)
         .map_err(written)?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let connecting = Client::builder(&target.address).config(config).without_sending();
+    let client = connecting
+        .connect()
+        .await
+        .map_err(|error| Failure::connect_to("back up", &error, &target.to_string()))?;
+    let mut out = BufWriter::with_capacity(1 << 20, tokio::fs::File::from_std(file));
     let progress = progress(None, "{spinner} {bytes}");
-    let fetched = tenfour::backup(
-        std::slice::from_ref(&target.address),
-        &config,
-        &mut out,
-        |bytes| progress.set_position(bytes),
-    )
-    .await;
+    let fetched = client
+        .backup(&mut out, |bytes| progress.set_position(bytes))
+        .await;
     progress.finish_and_clear();
-    let bytes = fetched.map_err(|error| failure(&error, target))?;
-    out.flush().map_err(written)?;
-    out.get_ref().sync_all().map_err(written)?;
+    let bytes = fetched.map_err(|error| failure(&error))?;
+    out.into_inner().sync_all().await.map_err(written)?;
+    client.close().await;
     Ok(bytes)
 }
 
@@ -104,9 +107,8 @@ fn name(beside: &Path, path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn failure(error: &BackupError, target: &Target) -> Failure {
+fn failure(error: &BackupError) -> Failure {
     match error {
-        BackupError::Connect(error) => Failure::connect_to("back up", error, &target.to_string()),
         BackupError::NotAllowed => Failure::new(Code::NotAllowed, error.to_string())
             .hint("use the server's own key, or on the server: tenfour keys allow FINGERPRINT admin"),
         BackupError::Write(_) => Failure::local(error.to_string()),

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use serde_json::json;
-use tenfour::{Client, ClientConfig, Durability, MailboxName, Message, limits};
+use tenfour::proto::limits;
+use tenfour::{Client, ClientConfig, Durability, MailboxName, Message};
 
 use crate::amount::grouped;
 use crate::args::Bench;
@@ -52,7 +53,8 @@ pub async fn run(arguments: Bench) -> Result<(), Failure> {
             "--clients and --mailboxes are at least 1, --size is at most 16M",
         ));
     }
-    let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    let mut config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    config.window = arguments.window;
     if let Some(path) = arguments.outbox.clone() {
         return tokio::select! {
             result = outbox::run(&arguments, &path, &target, config) => result,
@@ -69,7 +71,9 @@ async fn work(arguments: Bench, target: Target, config: ClientConfig) -> Result<
     let count = arguments.idle.unwrap_or(arguments.clients);
     let mut clients = Vec::with_capacity(count);
     for _ in 0..count {
-        let client = Client::connect(std::slice::from_ref(&target.address), config.clone())
+        let client = Client::builder(&target.address)
+            .config(config.clone())
+            .connect()
             .await
             .map_err(|error| Failure::connect(&error, &target.to_string()))?;
         clients.push(client);
@@ -150,7 +154,12 @@ impl Load {
             let sending = now < self.until;
             while sending && pending.len() < self.window && self.is_due(now) {
                 let message = Message::new(self.mailbox.clone(), self.body.clone());
-                pending.push_back((now, self.client.send(message)));
+                let sent = self.client.try_send_message(message);
+                match sent.map_err(|error| (error, self.client.id().to_owned()))? {
+                    Ok(receipt) => pending.push_back((now, receipt)),
+                    // Large ones fill the window by their bytes.
+                    Err(_) => break,
+                }
             }
             let due = self.pace.as_ref().map(|pace| pace.due().min(self.until));
             let has_room = pending.len() < self.window;

@@ -1,6 +1,6 @@
 //! `tenfour check`: is a store as it was written?
 
-use tenfour::OpenError;
+use tenfour::store::OpenError;
 
 use crate::amount::{show_count, show_size};
 use crate::args::Check;
@@ -15,10 +15,10 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
         None => setup::home()?.store(),
     };
     let progress = progress(None, "{spinner} {pos} messages");
-    let found = |finding: &tenfour::Finding| {
+    let found = |finding: &tenfour::store::Finding| {
         progress.suspend(|| output::answer_line(&finding.to_string()));
     };
-    let checked = tenfour::check(&path, found, |messages| progress.set_position(messages));
+    let checked = tenfour::store::check(&path, found, |messages| progress.set_position(messages));
     progress.finish_and_clear();
     let checked = checked.map_err(|error| failure(&error))?;
     let what = format!(

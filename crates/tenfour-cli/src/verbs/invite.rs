@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use tenfour::Address;
 use tenfour::identity::{Invitation, Invitations, Rights};
-use tenfour::{Address, NATIVE_PORT};
+use tenfour::proto::NATIVE_PORT;
 
 use crate::args::Invite;
 use crate::exit::Failure;

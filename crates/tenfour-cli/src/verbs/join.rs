@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use tenfour::identity::{Invitation, KnownHosts};
-use tenfour::{Client, Durability, NATIVE_PORT};
+use tenfour::proto::NATIVE_PORT;
+use tenfour::{Client, Durability};
 
 use crate::args::Join;
 use crate::exit::Failure;
@@ -30,13 +31,18 @@ pub async fn run(arguments: Join) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("{error}")).hint("on the server: tenfour invite"))?;
     let mut config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
     config.known_hosts = KnownHosts::pinned(&invitation.addresses, invitation.server);
-    let (address, rights) = Client::join(&invitation.addresses, invitation.secret, config)
-        .await
-        .map_err(|error| {
-            let mut failure = Failure::connect(&error, "the server");
-            failure.message = format!("could not join: {error}");
-            failure
-        })?;
+    let mut addresses = invitation.addresses.iter();
+    let first = addresses
+        .next()
+        .ok_or_else(|| Failure::usage("the token names no address").hint("on the server: tenfour invite"))?;
+    let connecting = addresses.fold(Client::builder(first).config(config), |connecting, address| {
+        connecting.or_address(address.clone())
+    });
+    let (address, rights) = connecting.join(invitation.secret).await.map_err(|error| {
+        let mut failure = Failure::connect(&error, "the server");
+        failure.message = format!("could not join: {error}");
+        failure
+    })?;
     let host = address.without_port(NATIVE_PORT);
     let home = setup::home()?;
     let mut known = setup::known_hosts()?;

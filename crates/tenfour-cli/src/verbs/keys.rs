@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use tenfour::Fingerprint;
 use tenfour::identity::{AuthorizedKey, AuthorizedKeys, Home, KnownHosts, Rights, Token};
+use tenfour::proto::Fingerprint;
 
 use super::serve::page;
 use crate::args::{Keys, KeysVerb};

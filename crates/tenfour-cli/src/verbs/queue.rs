@@ -6,7 +6,10 @@ mod local;
 
 use std::io;
 
-use tenfour::{Address, Dropped, MailboxName, Message, OpenError, Outbox, Record, Verdict};
+use tenfour::outbox::{Dropped, Outbox, Verdict};
+use tenfour::server::Record;
+use tenfour::store::OpenError;
+use tenfour::{Address, MailboxName, Message};
 
 use super::send::content::{Input, message};
 use super::send::pieces::Pieces;

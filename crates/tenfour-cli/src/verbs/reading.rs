@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenfour::FollowError;
+use tenfour::{Client, ClientConfig, ReaderError};
 
 use crate::exit::{Code, Failure};
 use crate::target::{Dialect, Target};
@@ -35,16 +35,23 @@ pub async fn deadline(wait: Option<Duration>) {
     }
 }
 
+/// A connection for reading.
+pub async fn reading_client(target: &Target, config: ClientConfig) -> Result<Client, Failure> {
+    let connecting = Client::builder(&target.address).config(config).without_sending();
+    let connected = connecting.connect().await;
+    connected.map_err(|error| failure(&ReaderError::Connect(error), target))
+}
+
 /// Why reading ended, in words.
-pub fn failure(error: &FollowError, target: &Target) -> Failure {
+pub fn failure(error: &ReaderError, target: &Target) -> Failure {
     match error {
-        FollowError::Connect(error) => Failure::connect_to("read from", error, &target.to_string()),
-        FollowError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
+        ReaderError::Connect(error) => Failure::connect_to("read from", error, &target.to_string()),
+        ReaderError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
             "on the server: tenfour keys allow FINGERPRINT read={mailbox}"
         )),
-        FollowError::CutOff(_) => Failure::new(Code::NotAllowed, error.to_string())
+        ReaderError::CutOff(_) => Failure::new(Code::NotAllowed, error.to_string())
             .hint("ask whoever runs the server; there: tenfour keys list"),
-        FollowError::Lost(_) => Failure::new(Code::Unavailable, error.to_string()),
+        ReaderError::Lost(_) => Failure::new(Code::Unavailable, error.to_string()),
         _ => Failure::local(error.to_string()),
     }
 }

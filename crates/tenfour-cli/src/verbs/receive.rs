@@ -1,20 +1,21 @@
 //! `tenfour receive`: consumes a mailbox by a durable cursor.
 
 mod files;
-mod handlers;
+mod program;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tenfour::{Consumer, ConsumerOptions, Durability, FollowError, Item, MailboxName, Record};
+use tenfour::server::Record;
+use tenfour::{Client, Consumer, Delivery, Durability, Item, MailboxName, ReaderError};
 
-use super::reading::{deadline, enough, failure, readable};
+use super::reading::{deadline, enough, failure, readable, reading_client};
 use crate::args::Receive;
 use crate::escape::{Escape, escape};
 use crate::exit::{Code, Failure};
 use crate::target::Target;
 use crate::{output, setup, signals};
-use handlers::Handlers;
+use program::Program;
 
 /// Messages written out before they are acknowledged together.
 const BATCH: usize = 256;
@@ -36,78 +37,98 @@ enum Sink {
 pub async fn run(arguments: Receive) -> Result<(), Failure> {
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
     readable(&target, "receive")?;
-    let handlers = Handlers::of(&arguments)?;
+    let program = Program::of(&arguments)?;
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
-    let window = handlers.as_ref().map_or(WINDOW, |_| arguments.handling.jobs * 2);
-    let options = ConsumerOptions {
-        cursor: arguments.name.clone(),
-        from: arguments.from,
-        retries: arguments.retries.0,
-        follow: !arguments.drain,
-        window: window.min(u32::try_from(arguments.until.count.unwrap_or(u64::MAX)).unwrap_or(u32::MAX)),
-    };
     let mailbox = target.mailbox_or(&MailboxName::inbox())?;
     if arguments.until.count == Some(0) {
         return Ok(());
     }
     let failed = |error| failed(&error, &target);
-    let (mut received, mut handlers) = (0, handlers);
+    let mut received = 0;
     let mut wait = std::pin::pin!(deadline(arguments.until.wait));
     let mut stop = std::pin::pin!(signals::stop());
-    let connecting = Consumer::connect(std::slice::from_ref(&target.address), config, mailbox, options);
-    let mut consumer = tokio::select! {
-        connected = connecting => connected.map_err(failed)?,
+    let client = tokio::select! {
+        connected = reading_client(&target, config) => connected?,
         code = &mut stop => return Err(Failure::new(code, "")),
         () = &mut wait => return enough(received, arguments.until.count),
     };
-    arguments.skip.iter().for_each(|offset| consumer.skip(*offset));
-    let consuming = async {
-        match &mut handlers {
-            Some(handlers) => {
-                handlers
-                    .run(&mut consumer, arguments.until.count, &mut received, failed)
-                    .await
-            }
-            None => {
-                write_out(
-                    &mut consumer,
-                    &sink(&arguments),
-                    arguments.until.count,
-                    &mut received,
-                    failed,
-                )
+    let (consumed, saved) = match program {
+        Some(program) => {
+            let mut worker = program
+                .worker(&client, &arguments, mailbox)
                 .await
-            }
+                .map_err(failed)?;
+            skip(worker.source(), &arguments.skip);
+            let consumed = tokio::select! {
+                result = worker.run(std::future::pending()) => result.map_err(|error| program.failure(error, failed)),
+                code = &mut stop => Err(Failure::new(code, "")),
+                () = &mut wait => Ok(()),
+            };
+            received = worker.handled();
+            worker.abort().await;
+            (consumed, last_word(worker.source()).await)
+        }
+        None => {
+            let mut consumer = consumer(&client, &arguments, mailbox).await.map_err(failed)?;
+            skip(&consumer, &arguments.skip);
+            let sink = sink(&arguments);
+            let consumed = tokio::select! {
+                result = write_out(&mut consumer, &sink, arguments.until.count, &mut received, failed) => result,
+                code = &mut stop => Err(Failure::new(code, "")),
+                () = &mut wait => Ok(()),
+            };
+            (consumed, last_word(&consumer).await)
         }
     };
-    let consumed = tokio::select! {
-        result = consuming => result,
-        code = &mut stop => Err(Failure::new(code, "")),
-        () = &mut wait => Ok(()),
-    };
-    if let Some(handlers) = handlers {
-        handlers.end().await;
-    }
-    // What was done before the end is done, whatever the end was.
-    let saved = match tokio::time::timeout(LAST_WORD, consumer.saved()).await {
-        Ok(saved) => saved.map_err(failed),
-        Err(_) => Err(
-            Failure::new(Code::Unavailable, "the server did not note what is done")
-                .hint("what was not noted comes again"),
-        ),
-    };
-    consumed.and(saved)?;
+    consumed.and(saved.map_err(failed)?)?;
     enough(received, arguments.until.count)
 }
 
+async fn consumer(
+    client: &Client,
+    arguments: &Receive,
+    mailbox: MailboxName,
+) -> Result<Consumer, ReaderError> {
+    let most = u32::try_from(arguments.until.count.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+    let mut consumer = client
+        .consumer(mailbox, &arguments.name)
+        .from(arguments.from)
+        .window(WINDOW.min(most));
+    consumer = match arguments.retries.0 {
+        Some(retries) => consumer.retries(retries),
+        None => consumer.retry_for_ever(),
+    };
+    if arguments.drain {
+        consumer = consumer.drain();
+    }
+    consumer.open().await
+}
+
+fn skip(consumer: &Consumer, offsets: &[u64]) {
+    // It is saved with all that is said.
+    offsets.iter().for_each(|offset| drop(consumer.skip(*offset)));
+}
+
+/// What was done before the end is done, whatever the end was.
+async fn last_word(consumer: &Consumer) -> Result<Result<(), Failure>, ReaderError> {
+    match tokio::time::timeout(LAST_WORD, consumer.saved()).await {
+        Ok(saved) => saved.map(Ok),
+        Err(_) => Ok(Err(Failure::new(
+            Code::Unavailable,
+            "the server did not note what is done",
+        )
+        .hint("what was not noted comes again"))),
+    }
+}
+
 /// Why consuming ended, in words.
-fn failed(error: &FollowError, target: &Target) -> Failure {
+fn failed(error: &ReaderError, target: &Target) -> Failure {
     let words = failure(error, target);
     match error {
-        FollowError::Damaged { offset, .. } => {
+        ReaderError::Damaged { offset, .. } => {
             words.hint(format!("to go on without it: add --skip {offset}"))
         }
-        FollowError::TooManyCursors => words.hint("use a --as NAME that is there already"),
+        ReaderError::TooManyCursors => words.hint("use a --as NAME that is there already"),
         _ => words,
     }
 }
@@ -132,45 +153,39 @@ async fn write_out(
     sink: &Sink,
     count: Option<u64>,
     received: &mut u64,
-    failed: impl Fn(FollowError) -> Failure,
+    failed: impl Fn(ReaderError) -> Failure,
 ) -> Result<(), Failure> {
     while count.is_none_or(|count| *received < count) {
-        let Some(first) = consumer.next().await.map_err(&failed)? else {
+        let Some(first) = consumer.try_next().await.map_err(&failed)? else {
             break;
         };
         let most = usize::try_from(count.map_or(u64::MAX, |count| count - *received)).unwrap_or(usize::MAX);
-        let (mut batch, mut end) = (vec![first], None);
-        while batch.len() < BATCH.min(most) {
-            match consumer.ready() {
-                Ok(Some(item)) => batch.push(item),
-                Ok(None) => break,
-                // First what came before it.
-                Err(error) => {
-                    end = Some(failed(error));
-                    break;
-                }
+        let rest = std::iter::from_fn(|| consumer.ready());
+        let batch: Vec<Delivery> = std::iter::once(first).chain(rest).take(BATCH.min(most)).collect();
+        // Whoever dies from here on has had them, and the next reader is told so.
+        let mut ours = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            // Otherwise the connection was lost, and it comes again.
+            if delivery.begun().await.is_ok() {
+                ours.push(delivery);
             }
         }
-        batch.iter().for_each(|item| consumer.begun(item));
-        // Whoever dies from here on has had them, and the next reader is told so.
-        consumer.saved().await.map_err(&failed)?;
         let mut bytes = Vec::new();
+        let mut end = Ok(());
         let mut written = 0;
-        for item in &batch {
-            match write_one(item, sink, &mut bytes) {
-                Ok(()) => written += 1,
-                Err(failure) => {
-                    end = Some(failure);
-                    break;
-                }
+        for delivery in &ours {
+            end = write_one(delivery, sink, &mut bytes);
+            if end.is_err() {
+                break;
             }
+            written += 1;
         }
         output::data(&bytes)?;
-        batch.iter().take(written).for_each(|item| consumer.done(item));
-        *received += written as u64;
-        if let Some(failure) = end {
-            return Err(failure);
+        for delivery in ours.drain(..written) {
+            drop(delivery.ack());
         }
+        *received += written as u64;
+        end?;
     }
     Ok(())
 }

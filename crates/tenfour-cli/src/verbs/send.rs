@@ -84,7 +84,9 @@ async fn deliver(
         Input::Ask => None,
     };
     let route = Route::native(sender, target, mailbox);
-    let client = Client::connect(std::slice::from_ref(&target.address), config)
+    let client = Client::builder(&target.address)
+        .config(config)
+        .connect()
         .await
         .map_err(|error| {
             if arguments.json
@@ -101,9 +103,8 @@ async fn deliver(
     let started = Instant::now();
     let bytes = body.len() as u64;
     let message = message(&arguments.content, mailbox, body, message_name);
-    let sending = client.send(message);
     *sent = Some(client.id().to_owned());
-    let result = sending.await;
+    let result = async { client.send_message(message).await?.await }.await;
     let route = route.on(&client);
     match result {
         Ok(receipt) => {

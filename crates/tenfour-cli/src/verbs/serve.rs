@@ -8,11 +8,11 @@ mod sockets;
 
 use std::path::{Path, PathBuf};
 
+use tenfour::Server;
 use tenfour::identity::{Home, Invitations};
-use tenfour::{
-    Access, MemoryStore, OpenError, Retain, ServeError, Server, ServerConfig, ServerLimits, SqliteOptions,
-    SqliteStore, Store, limits,
-};
+use tenfour::proto::limits;
+use tenfour::server::{Access, ServeError, ServerConfig};
+use tenfour::store::{MemoryStore, OpenError, Retain, SqliteOptions, SqliteStore, Store};
 
 use crate::args::{self, Listener};
 use crate::exit::Failure;
@@ -33,12 +33,9 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
 
     let mut config = ServerConfig::new(identity);
     config.access = access(&config, home.as_ref(), arguments.open.contains(&Listener::Native))?;
-    config.limits = ServerLimits {
-        max_message: max_message(&arguments)?,
-        max_connections: arguments.max_connections,
-        message_budget: arguments.memory_limit / BUDGET_SHARE,
-        ..ServerLimits::default()
-    };
+    config.limits.max_message = max_message(&arguments)?;
+    config.limits.max_connections = arguments.max_connections;
+    config.limits.message_budget = arguments.memory_limit / BUDGET_SHARE;
     let http = &mut sockets.listeners.http.config;
     http.names.clone_from(&arguments.http_name);
     http.open = arguments.open.contains(&Listener::Http);

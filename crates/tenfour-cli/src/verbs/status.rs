@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tenfour::{Durability, StatusError, StatusRow, StatusValue, Watch, status_json};
+use tenfour::client::StatusError;
+use tenfour::proto::native::{StatusRow, StatusValue};
+use tenfour::server::status_json;
+use tenfour::{Client, Durability};
 
 use super::reading::readable;
 use crate::args::Status;
@@ -35,14 +38,16 @@ pub async fn run(arguments: Status) -> Result<(), Failure> {
     }
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
     let work = async {
-        let failed = |error: StatusError| failure(&error, &target);
-        let mut watch = Watch::connect(std::slice::from_ref(&target.address), &config)
+        let failed = |error: StatusError| failure(&error);
+        let connecting = Client::builder(&target.address).config(config).without_sending();
+        let client = connecting
+            .connect()
             .await
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|error| Failure::connect_to("ask", &error, &target.to_string()))?;
         loop {
             let rows = match &arguments.id {
-                Some(id) => watch.fate(id).await,
-                None => watch.server().await,
+                Some(id) => client.fate(id).await,
+                None => client.status().await,
             }
             .map_err(failed)?;
             let text = match &arguments.id {
@@ -60,10 +65,7 @@ pub async fn run(arguments: Status) -> Result<(), Failure> {
             };
             let screen = !arguments.json && output::is_terminal(&std::io::stdout());
             output::data(format!("{}{text}", if screen { CLEAR } else { "" }).as_bytes())?;
-            watch
-                .rest(pause.max(Duration::from_millis(100)))
-                .await
-                .map_err(failed)?;
+            tokio::time::sleep(pause.max(Duration::from_millis(100))).await;
         }
     };
     tokio::select! {
@@ -186,9 +188,8 @@ fn text(value: &StatusValue) -> String {
     }
 }
 
-fn failure(error: &StatusError, target: &Target) -> Failure {
+fn failure(error: &StatusError) -> Failure {
     match error {
-        StatusError::Connect(error) => Failure::connect_to("ask", error, &target.to_string()),
         StatusError::NotAllowed => Failure::new(Code::NotAllowed, error.to_string())
             .hint("use the server's own key, or on the server: tenfour keys allow FINGERPRINT admin"),
         _ => Failure::new(Code::Unavailable, error.to_string()),

@@ -1,8 +1,10 @@
 //! `tenfour tail`: looks at a mailbox.
 
-use tenfour::{Durability, FollowError, Follower, MailboxName, ReadFrom, Record, parse_time};
+use tenfour::identity::parse_time;
+use tenfour::server::Record;
+use tenfour::{Durability, MailboxName, ReadFrom, ReaderError};
 
-use super::reading::{deadline, enough, failure, readable};
+use super::reading::{deadline, enough, failure, readable, reading_client};
 use crate::args::Tail;
 use crate::escape::{Escape, escape};
 use crate::exit::Failure;
@@ -23,15 +25,14 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
     let wait = deadline(arguments.until.wait);
     let mut received = 0;
     let work = async {
-        let addresses = [target.address.clone()];
         let mailbox = target.mailbox_or(&MailboxName::inbox())?;
-        let failed = |error: FollowError| failure(&error, &target);
-        let mut follower = Follower::connect(&addresses, config, mailbox, from, arguments.follow)
-            .await
-            .map_err(failed)?;
+        let failed = |error: ReaderError| failure(&error, &target);
+        let client = reading_client(&target, config).await?;
+        let reader = client.reader(mailbox).from(from).follow(arguments.follow);
+        let mut reader = reader.open().await.map_err(failed)?;
         let how = output::is_terminal(&std::io::stdout()).then_some(Escape::ForReading);
         while arguments.until.count.is_none_or(|count| received < count)
-            && let Some(item) = follower.next().await.map_err(failed)?
+            && let Some(item) = reader.try_next().await.map_err(failed)?
         {
             received += 1;
             let mut line = match (arguments.json, how) {

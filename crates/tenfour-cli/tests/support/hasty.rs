@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use tenfour::identity::Identity;
-use tenfour::{
-    Durability, Listeners, MailboxName, MemoryStore, Sender, Server, ServerConfig, SqliteOptions,
-    SqliteStore, Store, StreamId,
-};
+use tenfour::proto::StreamId;
+use tenfour::server::{Listeners, ServerConfig};
+use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
+use tenfour::{Durability, MailboxName, Sender, Server};
 use tenfour_proto::{CursorName, Reply, Settlement};
 use tenfour_store::{Batch, Committed, CursorChange, Position, Reader, StoreError};
 use tokio::net::TcpListener;

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::dial::dial;
 use super::state::Shared;
 use crate::config::ClientConfig;
-use crate::error::{ConnectError, Failure, WentBack, io_reason};
+use crate::error::{ConnectError, Failure, ReaderError, WentBack, io_reason};
 use tenfour_identity::clock::sleep_until;
 use tenfour_proto::Address;
 
@@ -43,7 +43,7 @@ pub(crate) async fn start(
     let (address, welcome, halves) = match connect(&shared, &addresses, &config, until).await {
         Ok(connected) => connected,
         Err(error) => {
-            shared.has_finished();
+            shared.end(None);
             return Err(error);
         }
     };
@@ -120,27 +120,7 @@ async fn greet(
         });
         return Err(match event {
             Some(ClientEvent::Welcomed(welcome)) => return Ok(*welcome),
-            Some(ClientEvent::Failed(error)) => match error.code {
-                ErrorCode::NotAllowed => ConnectError::NotAllowed {
-                    address: address.clone(),
-                    reason: error.text,
-                    reference: error.reference,
-                },
-                ErrorCode::Invitation => ConnectError::Invitation {
-                    address: address.clone(),
-                    reason: error.text,
-                },
-                ErrorCode::Durability => ConnectError::Durability {
-                    address: address.clone(),
-                    demanded: config.durability,
-                },
-                ErrorCode::TakenOver => return Err(ConnectError::TakenOver),
-                ErrorCode::Version | ErrorCode::Protocol | ErrorCode::Gap => ConnectError::Incompatible {
-                    address: address.clone(),
-                    reason: format!("the server ended the connection: {}", error.text),
-                },
-                _ => broken(format!("the server ended the connection: {}", error.text)),
-            },
+            Some(ClientEvent::Failed(error)) => ConnectError::of_server(address, config.durability, error),
             Some(ClientEvent::WentBack {
                 mark,
                 receipted,
@@ -190,58 +170,102 @@ enum End {
 
 impl Driver {
     async fn run(mut self, mut halves: Halves) {
-        loop {
+        let end = loop {
             let end = self.converse(halves).await;
-            self.shared.with(|state| state.machine.disconnected());
-            let reason = match end {
-                End::Finished => break,
-                End::Failed(failure) => {
-                    self.shared.fail(failure);
-                    break;
-                }
-                End::Lost(reason) => reason,
+            let (reason, is_lost) = match end {
+                End::Finished => break None,
+                End::Failed(failure) => (self.give_up(failure), true),
+                End::Lost(reason) => (Ok(reason), false),
             };
+            let reason = match reason {
+                Ok(reason) => reason,
+                Err(error) => break Some(error),
+            };
+            let wanted = self.shared.with(|state| state.disconnected(&reason)) || is_lost;
             if self.shared.with(|state| state.has_nothing_left()) {
-                break;
+                break None;
             }
-            tracing::debug!(reason, "the connection is lost");
+            if !wanted {
+                tracing::info!(server = %self.address(), reason, "the connection is lost, trying again");
+            }
             self.last_error = Some(reason);
-            match self.reconnect().await {
+            match self.reconnect(wanted).await {
                 Ok(new) => halves = new,
-                Err(failure) => {
-                    self.shared.fail(failure);
-                    break;
-                }
+                Err(error) => break error,
             }
-        }
-        self.shared.has_finished();
+        };
+        self.shared.with(|state| state.machine.disconnected());
+        self.shared.end(end);
     }
 
-    /// Tries until it works, or the deadline of a message passes, or it is no use.
-    async fn reconnect(&mut self) -> Result<Halves, Failure> {
+    /// The stream has ended. Whoever reads on the connection goes on, by another one that has no stream, unless the
+    /// reason concerns him too: then it is given back.
+    fn give_up(&self, failure: Failure) -> Result<String, ReaderError> {
+        let reason = failure.to_string();
+        let of_all = match &failure {
+            Failure::Connect(ConnectError::NotAllowed { reason, .. }) => {
+                Some(ReaderError::CutOff(reason.clone()))
+            }
+            Failure::Connect(error) => Some(ReaderError::Connect(error.clone())),
+            Failure::Protocol(text) => Some(ReaderError::Lost(text.clone())),
+            _ => None,
+        };
+        self.shared.fail(failure);
+        let asked = self.shared.with(|state| {
+            state.machine.disconnected();
+            state.machine.abandon_stream();
+            state.is_asked_for_more()
+        });
+        match of_all {
+            Some(error) => Err(error),
+            None if asked => Ok(reason),
+            None => Err(ReaderError::Lost(reason)),
+        }
+    }
+
+    /// Tries until it works, or it is no use. The deadline of a message ends its stream, and the trying where nobody
+    /// reads. With `at_once` the first try does not wait.
+    async fn reconnect(&mut self, at_once: bool) -> Result<Halves, Option<ReaderError>> {
         let mut pause = PAUSES.0;
+        let mut wait = if at_once {
+            Duration::ZERO
+        } else {
+            pause.mul_f64(0.5 + chance())
+        };
         loop {
-            let wait = pause.mul_f64(0.5 + chance());
-            pause = (pause * 2).min(PAUSES.1);
-            self.rest(wait).await?;
-            let deadline = self.shared.with(|state| state.deadline());
-            let until = deadline.unwrap_or_else(|| Instant::now() + self.config.timeout);
-            match connect(&self.shared, &self.addresses, &self.config, until).await {
-                Ok((_, _, halves)) => {
+            let tried = match self.rest(wait).await {
+                Err(Failure::Closed) => return Err(None),
+                Err(failure) => Err(failure),
+                Ok(()) => self.try_once().await,
+            };
+            match tried {
+                Ok(Some(halves)) => {
                     self.paused = None;
                     return Ok(halves);
                 }
-                Err(ConnectError::TakenOver) => return Err(Failure::TakenOver),
-                Err(ConnectError::WentBack(went_back)) => return Err(Failure::WentBack(went_back)),
-                Err(ConnectError::OtherStore { first, now }) => {
-                    return Err(Failure::OtherStore { first, now });
-                }
-                Err(error) if error.is_temporary() => {
-                    tracing::debug!(%error, "no connection");
-                    self.last_error = Some(error.to_string());
-                }
-                Err(error) => return Err(Failure::Connect(error)),
+                Ok(None) => {}
+                Err(failure) => drop(self.give_up(failure)?),
             }
+            pause = (pause * 2).min(PAUSES.1);
+            wait = pause.mul_f64(0.5 + chance());
+        }
+    }
+
+    /// One attempt. `None`: another one may help.
+    async fn try_once(&mut self) -> Result<Option<Halves>, Failure> {
+        let deadline = self.shared.with(|state| state.deadline());
+        let until = deadline.unwrap_or_else(|| Instant::now() + self.config.timeout);
+        match connect(&self.shared, &self.addresses, &self.config, until).await {
+            Ok((_, _, halves)) => Ok(Some(halves)),
+            Err(ConnectError::TakenOver) => Err(Failure::TakenOver),
+            Err(ConnectError::WentBack(went_back)) => Err(Failure::WentBack(went_back)),
+            Err(ConnectError::OtherStore { first, now }) => Err(Failure::OtherStore { first, now }),
+            Err(error) if error.is_temporary() => {
+                tracing::info!(%error, "no connection, trying again");
+                self.last_error = Some(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(Failure::Connect(error)),
         }
     }
 
@@ -261,7 +285,7 @@ impl Driver {
             let until = deadline.map_or(end, |deadline| deadline.min(end));
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                () = self.shared.wake.notified() => {}
+                () = self.shared.wake.woken() => {}
             }
             if Instant::now() >= end {
                 return Ok(());
@@ -291,17 +315,24 @@ impl Driver {
             if written == out.len() {
                 out.clear();
                 written = 0;
-                self.shared
-                    .with(|state| state.machine.poll_transmit(&mut out, CHUNK));
+                self.shared.with(|state| {
+                    state.transmit();
+                    state.machine.poll_transmit(&mut out, CHUNK);
+                });
             }
-            let (timeout, deadline, ended, leaving) = self.shared.with(|state| {
+            let (timeout, deadline, ended, leaving, backlogged, flooded) = self.shared.with(|state| {
                 (
                     state.machine.poll_timeout(),
                     state.deadline(),
                     state.machine.has_ended(),
                     state.has_nothing_left(),
+                    state.is_backlogged(),
+                    state.is_flooded(),
                 )
             });
+            if flooded {
+                return self.lost("nobody waits any more for what the server sends");
+            }
             if leaving {
                 farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
             }
@@ -312,7 +343,7 @@ impl Driver {
             let wake_at = [timeout, deadline, farewell].into_iter().flatten().min();
             let unwritten = written < out.len();
             tokio::select! {
-                count = reader.read(&mut input) => {
+                count = reader.read(&mut input), if !backlogged => {
                     let count = match count {
                         Ok(0) => return self.lost("the server closed the connection"),
                         Ok(count) => count,
@@ -336,10 +367,15 @@ impl Driver {
                         Err(_) => written = out.len(),
                     }
                 }
-                () = self.shared.wake.notified(), if !unwritten => {}
+                () = self.shared.wake.woken(), if !unwritten => {}
                 () = sleep_until(wake_at) => {
                     let now = self.shared.clock.now();
-                    self.shared.with(|state| state.machine.handle_timeout(now));
+                    self.shared.with(|state| {
+                        if backlogged {
+                            state.machine.keep_alive(now);
+                        }
+                        state.machine.handle_timeout(now);
+                    });
                     if let Some(end) = self.take_events() {
                         return end;
                     }
@@ -386,32 +422,17 @@ impl Driver {
                     return Some(End::Lost(format!("nothing was heard for {silence} s")));
                 }
                 ClientEvent::Failed(error) => {
-                    return Some(match error.code {
-                        ErrorCode::TakenOver => End::Failed(Failure::TakenOver),
-                        ErrorCode::NotAllowed => End::Failed(Failure::Connect(ConnectError::NotAllowed {
-                            address: self.address(),
-                            reason: error.text,
-                            reference: error.reference,
-                        })),
-                        ErrorCode::Internal | ErrorCode::TimedOut => End::Lost(error.text),
-                        _ => End::Failed(Failure::Protocol(format!(
-                            "the server ended the connection: {}",
-                            error.text
-                        ))),
+                    let error = ConnectError::of_server(&self.address(), self.config.durability, error);
+                    return Some(match error {
+                        ConnectError::TakenOver => End::Failed(Failure::TakenOver),
+                        error if error.is_temporary() => End::Lost(error.reason()),
+                        error => End::Failed(Failure::Connect(error)),
                     });
                 }
                 ClientEvent::Reply(sequence, reply) => self.shared.reply(sequence, reply),
-                // The first three come instead of a WELCOME only, which is not taken here.
-                ClientEvent::WentBack { .. }
-                | ClientEvent::OtherStore { .. }
-                | ClientEvent::Welcomed(_)
-                | ClientEvent::Item(_)
-                | ClientEvent::ReadEnd(_)
-                | ClientEvent::Progressed(_)
-                | ClientEvent::Status(_)
-                | ClientEvent::StatusEnd(_)
-                | ClientEvent::Backup(_)
-                | ClientEvent::BackupEnd(_) => {}
+                // They come instead of a WELCOME only, which is not taken here.
+                ClientEvent::WentBack { .. } | ClientEvent::OtherStore { .. } | ClientEvent::Welcomed(_) => {}
+                event => self.shared.with(|state| state.take_event(event)),
             }
         }
         None

@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use tenfour_proto::native::{Client as Machine, ClientOptions};
+use tenfour_proto::native::{Client as Machine, ClientEvent, ClientOptions};
 use tenfour_proto::{Durability, Message, Reply, Settled, Settlement};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::error::{DeliveryError, Failure, Stored};
+use super::query::{Answers, Query, Question};
+use super::read::Read;
+use super::wake::Wake;
+use crate::config::ClientConfig;
+use crate::error::{DeliveryError, Failure, MaybeStored, ReaderError};
 use crate::receipt::Receipt;
 use tenfour_identity::clock::Clock;
 use tenfour_identity::lock;
@@ -19,11 +23,15 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     pub(crate) clock: Clock,
     timeout: Duration,
+    /// Messages and bytes that may be without an answer.
+    window: (usize, usize),
     /// Wakes the driver.
-    pub(crate) wake: Notify,
-    /// Wakes whoever waits in `ready`.
+    pub(crate) wake: Wake,
+    /// Wakes whoever waits for a place in the window.
     room: Notify,
     finished: watch::Sender<bool>,
+    /// One question at a time.
+    pub(crate) asking: tokio::sync::Mutex<()>,
 }
 
 pub(crate) struct State {
@@ -35,7 +43,15 @@ pub(crate) struct State {
     /// Who waits for the reply to which message.
     asked: HashMap<u64, oneshot::Sender<Reply>>,
     /// No more messages will come.
-    pub(crate) finishing: bool,
+    finishing: bool,
+    read: Option<Arc<Read>>,
+    query: Option<Query>,
+    /// The number of the latest read or question.
+    request: u32,
+    /// A read was left, and only the end of the connection ends it on the server.
+    cycling: bool,
+    /// There will be no other connection.
+    ended: bool,
 }
 
 /// One message that somebody may ask about.
@@ -48,7 +64,7 @@ struct Slot {
 }
 
 impl Shared {
-    pub(crate) fn new(options: ClientOptions, clock: Clock, timeout: Duration) -> Self {
+    pub(crate) fn new(options: ClientOptions, clock: Clock, config: &ClientConfig) -> Self {
         Shared {
             state: Mutex::new(State {
                 base: options.past.settled + 1,
@@ -57,12 +73,19 @@ impl Shared {
                 failure: None,
                 asked: HashMap::new(),
                 finishing: false,
+                read: None,
+                query: None,
+                request: 0,
+                cycling: false,
+                ended: false,
             }),
             clock,
-            timeout,
-            wake: Notify::new(),
+            timeout: config.timeout,
+            window: (config.window.max(1), config.window_bytes),
+            wake: Wake::default(),
             room: Notify::new(),
             finished: watch::Sender::new(false),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -93,39 +116,75 @@ impl Shared {
         work(&mut lock(&self.state))
     }
 
-    pub(crate) fn send(&self, message: Message) -> u64 {
-        self.put(message, None)
+    /// Numbers a message once there is a place in the window.
+    pub(crate) async fn send(&self, message: Message) -> Result<u64, DeliveryError> {
+        self.place(message, Self::try_send).await
     }
 
     /// The same for a message that asks.
-    pub(crate) fn ask(&self, message: Message) -> (u64, oneshot::Receiver<Reply>) {
-        let (tell, reply) = oneshot::channel();
-        (self.put(message, Some(tell)), reply)
+    pub(crate) async fn ask(
+        &self,
+        message: Message,
+    ) -> Result<(u64, oneshot::Receiver<Reply>), DeliveryError> {
+        let put = |shared: &Self, message| {
+            let (tell, reply) = oneshot::channel();
+            let sent = shared.put(message, Some(tell))?;
+            Ok(sent.map(|sequence| (sequence, reply)))
+        };
+        self.place(message, put).await
     }
 
-    fn put(&self, message: Message, tell: Option<oneshot::Sender<Reply>>) -> u64 {
+    /// Numbers a message if there is a place in the window. Gives it back if there is none.
+    pub(crate) fn try_send(&self, message: Message) -> Result<Result<u64, DeliveryError>, Message> {
+        self.put(message, None)
+    }
+
+    async fn place<T>(&self, mut message: Message, put: impl Fn(&Self, Message) -> Result<T, Message>) -> T {
+        loop {
+            // Before the look: a place that becomes free after it wakes us.
+            let room = self.room.notified();
+            match put(self, message) {
+                Ok(sent) => return sent,
+                Err(back) => message = back,
+            }
+            room.await;
+        }
+    }
+
+    fn put(
+        &self,
+        message: Message,
+        tell: Option<oneshot::Sender<Reply>>,
+    ) -> Result<Result<u64, DeliveryError>, Message> {
         let sequence = self.with(|state| {
+            if let Some(failure) = &state.failure {
+                return Ok(Err(DeliveryError::Failed {
+                    stored: MaybeStored::No,
+                    failure: Arc::clone(failure),
+                }));
+            }
+            let unsettled = state.machine.unsettled();
+            let bytes = state.machine.unsettled_bytes() + message.body.len();
+            if unsettled >= self.window.0 || (bytes > self.window.1 && unsettled > 0) {
+                return Err(message);
+            }
             let sequence = state.machine.send(message);
             // Before anybody can answer.
-            if let Some(tell) = tell.filter(|_| state.failure.is_none()) {
+            if let Some(tell) = tell {
                 state.asked.insert(sequence, tell);
             }
-            let answer = state.failure.as_ref().map(|failure| {
-                Err(DeliveryError::Failed {
-                    stored: Stored::No,
-                    failure: Arc::clone(failure),
-                })
-            });
             state.slots.push_back(Slot {
                 deadline: Instant::now() + self.timeout,
-                answer,
+                answer: None,
                 waker: None,
                 forgotten: false,
             });
-            sequence
-        });
-        self.wake.notify_one();
-        sequence
+            Ok(Ok(sequence))
+        })?;
+        if sequence.is_ok() {
+            self.wake.wake();
+        }
+        Ok(sequence)
     }
 
     /// Nobody waits for that reply any more.
@@ -143,23 +202,11 @@ impl Shared {
         }
     }
 
-    pub(crate) async fn ready(&self, window: usize) {
-        loop {
-            let room = self.room.notified();
-            let free =
-                self.with(|state| state.failure.is_some() || state.machine.unsettled() < window.max(1));
-            if free {
-                return;
-            }
-            room.await;
-        }
-    }
-
     pub(crate) fn poll_answer(&self, sequence: u64, waker: &Waker) -> Poll<Result<Receipt, DeliveryError>> {
         self.with(|state| {
             let Some(slot) = state.slot(sequence) else {
                 return Poll::Ready(Err(DeliveryError::Failed {
-                    stored: Stored::Perhaps,
+                    stored: MaybeStored::Perhaps,
                     failure: Arc::new(Failure::Closed),
                 }));
             };
@@ -189,20 +236,13 @@ impl Shared {
 
     /// No more messages will come; the driver says goodbye when all are answered.
     pub(crate) fn finish(&self) {
-        self.with(|state| {
-            state.finishing = true;
-            state.machine.close();
-        });
-        self.wake.notify_one();
+        self.with(|state| state.finishing = true);
+        self.wake.wake();
     }
 
     pub(crate) async fn finished(&self) {
         // The driver holds the other end of this through `self`, so it cannot be gone.
         let _ = self.finished.subscribe().wait_for(|finished| *finished).await;
-    }
-
-    pub(crate) fn has_finished(&self) {
-        self.finished.send_replace(true);
     }
 
     /// Hands out the answers of a settlement.
@@ -235,6 +275,45 @@ impl Shared {
         });
         wakers.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
+    }
+
+    /// Reads on this connection, unless it reads already or has ended.
+    pub(crate) fn attach(&self, read: &Arc<Read>) -> bool {
+        let attached = self.with(|state| {
+            let free = state.read.is_none() && !state.finishing && !state.ended;
+            if free {
+                state.read = Some(Arc::clone(read));
+            }
+            free
+        });
+        self.wake.wake();
+        attached
+    }
+
+    /// Asks something. Whoever calls it holds `asking`.
+    pub(crate) fn query(&self, question: Question) -> Option<Answers> {
+        let (query, answers) = Query::new(question, self.wake.clone());
+        let asked = self.with(|state| {
+            if !state.ended {
+                state.query = Some(query);
+            }
+            !state.ended
+        });
+        self.wake.wake();
+        asked.then_some(answers)
+    }
+
+    /// There will be no other connection: whoever waits is told.
+    pub(crate) fn end(&self, error: Option<ReaderError>) {
+        let read = self.with(|state| {
+            state.ended = true;
+            state.query = None;
+            state.read.take()
+        });
+        if let Some(read) = read {
+            read.fail(error.unwrap_or_else(|| ReaderError::Lost("the client was closed".to_owned())));
+        }
+        self.finished.send_replace(true);
     }
 
     /// The stream has ended: every message without an answer gets this one.
@@ -284,7 +363,65 @@ impl State {
 
     /// Everything has its answer, and nothing more will come.
     pub(crate) fn has_nothing_left(&self) -> bool {
-        self.finishing && self.machine.unsettled() == 0
+        self.finishing && self.machine.unsettled() == 0 && !self.is_asked_for_more()
+    }
+
+    /// Somebody reads, or has asked something.
+    pub(crate) fn is_asked_for_more(&self) -> bool {
+        self.read.is_some() || self.query.is_some()
+    }
+
+    /// Hands the machine what is to be said on the connection of now.
+    pub(crate) fn transmit(&mut self) {
+        if let Some(read) = self.read.take_if(|read| read.is_over()) {
+            self.cycling |= read.is_left_open();
+        }
+        if self.machine.is_open() && !self.cycling {
+            if let Some(read) = &self.read {
+                read.transmit(&mut self.machine, &mut self.request);
+            }
+            if let Some(query) = &mut self.query {
+                query.transmit(&mut self.machine, &mut self.request);
+            }
+        }
+        if self.cycling || (self.finishing && !self.is_asked_for_more()) {
+            self.machine.close();
+        }
+    }
+
+    /// Gives an event to whoever it is for.
+    pub(crate) fn take_event(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Item(_) | ClientEvent::ReadEnd(_) | ClientEvent::Progressed(_) => {
+                if let Some(read) = &self.read {
+                    read.take_event(event);
+                }
+            }
+            _ => drop(self.query.take_if(|query| !query.take_event(event))),
+        }
+    }
+
+    /// What waits for its reader on this side is enough: nothing more is taken from the connection.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.query.as_ref().is_some_and(Query::is_backlogged)
+    }
+
+    /// Nobody waits for what the server is sending, and it sends it to the end: only another connection helps.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.query
+            .as_ref()
+            .is_some_and(|query| query.is_sent() && query.is_abandoned())
+    }
+
+    /// The connection is gone. True if it was given up for another one.
+    pub(crate) fn disconnected(&mut self, reason: &str) -> bool {
+        self.machine.disconnected();
+        if let Some(read) = &self.read {
+            read.lost(reason);
+        }
+        self.query
+            .take_if(|query| query.is_sent() || query.is_abandoned());
+        std::mem::take(&mut self.cycling)
     }
 
     /// When the oldest message without an answer must have it.

@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tenfour_proto::native::{MAX_FINISHED, Past};
-use tenfour_proto::{Fingerprint, Message, StreamId, limits};
+use tenfour_proto::{Address, Fingerprint, Message, StreamId, limits};
 use tenfour_store::{Advance, Dispatch, OutboxError, OutboxStream};
 use tokio::time::{sleep, timeout};
 
 use super::actor::Keeper;
 use super::error::Trouble;
 use super::progress::{Board, RouteProgress};
-use crate::client::{Client, Sending};
+use super::resumed::Resumed;
 use crate::config::ClientConfig;
 use crate::connection::driver;
 use crate::error::{ConnectError, DeliveryError, Failure};
+use crate::pending::PendingReceipt;
 use crate::random::random;
-use tenfour_proto::Address;
 
 /// Gives the client's set-up anew for each connection: what is known of servers may change.
 pub(super) type Setup = Arc<dyn Fn() -> Result<ClientConfig, String> + Send + Sync>;
@@ -242,7 +242,7 @@ impl Route {
     }
 
     /// Connects for the stream of this start, with what of it is under way, and says which streams are finished.
-    async fn open_own(&mut self, streams: &[OutboxStream]) -> Result<(Client, VecDeque<Pending>), Trouble> {
+    async fn open_own(&mut self, streams: &[OutboxStream]) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if self.own.sender != ours {
@@ -301,7 +301,7 @@ impl Route {
             self.own = stream.clone();
             if !shown && stream.has_receipts() {
                 shown = true;
-                self.suspect = client.0.shared.attempts() > 1;
+                self.suspect = client.attempts() > 1;
             }
             more |= new? > 0;
             // What has its number is in no look for new ones: as long as there may be more, it is asked for.
@@ -334,7 +334,7 @@ impl Route {
                     seen = *changed.borrow();
                     more = true;
                 }
-                () = client.0.shared.finished() => return Ok(Step::Moved),
+                () = client.finished() => return Ok(Step::Moved),
                 () = sleep(IDLE) => {
                     client.close().await;
                     return Ok(Step::Moved);
@@ -368,10 +368,11 @@ impl Route {
         stream: &OutboxStream,
         past: Past,
         messages: Vec<(u64, Message)>,
-    ) -> Result<(Client, VecDeque<Pending>), Trouble> {
+    ) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
         let (numbers, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let sizes: Vec<u64> = messages.iter().map(|message| message.body.len() as u64).collect();
-        let resumed = Client::resume(&self.address, config.clone(), stream.id, past.clone(), messages).await;
+        let resumed =
+            Resumed::connect(&self.address, config.clone(), stream.id, past.clone(), messages).await;
         let resumed = match resumed {
             Err(ConnectError::OtherStore { now, .. }) => {
                 if let Some(trouble) = self.other_store(stream, now).await? {
@@ -382,7 +383,7 @@ impl Route {
                     store: Some(now),
                     ..past
                 };
-                Client::resume(&self.address, config, stream.id, past, []).await
+                Resumed::connect(&self.address, config, stream.id, past, []).await
             }
             resumed => resumed,
         };
@@ -407,7 +408,7 @@ impl Route {
     /// those.
     async fn settle(
         &mut self,
-        client: &Client,
+        client: &Resumed,
         stream: &mut OutboxStream,
         pending: &mut VecDeque<Pending>,
         room: Option<Room>,
@@ -443,6 +444,11 @@ impl Route {
                     failure = Some(why);
                     break;
                 }
+                // Said before anything is sent, and to nobody who has a stream and a name that was checked.
+                Err(error @ (DeliveryError::Mailbox(_) | DeliveryError::OnlyReads)) => {
+                    failure = Some(Arc::new(Failure::Protocol(error.to_string())));
+                    break;
+                }
             }
             step.settled = next.number;
             pending.pop_front();
@@ -450,7 +456,7 @@ impl Route {
         if failure.is_some() {
             (step.items, step.bytes) = (0, 0);
         }
-        step.store = client.0.shared.store();
+        step.store = client.store();
         let refused = step.refused.len() as u64;
         let (after, new) = self.with(move |dispatch, id| dispatch.advance(id, &step)).await?;
         *stream = after;
@@ -505,7 +511,7 @@ impl Room {
 struct Pending {
     number: u64,
     bytes: u64,
-    sending: Sending,
+    sending: PendingReceipt,
 }
 
 /// Streams for which there are receipts, the last one first: if the server has that, it has the others. Only with their

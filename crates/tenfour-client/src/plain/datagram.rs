@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenfour_proto::datagram::{Client as Machine, Outcome, Request};
+use tenfour_proto::datagram::Client as Machine;
+pub use tenfour_proto::datagram::{MAX_DATAGRAM, Outcome, Request, Verdict};
 use tokio::net::UdpSocket;
 
 use crate::connection::dial::resolve;
@@ -22,7 +23,7 @@ const LONGEST_ANSWER: usize = 512;
 /// # Errors
 ///
 /// Only when the name has no address, or every address said at once that nobody listens there: nothing is stored.
-pub async fn deliver_datagram(
+pub async fn deliver(
     address: &Address,
     request: Request,
     timeout: Duration,
@@ -42,7 +43,7 @@ pub async fn deliver_datagram(
 /// # Errors
 ///
 /// When the name has no address, or this machine could not send it.
-pub async fn send_datagram(address: &Address, body: &[u8]) -> Result<(), ConnectError> {
+pub async fn send(address: &Address, body: &[u8]) -> Result<(), ConnectError> {
     let mut attempts = Vec::new();
     for peer in resolve(address).await? {
         let sent = async { open(peer).await?.send(body).await };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tenfour_proto::text::{Client as Machine, Outcome};
+use tenfour_proto::text::Client as Machine;
+pub use tenfour_proto::text::{Answer, GREETING, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,11 +26,7 @@ pub struct TextDelivery {
 /// # Errors
 ///
 /// Only when no connection came about, so that nothing was sent.
-pub async fn deliver_text(
-    address: &Address,
-    body: Bytes,
-    timeout: Duration,
-) -> Result<Outcome, ConnectError> {
+pub async fn deliver(address: &Address, body: Bytes, timeout: Duration) -> Result<Outcome, ConnectError> {
     let delivery = TextDelivery::connect(address, timeout).await?;
     Ok(delivery.deliver(body, timeout).await)
 }

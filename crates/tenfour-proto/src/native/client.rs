@@ -80,14 +80,14 @@ pub enum ClientEvent {
     Progressed(u64),
     /// The reply to the message of this sequence, which had asked.
     Reply(u64, Reply),
-    /// A row of the answer to [`status`](Client::status).
-    Status(StatusRow),
+    /// A row of the answer to the [`status`](Client::status) of this number.
+    Status(u32, StatusRow),
     /// Its end.
-    StatusEnd(StatusEnd),
-    /// A piece of the answer to [`backup`](Client::backup).
-    Backup(Bytes),
+    StatusEnd(u32, StatusEnd),
+    /// A piece of the answer to the [`backup`](Client::backup) of this number.
+    Backup(u32, Bytes),
     /// Its end.
-    BackupEnd(BackupEnd),
+    BackupEnd(u32, BackupEnd),
     /// The server closed in good order: whatever has no answer now is not stored.
     Closed,
     /// Nothing was heard for two heartbeats.
@@ -189,6 +189,7 @@ impl Client {
         self.splitter.allow_full_frames();
         self.transmit.clear();
         self.parcel = None;
+        self.close_wanted = false;
         Frame::Hello(Hello {
             versions: Versions {
                 min: VERSION,
@@ -220,6 +221,19 @@ impl Client {
         self.parcel = None;
     }
 
+    /// Sends on no stream any more; what was not settled is given up. Later connections only read.
+    pub fn abandon_stream(&mut self) {
+        self.options.stream = None;
+        self.options.past = Past::default();
+        self.outgoing = Outgoing::new(&self.options.past);
+        self.awaited.clear();
+    }
+
+    /// The server cannot be heard because we are not reading: it counts as alive.
+    pub fn keep_alive(&mut self, now: Moment) {
+        self.last_heard = now;
+    }
+
     /// Takes what arrived. After a fault an ERROR frame is ready to be sent and the connection is of no more use.
     pub fn handle_bytes(&mut self, now: Moment, input: &[u8]) -> Result<(), Fault> {
         if matches!(self.phase, Phase::Apart | Phase::Ended) {
@@ -239,7 +253,7 @@ impl Client {
         })
     }
 
-    /// Says goodbye once every message has gone; the server answers with the last receipts and closes.
+    /// Says goodbye on this connection once every message has gone; the server answers with the last receipts and closes.
     pub fn close(&mut self) {
         self.close_wanted = true;
     }
@@ -276,6 +290,11 @@ impl Client {
         self.outgoing.unsettled()
     }
 
+    /// Bytes of their bodies.
+    pub fn unsettled_bytes(&self) -> usize {
+        self.outgoing.unsettled_bytes()
+    }
+
     /// The highest sequence that has its answer.
     pub fn settled(&self) -> u64 {
         self.outgoing.settled()
@@ -284,6 +303,11 @@ impl Client {
     /// What is known of a message that has no answer.
     pub fn fate(&self, sequence: u64) -> Fate {
         self.outgoing.fate(sequence)
+    }
+
+    /// The server has let us in, and takes requests.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Paused(_))
     }
 
     /// Nothing more comes or goes on this connection.

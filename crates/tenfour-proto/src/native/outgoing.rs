@@ -54,6 +54,8 @@ pub(super) struct Outgoing {
     /// How much of the message after `transmitted` has gone.
     progress: Option<usize>,
     bytes_in_flight: usize,
+    /// Of all bodies in the queue.
+    bytes: usize,
 }
 
 impl Outgoing {
@@ -69,10 +71,12 @@ impl Outgoing {
             acceptable: past.settled,
             progress: None,
             bytes_in_flight: 0,
+            bytes: 0,
         }
     }
 
     pub(super) fn push(&mut self, message: Message) -> u64 {
+        self.bytes += message.body.len();
         self.queue.push_back(message);
         self.last_numbered()
     }
@@ -95,6 +99,10 @@ impl Outgoing {
 
     pub(super) fn unsettled(&self) -> usize {
         self.queue.len()
+    }
+
+    pub(super) fn unsettled_bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn fate(&self, sequence: u64) -> Fate {
@@ -183,6 +191,7 @@ impl Outgoing {
                 return Err(Fault::protocol("a receipt for something never sent"));
             };
             self.settled += 1;
+            self.bytes = self.bytes.saturating_sub(message.body.len());
             self.bytes_in_flight = self.bytes_in_flight.saturating_sub(message.body.len());
         }
         self.transmitted = self.transmitted.max(self.settled);

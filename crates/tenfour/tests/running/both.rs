@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tenfour::Address;
 use tenfour::identity::Identity;
-use tenfour::{Address, Client, Outbox, OutboxClient, ServerConfig, SqliteOptions, SqliteStore, Verdict};
+use tenfour::outbox::{Outbox, OutboxClient, Verdict};
+use tenfour::server::ServerConfig;
+use tenfour::store::{SqliteOptions, SqliteStore};
 
 use super::relay::Relay;
 use super::{Running, bodies, client_config, identity, in_time, inbox};
@@ -47,11 +50,11 @@ impl Both {
     }
 
     pub fn client_of(&self, outbox: &Path, me: &Identity) -> OutboxClient {
-        Client::with_outbox(outbox, self.address.clone(), client_config(me)).unwrap()
+        OutboxClient::open(outbox, self.address.clone(), client_config(me)).unwrap()
     }
 
     pub fn client_through(&self, relay: &Relay) -> OutboxClient {
-        Client::with_outbox(self.outbox(), relay.address.clone(), client_config(&self.me)).unwrap()
+        OutboxClient::open(self.outbox(), relay.address.clone(), client_config(&self.me)).unwrap()
     }
 
     pub fn save_store(&self, to: &Path) {

@@ -10,9 +10,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tenfour::identity::{Identity, KnownHosts};
+use tenfour::server::{Listeners, ServeError, ServerConfig};
+use tenfour::store::{MemoryStore, Store};
 use tenfour::{
-    Address, ClientConfig, Durability, Follower, Listeners, MailboxName, MemoryStore, Message, ReadFrom,
-    ServeError, Server, ServerConfig, Store,
+    Address, Client, ClientConfig, ConnectError, DeliveryError, Durability, MailboxName, Message,
+    PendingReceipt, Receipt, Server,
 };
 use tenfour_checker::free_address;
 use tokio::net::TcpListener;
@@ -73,6 +75,7 @@ pub fn client_config(identity: &Identity) -> ClientConfig {
     let mut config = ClientConfig::new(identity.clone(), KnownHosts::default());
     config.durability = Durability::Memory;
     config.timeout = Duration::from_secs(20);
+    config.window = 10_000;
     config
 }
 
@@ -80,19 +83,31 @@ pub fn inbox(body: &str) -> Message {
     Message::new(MailboxName::inbox(), body.to_owned())
 }
 
+pub async fn connect(address: &Address, config: ClientConfig) -> Result<Client, ConnectError> {
+    Client::builder(address).config(config).connect().await
+}
+
+/// Sends it, and waits for its receipt.
+pub async fn deliver(client: &Client, message: Message) -> Result<Receipt, DeliveryError> {
+    client.send_message(message).await?.await
+}
+
+/// Sends it.
+pub async fn put(client: &Client, message: Message) -> PendingReceipt {
+    client.send_message(message).await.unwrap()
+}
+
+/// A client that only reads.
+pub async fn reading(address: &Address, config: ClientConfig) -> Client {
+    let client = Client::builder(address).config(config).without_sending();
+    client.connect().await.unwrap()
+}
+
 pub async fn bodies(address: &Address, config: ClientConfig, mailbox: &str) -> Vec<String> {
-    let mailbox = mailbox.parse().unwrap();
-    let mut follower = Follower::connect(
-        std::slice::from_ref(address),
-        config,
-        mailbox,
-        ReadFrom::Oldest,
-        false,
-    )
-    .await
-    .unwrap();
+    let client = reading(address, config).await;
+    let mut reader = client.reader(mailbox).open().await.unwrap();
     let mut bodies = Vec::new();
-    while let Some(item) = follower.next().await.unwrap() {
+    while let Some(item) = reader.try_next().await.unwrap() {
         assert_eq!(item.offset, bodies.len() as u64 + 1);
         bodies.push(String::from_utf8(item.message.body.to_vec()).unwrap());
     }

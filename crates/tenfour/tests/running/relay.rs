@@ -37,8 +37,8 @@ pub struct Cut {
     pub end: End,
 }
 
-#[derive(Default)]
 struct State {
+    server: Mutex<String>,
     cut: Mutex<Option<Cut>>,
     up: AtomicU64,
     down: AtomicU64,
@@ -58,17 +58,21 @@ impl Relay {
 
     /// Cuts its first connection.
     pub async fn that_cuts(server: &Address, cut: Option<Cut>) -> Self {
-        let server = server.to_string();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, gate) = watch::channel(true);
         let (lost, losing) = watch::channel(());
-        let state = Arc::new(State::default());
-        *state.cut.lock().unwrap() = cut;
+        let state = Arc::new(State {
+            server: Mutex::new(server.to_string()),
+            cut: Mutex::new(cut),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+        });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(&server).await else {
+                let server = shared.server.lock().unwrap().clone();
+                let Ok(server) = TcpStream::connect(server).await else {
                     continue;
                 };
                 let cut = shared.cut.lock().unwrap().take();
@@ -103,6 +107,11 @@ impl Relay {
     /// Ends all connections; what is held is lost.
     pub fn lose(&self) {
         self.lost.send_replace(());
+    }
+
+    /// The connections from now on lead to another server.
+    pub fn lead_to(&self, server: &Address) {
+        *self.state.server.lock().unwrap() = server.to_string();
     }
 
     /// Bytes of all connections so far, of the client and of the server.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
-use tenfour::{Address, Client, ClientConfig, Message, Outbox, OutboxClient};
+use tenfour::outbox::{Outbox, OutboxClient};
+use tenfour::{Address, Client, ClientConfig, Message};
 
 use super::load::{mailbox, noise};
 use crate::amount::grouped;
@@ -43,14 +44,16 @@ async fn measure(
     config: ClientConfig,
 ) -> Result<(), Failure> {
     // A server that is not there is said before anything is measured.
-    Client::connect(std::slice::from_ref(&target.address), config.clone())
+    Client::builder(&target.address)
+        .config(config.clone())
+        .connect()
         .await
         .map_err(|error| Failure::connect(&error, &target.to_string()))?
         .close()
         .await;
     let message = Message::new(mailbox(target, 0, 1)?, Bytes::from(noise(arguments.size)));
     let open = |address: &Address| {
-        Client::with_outbox(path, address.clone(), config.clone()).map_err(|error| Failure::caused(&error))
+        OutboxClient::open(path, address.clone(), config.clone()).map_err(|error| Failure::caused(&error))
     };
     let failed = |error: &dyn std::error::Error| Failure::caused(error);
     // Nobody is there, so nothing is delivered meanwhile.

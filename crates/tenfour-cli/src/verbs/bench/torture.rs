@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tenfour::identity::{Identity, KnownHosts};
-use tenfour::{Address, Client, ClientConfig, DeliveryError, Follower, MailboxName, Message, ReadFrom};
+use tenfour::{Address, Client, ClientConfig, DeliveryError, MailboxName};
 use tenfour_checker::{Breach, Found, History, Outcome, Verdict, free_address};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -105,7 +105,9 @@ async fn torture(arguments: &Bench, place: &Path) -> Result<(Verdict, Blows), Fa
     let until = Instant::now() + arguments.seconds;
     let mut senders = Vec::new();
     for number in 0..CLIENTS {
-        let client = Client::connect(std::slice::from_ref(&relay.address), config.clone())
+        let client = Client::builder(relay.address.clone())
+            .config(config.clone())
+            .connect()
             .await
             .map_err(|error| Failure::caused(&error))?;
         let sender = send(
@@ -196,7 +198,10 @@ async fn send(
                 mailbox.as_str(),
                 &body,
             );
-            pending.push_back((count, client.send(Message::new(mailbox.clone(), body))));
+            match client.send(&mailbox, body).await {
+                Ok(receipt) => pending.push_back((count, receipt)),
+                Err(_) => hear(count, Outcome::Unknown),
+            }
         }
         let Some((sequence, sending)) = pending.pop_front() else {
             break;
@@ -222,17 +227,19 @@ async fn content(
     mailbox: MailboxName,
 ) -> Result<Vec<Found>, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::caused(error);
-    let mut follower = Follower::connect(
-        std::slice::from_ref(address),
-        config.clone(),
-        mailbox.clone(),
-        ReadFrom::Oldest,
-        false,
-    )
-    .await
-    .map_err(|error| failed(&error))?;
+    let client = Client::builder(address)
+        .config(config.clone())
+        .without_sending()
+        .connect()
+        .await
+        .map_err(|error| failed(&error))?;
+    let mut reader = client
+        .reader(&mailbox)
+        .open()
+        .await
+        .map_err(|error| failed(&error))?;
     let mut found = Vec::new();
-    while let Some(item) = follower.next().await.map_err(|error| failed(&error))? {
+    while let Some(item) = reader.try_next().await.map_err(|error| failed(&error))? {
         found.push(Found {
             mailbox: mailbox.to_string(),
             offset: item.offset,

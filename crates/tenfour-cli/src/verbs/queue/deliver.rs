@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenfour::{Courier, OpenError, Outbox, Trouble};
+use tenfour::outbox::{Courier, Outbox, Trouble};
+use tenfour::store::OpenError;
 use tokio::time::{Instant, sleep_until};
 
 use super::list;

@@ -1,7 +1,8 @@
 //! `tenfour queue --list`
 
 use serde::Serialize;
-use tenfour::{Outbox, OutboxItem, OutboxRoute, Record, Verdict};
+use tenfour::outbox::{Outbox, OutboxItem, OutboxRoute, Verdict};
+use tenfour::server::Record;
 
 use super::local::failed;
 use crate::amount::show_size;

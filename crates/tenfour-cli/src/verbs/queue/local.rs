@@ -1,6 +1,7 @@
 //! The outbox on this machine, and what is said when it cannot be had.
 
-use tenfour::{OpenError, Outbox, OutboxError};
+use tenfour::outbox::{Outbox, OutboxError};
+use tenfour::store::OpenError;
 
 use crate::args::Queue;
 use crate::exit::Failure;

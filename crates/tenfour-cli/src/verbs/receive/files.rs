@@ -75,7 +75,8 @@ fn is_same(path: &Path, item: &Item) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenfour::{MailboxName, Message, StreamId};
+    use tenfour::proto::StreamId;
+    use tenfour::{MailboxName, Message};
 
     use super::*;
 

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use tenfour::{MailboxName, Message, MessageName, limits};
+use tenfour::proto::{MessageName, limits};
+use tenfour::{MailboxName, Message};
 
 use crate::amount::show_size;
 use crate::args;

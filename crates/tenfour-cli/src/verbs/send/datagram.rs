@@ -3,10 +3,14 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use tenfour::{
-    DatagramOutcome, DatagramRequest, DatagramVerdict, Listener, MailboxName, Record, RefusalCode, StreamId,
-    deliver_datagram, random_id, send_datagram,
+use tenfour::MailboxName;
+use tenfour::client::random_id;
+use tenfour::datagram::{
+    Outcome as DatagramOutcome, Request as DatagramRequest, Verdict as DatagramVerdict,
+    deliver as deliver_datagram, send as send_datagram,
 };
+use tenfour::proto::{Listener, RefusalCode, StreamId};
+use tenfour::server::Record;
 
 use super::content::Input;
 use super::delivery::{not_in_the_clear, show_receipt};
@@ -44,7 +48,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         Input::Ask => ask(PROMPT).await?,
     };
     let most = if arguments.no_receipt {
-        tenfour::MAX_DATAGRAM
+        tenfour::datagram::MAX_DATAGRAM
     } else {
         DatagramRequest::most(&mailbox)
     };

@@ -4,36 +4,34 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
-use tenfour::{Client, MailboxName, Sending};
+use tenfour::{Client, DeliveryError, MailboxName, PendingReceipt, Receipt};
 use tokio::sync::mpsc;
 
 use super::content::message;
 use super::pieces::Pieces;
 use crate::args;
-use crate::exit::{Code, Failure, delivery_code};
+use crate::exit::{Class, Code, Failure, delivery_code};
 use crate::progress::progress;
 use crate::route::Route;
 use crate::target::Target;
 use crate::{output, setup, signals};
-
-/// Bytes without a receipt at a time: a window of large messages must not fill the memory.
-const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 
 /// Refused lines that are named one by one; of the others only the number is said.
 const NAMED: u64 = 10;
 
 /// Streams stdin.
 pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxName) -> Result<(), Failure> {
-    let config = setup::client(
+    let mut config = setup::client(
         &arguments.identity,
         arguments.timeout,
         arguments.durability,
         arguments.id.clone(),
     )?;
+    config.window = arguments.window;
     let name = target.to_string();
     let sender = config.identity.fingerprint();
     let client = tokio::select! {
-        client = Client::connect(std::slice::from_ref(&target.address), config) => {
+        client = Client::builder(&target.address).config(config).connect() => {
             client.map_err(|error| Failure::connect(&error, &name))?
         }
         code = signals::stop() => return Err(Failure::new(code, "interrupted; nothing was sent")),
@@ -44,7 +42,6 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         arguments,
         mailbox,
         pending: VecDeque::new(),
-        pending_bytes: 0,
         read: 0,
         tally: Tally::default(),
         progress: progress(None, "{spinner} {human_pos} receipts  {per_sec}  {elapsed}"),
@@ -75,12 +72,20 @@ struct Job {
     arguments: args::Send,
     mailbox: MailboxName,
     /// Sent and not answered, in order, with their lengths.
-    pending: VecDeque<(Sending, u64)>,
-    pending_bytes: usize,
+    pending: VecDeque<(PendingReceipt, u64)>,
     /// Lines taken from stdin.
     read: u64,
     tally: Tally,
     progress: ProgressBar,
+}
+
+/// What became of a line that was to be sent.
+enum Sent {
+    OnItsWay,
+    /// First others must have their answers.
+    NoPlace(Bytes),
+    /// The client has failed and sends nothing more.
+    Failed,
 }
 
 /// What became of the lines.
@@ -93,7 +98,7 @@ struct Tally {
     codes: Vec<Code>,
     /// The first line without a receipt.
     first_missing: Option<u64>,
-    last_error: Option<tenfour::DeliveryError>,
+    last_error: Option<DeliveryError>,
 }
 
 impl Tally {
@@ -102,12 +107,12 @@ impl Tally {
     }
 
     fn miss(&mut self, line: u64, code: Code) {
-        match code.outcome() {
-            "refused" => self.refused += 1,
-            "unknown" => self.unknown += 1,
-            _ => self.unsent += 1,
+        match code.class() {
+            Class::Refused => self.refused += 1,
+            Class::Unknown => self.unknown += 1,
+            Class::Unsent => self.unsent += 1,
         }
-        self.first_missing.get_or_insert(line);
+        self.first_missing = Some(self.first_missing.map_or(line, |first| first.min(line)));
         if !self.codes.contains(&code) {
             self.codes.push(code);
         }
@@ -124,12 +129,15 @@ impl Job {
         let stop = signals::stop();
         tokio::pin!(stop);
         loop {
-            while !gave_up
-                && self.pending.len() < self.arguments.window.max(1)
-                && self.pending_bytes < WINDOW_BYTES
-                && let Some(body) = batch.pop_front()
-            {
-                self.send(body);
+            while !gave_up && let Some(body) = batch.pop_front() {
+                match self.send(body) {
+                    Sent::OnItsWay => {}
+                    Sent::NoPlace(body) => {
+                        batch.push_front(body);
+                        break;
+                    }
+                    Sent::Failed => gave_up = true,
+                }
             }
             if (!open || gave_up) && self.pending.is_empty() && (gave_up || batch.is_empty()) {
                 return match unreadable {
@@ -154,23 +162,30 @@ impl Job {
         }
     }
 
-    fn send(&mut self, body: Bytes) {
-        self.read += 1;
-        self.pending_bytes += body.len();
+    fn send(&mut self, body: Bytes) -> Sent {
         let bytes = body.len() as u64;
-        let message = message(&self.arguments.content, &self.mailbox, body, None);
-        self.pending.push_back((self.client.send(message), bytes));
+        let message = message(&self.arguments.content, &self.mailbox, body.clone(), None);
+        match self.client.try_send_message(message) {
+            Ok(Ok(receipt)) => {
+                self.read += 1;
+                self.pending.push_back((receipt, bytes));
+                Sent::OnItsWay
+            }
+            Ok(Err(_)) => Sent::NoPlace(body),
+            Err(error) => {
+                self.read += 1;
+                self.take_error(self.read, bytes, error);
+                Sent::Failed
+            }
+        }
     }
 
     /// True when the client has failed and sends nothing more.
-    fn take_answer(&mut self, answer: Result<tenfour::Receipt, tenfour::DeliveryError>) -> bool {
-        let Some((sending, bytes)) = self.pending.pop_front() else {
+    fn take_answer(&mut self, answer: Result<Receipt, DeliveryError>) -> bool {
+        let Some((pending, bytes)) = self.pending.pop_front() else {
             return false;
         };
-        self.pending_bytes = self
-            .pending_bytes
-            .saturating_sub(usize::try_from(bytes).unwrap_or(0));
-        let line = sending.sequence();
+        let line = pending.sequence();
         match answer {
             Ok(receipt) => {
                 self.tally.receipts += 1;
@@ -180,27 +195,29 @@ impl Job {
                 }
                 false
             }
-            Err(error) => {
-                if self.arguments.json {
-                    output::answer_line(&self.route.failure(&error, line, bytes).json());
-                }
-                self.tally.miss(line, delivery_code(&error));
-                let failed = !matches!(error, tenfour::DeliveryError::Refused(_));
-                if !failed && self.tally.refused <= NAMED {
-                    let text = format!("tenfour: line {line}: {error}");
-                    self.progress.suspend(|| output::talk(&text));
-                }
-                self.tally.last_error = Some(error);
-                failed
-            }
+            Err(error) => self.take_error(line, bytes, error),
         }
+    }
+
+    fn take_error(&mut self, line: u64, bytes: u64, error: DeliveryError) -> bool {
+        if self.arguments.json {
+            output::answer_line(&self.route.failure(&error, line, bytes).json());
+        }
+        self.tally.miss(line, delivery_code(&error));
+        let failed = !matches!(error, DeliveryError::Refused(_));
+        if !failed && self.tally.refused <= NAMED {
+            let text = format!("tenfour: line {line}: {error}");
+            self.progress.suspend(|| output::talk(&text));
+        }
+        self.tally.last_error = Some(error);
+        failed
     }
 
     /// How far it came, what is missing, what to do.
     fn report(mut self, ended: Ended) -> Result<(), Failure> {
         if let Ended::Signal(code) = &ended {
-            for (sending, _) in &self.pending {
-                self.tally.miss(sending.sequence(), *code);
+            for (pending, _) in &self.pending {
+                self.tally.miss(pending.sequence(), *code);
             }
         }
         let tally = &self.tally;
@@ -230,7 +247,7 @@ impl Job {
         if let Some(error) = tally
             .last_error
             .as_ref()
-            .filter(|e| !matches!(e, tenfour::DeliveryError::Refused(_)))
+            .filter(|e| !matches!(e, DeliveryError::Refused(_)))
         {
             words.push_str(&format!(" ({error})"));
         }
@@ -247,9 +264,9 @@ impl Job {
     }
 }
 
-async fn next(pending: &mut VecDeque<(Sending, u64)>) -> Result<tenfour::Receipt, tenfour::DeliveryError> {
+async fn next(pending: &mut VecDeque<(PendingReceipt, u64)>) -> Result<Receipt, DeliveryError> {
     match pending.front_mut() {
-        Some((sending, _)) => sending.await,
+        Some((pending, _)) => pending.await,
         None => std::future::pending().await,
     }
 }

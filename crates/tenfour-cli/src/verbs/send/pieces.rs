@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::Bytes;
-use tenfour::limits;
+use tenfour::proto::limits;
 
 use super::content::too_large;
 use crate::exit::Failure;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use tenfour::limits;
+use tenfour::proto::limits;
 
 use super::content::checked;
 use crate::exit::Failure;

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use tenfour::{Listener, Record, TextAnswer, TextDelivery, TextOutcome};
+use tenfour::proto::Listener;
+use tenfour::server::Record;
+use tenfour::text::{Answer as TextAnswer, Outcome as TextOutcome, TextDelivery};
 
 use super::content::Input;
 use super::delivery::not_in_the_clear;

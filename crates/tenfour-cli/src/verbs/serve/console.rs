@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use tenfour::{Event, MailboxName, Mailboxes, OnEvent};
+use tenfour::MailboxName;
+use tenfour::server::{Event, Mailboxes, OnEvent};
 
 use crate::escape::{Escape, escape};
 use crate::output;

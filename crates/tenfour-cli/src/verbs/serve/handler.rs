@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tenfour::{CursorName, Exec, HandlerError, HandlerOptions, Item, Server};
+use tenfour::worker::{Exec, ExecError, Unauthenticated};
+use tenfour::{CursorName, HandlerError, HandlerOptions, Item, Server};
 
 use crate::args;
 use crate::exit::Failure;
@@ -32,19 +33,25 @@ pub fn add(arguments: &args::Serve, server: &mut Server) -> Result<(), Failure> 
         .map_err(|error| Failure::local(format!("{error}")))?;
     let mut options = HandlerOptions::new(arguments.exec_mailbox.clone(), cursor);
     options.jobs = handling.jobs as usize;
-    options.anonymous = handling.exec_anonymous;
+    if handling.exec_anonymous {
+        options.unauthenticated = Unauthenticated::Handle;
+    }
     // The program's own limit is the one that is said.
     options.timeout = handling.handler_timeout * 2;
     let mut exec = Exec::new(arguments.exec.clone());
     exec.timeout = handling.handler_timeout;
-    let service = move |item: Item| {
+    let handler = move |item: Item| {
         let exec = exec.clone();
         async move {
-            let handled = exec.handle(&item, CURSOR).await?;
-            Ok::<_, HandlerError>(handled.reply(item.message.asks)?)
+            match exec.handle(&item, CURSOR).await {
+                Ok(handled) => handled.reply(item.message.asks).map_err(HandlerError::new),
+                // It was there at the start, and may be there again.
+                Err(error @ ExecError::Start { .. }) => Err(HandlerError::unavailable(error)),
+                Err(error) => Err(HandlerError::new(error)),
+            }
         }
     };
-    server.handle(options, tower::service_fn(service));
+    server.handle_with(options, handler);
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tenfour::identity::Token;
-use tenfour::{ServerConfig, TokenName};
+use tenfour::proto::TokenName;
+use tenfour::server::ServerConfig;
 
 use crate::exit::Failure;
 

@@ -4,7 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tenfour::{HTTP_PORT, Listeners, MODBUS_PORT, NATIVE_PORT, TEXT_PORT};
+use tenfour::proto::{HTTP_PORT, MODBUS_PORT, NATIVE_PORT, TEXT_PORT};
+use tenfour::server::Listeners;
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::port_owner::owner_of;

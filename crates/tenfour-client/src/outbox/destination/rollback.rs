@@ -6,9 +6,9 @@ use tenfour_proto::native::Past;
 use tenfour_store::OutboxStream;
 
 use super::{Route, Step, new_stream, witnesses};
-use crate::client::Client;
 use crate::error::{ConnectError, WentBack};
 use crate::outbox::error::{Trouble, lost};
+use crate::outbox::resumed::Resumed;
 
 impl Route {
     /// The server went back: what was decided?
@@ -68,7 +68,7 @@ impl Route {
                 end: Some(other.sequence(other.settled)),
                 ..self.past(other).await?
             };
-            match Client::resume(&self.address, config.clone(), other.id, past, []).await {
+            match Resumed::connect(&self.address, config.clone(), other.id, past, []).await {
                 Ok((client, _)) => client.close().await,
                 Err(ConnectError::OtherStore { .. }) => {}
                 Err(ConnectError::WentBack(it)) => {

@@ -93,19 +93,23 @@ impl Client {
                 Ok(())
             }
             Frame::StatusRow(frame) => {
-                self.events.push_back(ClientEvent::Status(frame.row));
+                self.events
+                    .push_back(ClientEvent::Status(frame.request, frame.row));
                 Ok(())
             }
             Frame::StatusEnd(frame) => {
-                self.events.push_back(ClientEvent::StatusEnd(frame.end));
+                self.events
+                    .push_back(ClientEvent::StatusEnd(frame.request, frame.end));
                 Ok(())
             }
             Frame::BackupPart(part) => {
-                self.events.push_back(ClientEvent::Backup(part.bytes));
+                self.events
+                    .push_back(ClientEvent::Backup(part.request, part.bytes));
                 Ok(())
             }
             Frame::BackupEnd(frame) => {
-                self.events.push_back(ClientEvent::BackupEnd(frame.end));
+                self.events
+                    .push_back(ClientEvent::BackupEnd(frame.request, frame.end));
                 Ok(())
             }
             Frame::Welcome(_) => Err(Fault::protocol("a second WELCOME")),

@@ -50,6 +50,7 @@ impl Connection {
     ) -> Self {
         let options = ServerOptions {
             max_message: context.config.limits.max_message,
+            heartbeat: context.config.limits.heartbeat,
             ..ServerOptions::default()
         };
         let key = tls

@@ -1,0 +1,145 @@
+//! A program for each message.
+
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tenfour::worker::{Exec, ExecError, Unauthenticated, WorkEvent, Worker, WorkerError};
+use tenfour::{
+    Client, Consumer, Handler, HandlerError, HandlerOptions, Item, MailboxName, ReaderError, Reply,
+};
+
+use crate::args::Receive;
+use crate::exit::Failure;
+use crate::output;
+
+/// What is run for each message.
+pub struct Program {
+    exec: Exec,
+    cursor: String,
+    /// Why no message can be handled any more.
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Program {
+    /// As the arguments want it; `None` if there is no program.
+    pub fn of(arguments: &Receive) -> Result<Option<Self>, Failure> {
+        let argv: Vec<OsString> = match &arguments.sh {
+            Some(line) => vec!["sh".into(), "-c".into(), line.clone()],
+            None => arguments.exec.clone(),
+        };
+        if argv.is_empty() {
+            if arguments.handling.exec_anonymous {
+                return Err(Failure::usage("--exec-anonymous wants a program")
+                    .hint("add --exec PROGRAM ... at the end, or --sh LINE"));
+            }
+            return Ok(None);
+        }
+        if arguments.json {
+            return Err(Failure::usage("--json is for messages, and a program gets those")
+                .hint("what a program is told: TENFOUR_MAILBOX, TENFOUR_OFFSET ... in its environment"));
+        }
+        let mut exec = Exec::new(argv);
+        exec.timeout = arguments.handling.handler_timeout;
+        Ok(Some(Program {
+            exec,
+            cursor: arguments.name.to_string(),
+            failure: Arc::default(),
+        }))
+    }
+
+    /// Hands the messages to the program.
+    pub async fn worker(
+        &self,
+        client: &Client,
+        arguments: &Receive,
+        mailbox: MailboxName,
+    ) -> Result<Worker<Consumer, impl Handler + use<>>, ReaderError> {
+        let mut options = HandlerOptions::new(mailbox, arguments.name.clone());
+        options.from = arguments.from;
+        options.retries = arguments.retries.0;
+        options.jobs = arguments.handling.jobs as usize;
+        // The program's own limit is the one that is said.
+        options.timeout = arguments.handling.handler_timeout * 2;
+        options.drain = arguments.drain;
+        options.most = arguments.until.count;
+        options.unauthenticated = if arguments.handling.exec_anonymous {
+            Unauthenticated::Handle
+        } else {
+            Unauthenticated::DeadLetter
+        };
+        let cursor = self.cursor.clone();
+        options.on_event = Arc::new(move |event| say(&event, &cursor));
+        client.worker(options, self.handler()).await
+    }
+
+    fn handler(&self) -> impl Handler + use<> {
+        let (exec, cursor, failure) = (self.exec.clone(), self.cursor.clone(), Arc::clone(&self.failure));
+        move |item: Item| {
+            let (exec, cursor, failure) = (exec.clone(), cursor.clone(), Arc::clone(&failure));
+            async move {
+                let fatal = |words: Failure| {
+                    let text = words.message.clone();
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+                    HandlerError::fatal(text)
+                };
+                run(&exec, &item, &cursor).await.map_err(|error| match error {
+                    Ended::Output(words) => fatal(words),
+                    // The next message would find no program either.
+                    Ended::Program(error @ ExecError::Start { .. }) => fatal(
+                        Failure::local(error.to_string())
+                            .hint("check the name after --exec; it is no line for a shell (--sh)"),
+                    ),
+                    Ended::Program(error) => HandlerError::new(error),
+                })
+            }
+        }
+    }
+
+    /// Why no message is handled any more, in words.
+    pub fn failure(
+        &self,
+        error: WorkerError<ReaderError>,
+        failed: impl Fn(ReaderError) -> Failure,
+    ) -> Failure {
+        match error {
+            WorkerError::Source(error) => failed(error),
+            error => {
+                let words = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+                words.unwrap_or_else(|| Failure::local(error.to_string()))
+            }
+        }
+    }
+}
+
+/// Why a message was not handled.
+enum Ended {
+    Program(ExecError),
+    /// Its output can go nowhere.
+    Output(Failure),
+}
+
+/// Whoever asked gets what the program wrote; else it is for our own stdout.
+async fn run(exec: &Exec, item: &Item, cursor: &str) -> Result<Reply, Ended> {
+    let asks = item.message.asks;
+    let handled = exec.handle(item, cursor).await.map_err(Ended::Program)?;
+    if !asks {
+        output::data(&handled.output).map_err(Ended::Output)?;
+    }
+    handled.reply(asks).map_err(Ended::Program)
+}
+
+fn say(event: &WorkEvent<'_>, cursor: &str) {
+    match event {
+        WorkEvent::Unauthenticated(item) => output::talk(&format!(
+            "tenfour: {} #{} goes to dead/{cursor}: no program runs for the sender `{}` without --exec-anonymous",
+            item.message.mailbox, item.offset, item.sender
+        )),
+        WorkEvent::Failed(item, error) => output::talk(&format!(
+            "tenfour: {} #{}, attempt {}: the program failed: {error}",
+            item.message.mailbox,
+            item.offset,
+            item.attempts + 1
+        )),
+        _ => {}
+    }
+}

@@ -1,0 +1,40 @@
+//! Which connection a read goes over: a connection has one read at a time.
+
+use std::sync::Arc;
+
+use tenfour_identity::clock::Clock;
+use tenfour_proto::Durability;
+use tenfour_proto::native::ReadRequest;
+
+use super::driver;
+use super::read::Read;
+use super::state::Shared;
+use crate::client::Client;
+use crate::config::{ClientConfig, options};
+use crate::error::ReaderError;
+
+/// Over the client's own connection, or over one more if that reads already. With a `window` it consumes.
+pub(crate) async fn attach(
+    client: &Client,
+    request: ReadRequest,
+    window: u32,
+) -> Result<Arc<Read>, ReaderError> {
+    let shared = client.shared();
+    let read = Read::new(request.clone(), window, shared.wake.clone());
+    if shared.attach(&read) {
+        return Ok(read);
+    }
+    let (address, config) = client.way();
+    // Whoever reads demands nothing of the store.
+    let config = ClientConfig {
+        durability: Durability::Memory,
+        ..config.clone()
+    };
+    let beside = Arc::new(Shared::new(options(&config, None, None), Clock::start(), &config));
+    let read = Read::new(request, window, beside.wake.clone());
+    beside.attach(&read);
+    // It ends with its read.
+    beside.finish();
+    driver::start(beside, vec![address.clone()], config).await?;
+    Ok(read)
+}

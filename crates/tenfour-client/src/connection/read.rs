@@ -1,0 +1,587 @@
+//! What a connection reads: a mailbox in its order, or by a cursor whose readers share the work.
+//!
+//! It outlives connections. The task of the connection moves it on; whoever handles the messages may take as long as he
+//! likes.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use tenfour_identity::lock;
+use tenfour_proto::native::{
+    Client as Machine, ClientEvent, Credit, EndReason, ReadEnd, ReadFrom, ReadRequest,
+};
+use tenfour_proto::{Item, Progress, Reply, Step, limits};
+
+use super::wake::Wake;
+use crate::error::ReaderError;
+
+/// What may be on its way to a reader of a mailbox: enough to keep the wire full.
+const WINDOW: Credit = Credit {
+    messages: 1_024,
+    bytes: 1024 * 1024,
+};
+
+const NONE: Credit = Credit {
+    messages: 0,
+    bytes: 0,
+};
+
+/// A read, shared by the task of its connection and whoever takes the messages.
+#[derive(Debug)]
+pub(crate) struct Read {
+    state: Mutex<State>,
+    wake: Wake,
+}
+
+#[derive(Debug)]
+struct State {
+    request: ReadRequest,
+    group: Option<Group>,
+    /// The connection of now was asked for it.
+    attached: bool,
+    /// Came, and nobody has taken them yet.
+    ready: VecDeque<Item>,
+    /// Credit to be granted.
+    used: Credit,
+    /// Nothing more comes.
+    ended: bool,
+    /// Why, until somebody has been told. What came before it is handled first.
+    failure: Option<ReaderError>,
+    /// Nobody takes messages any more.
+    left: bool,
+    waiting: Option<Waker>,
+}
+
+/// What a reader of a cursor has, and has said.
+#[derive(Debug)]
+struct Group {
+    /// Messages that are here and not settled, at most.
+    window: u32,
+    /// Not on its way yet.
+    pending: Vec<(u64, Report)>,
+    /// On its way: the number of the frame, and what it said.
+    unsaved: VecDeque<(u64, Vec<(u64, Report)>)>,
+    /// PROGRESS frames on the connection of now.
+    frames: u64,
+    /// Given to us and not settled, over all connections.
+    open: BTreeSet<u64>,
+    /// Number of the latest report.
+    reported: u64,
+    /// All reports up to this one are saved, or void.
+    saved: u64,
+    /// Counts lost connections: what was said before of messages that are not done is void.
+    losses: u64,
+    waiting: Vec<Waker>,
+}
+
+#[derive(Clone, Debug)]
+enum Report {
+    Step(Progress),
+    /// This message is done, with this reply.
+    Answer(u64, Reply),
+}
+
+impl Report {
+    /// What is done is done, whoever has the message now. All else is void with the connection.
+    fn outlives_connections(&self) -> bool {
+        match self {
+            Report::Step(progress) => progress.step == Step::Done,
+            Report::Answer(..) => true,
+        }
+    }
+}
+
+impl Read {
+    /// With a `window` it consumes by the cursor that the request names.
+    pub(crate) fn new(request: ReadRequest, window: u32, wake: Wake) -> Arc<Self> {
+        let group = request.cursor.is_some().then(|| Group {
+            window: window.max(1),
+            pending: Vec::new(),
+            unsaved: VecDeque::new(),
+            frames: 0,
+            open: BTreeSet::new(),
+            reported: 0,
+            saved: 0,
+            losses: 0,
+            waiting: Vec::new(),
+        });
+        Arc::new(Read {
+            state: Mutex::new(State {
+                request,
+                group,
+                attached: false,
+                ready: VecDeque::new(),
+                used: NONE,
+                ended: false,
+                failure: None,
+                left: false,
+                waiting: None,
+            }),
+            wake,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Asks for it on an open connection, where that was not done yet, and sends what is to be said.
+    pub(crate) fn transmit(&self, machine: &mut Machine, next_request: &mut u32) {
+        let mut state = self.state();
+        if !state.attached && !state.ended && (!state.left || state.has_more_to_say()) {
+            *next_request += 1;
+            state.attach(machine, *next_request);
+        }
+        if state.attached {
+            state.transmit(machine);
+        }
+    }
+
+    /// Acts on what the connection has understood.
+    pub(crate) fn take_event(&self, event: ClientEvent) {
+        self.state().take_event(event);
+    }
+
+    /// The connection is gone; there may be another one.
+    pub(crate) fn lost(&self, reason: &str) {
+        let mut state = self.state();
+        state.attached = false;
+        if let Some(group) = &mut state.group {
+            group.lost();
+            let void: Vec<u64> = state.ready.drain(..).map(|item| item.offset).collect();
+            if let Some(group) = &mut state.group {
+                void.iter().for_each(|offset| _ = group.open.remove(offset));
+            }
+            if state.ended
+                && let Some(group) = &mut state.group
+            {
+                group.abandon();
+            }
+        } else if !state.request.follow && !state.ended {
+            // Whoever reads to the end once is told.
+            state.end(Some(ReaderError::Lost(reason.to_owned())));
+        }
+    }
+
+    /// There will be no other connection.
+    pub(crate) fn fail(&self, error: ReaderError) {
+        let mut state = self.state();
+        if !state.ended {
+            state.end(Some(error));
+        }
+        state.attached = false;
+        if let Some(group) = &mut state.group {
+            group.wake();
+        }
+    }
+
+    /// The connection need not care for it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.state();
+        let settled = state.group.as_ref().is_none_or(Group::is_all_settled);
+        (state.ended || state.left) && settled
+    }
+
+    /// It is over for us and not for the server: only the end of the connection ends it there.
+    pub(crate) fn is_left_open(&self) -> bool {
+        let state = self.state();
+        state.attached && !state.ended
+    }
+
+    /// The next message.
+    pub(crate) fn poll_next(&self, waker: &Waker) -> Poll<Option<Result<Item, ReaderError>>> {
+        let mut state = self.state();
+        if let Some(item) = state.take() {
+            drop(state);
+            self.wake.wake();
+            return Poll::Ready(Some(Ok(item)));
+        }
+        if let Some(failure) = state.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        state.waiting = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// A message that has come already.
+    pub(crate) fn take_ready(&self) -> Option<Item> {
+        let item = self.state().take();
+        self.wake.wake();
+        item
+    }
+
+    /// False if no more messages will come.
+    pub(crate) fn look(&self) -> Result<bool, ReaderError> {
+        let mut state = self.state();
+        match state.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(!state.ended),
+        }
+    }
+
+    /// Waits until there is a message, or there will be none.
+    pub(crate) fn poll_more(&self, waker: &Waker) -> Poll<()> {
+        let mut state = self.state();
+        if state.ended || !state.ready.is_empty() {
+            return Poll::Ready(());
+        }
+        state.waiting = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// Says what was done with a message that was not settled before.
+    pub(crate) fn settle(self: &Arc<Self>, item: &Item, step: Step) -> Saved {
+        self.settle_by(item, Report::Step(Progress::one(item.offset, step)))
+    }
+
+    /// The message is done, and whoever asked gets this reply.
+    pub(crate) fn answer(self: &Arc<Self>, item: &Item, reply: Reply) -> Saved {
+        if item.message.asks {
+            self.settle_by(item, Report::Answer(item.offset, reply.of_handler()))
+        } else {
+            self.settle(item, Step::Done)
+        }
+    }
+
+    fn settle_by(self: &Arc<Self>, item: &Item, report: Report) -> Saved {
+        let mut state = self.state();
+        let ours = state
+            .group
+            .as_mut()
+            .is_some_and(|group| group.open.remove(&item.offset));
+        if !ours {
+            return Saved::nothing(self);
+        }
+        let saved = Saved::of(self, &mut state, report);
+        if !state.left {
+            state.used.messages += 1;
+            let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
+            state.used.bytes = state.used.bytes.saturating_add(length);
+        }
+        drop(state);
+        self.wake.wake();
+        saved
+    }
+
+    /// Somebody has begun with the message: from here on that counts as an attempt.
+    pub(crate) fn begin(self: &Arc<Self>, item: &Item) -> Saved {
+        self.say(Progress::one(item.offset, Step::Begun))
+    }
+
+    /// Passes over a message that was not given to us, for every reader of the cursor.
+    pub(crate) fn skip(self: &Arc<Self>, offset: u64) -> Saved {
+        self.say(Progress::one(offset, Step::Done))
+    }
+
+    fn say(self: &Arc<Self>, progress: Progress) -> Saved {
+        let saved = Saved::of(self, &mut self.state(), Report::Step(progress));
+        self.wake.wake();
+        saved
+    }
+
+    /// All that was said so far.
+    pub(crate) fn everything(self: &Arc<Self>) -> Saved {
+        let state = self.state();
+        Saved {
+            read: Arc::clone(self),
+            report: state.group.as_ref().map_or(0, |group| group.reported),
+            losses: 0,
+            voided: Voided::Saved,
+        }
+    }
+
+    /// Nobody takes messages any more. What has come and was not taken may go to others at once.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        state.left = true;
+        let rest: Vec<Item> = state.ready.drain(..).collect();
+        for item in rest {
+            if state
+                .group
+                .as_mut()
+                .is_some_and(|group| group.open.remove(&item.offset))
+            {
+                state.report(Report::Step(Progress::one(item.offset, Step::Returned)));
+            }
+        }
+        drop(state);
+        self.wake.wake();
+    }
+}
+
+impl State {
+    fn attach(&mut self, machine: &mut Machine, request: u32) {
+        self.attached = true;
+        self.request.request = request;
+        match &mut self.group {
+            Some(group) => {
+                group.frames = 0;
+                self.used = Credit {
+                    messages: group.window,
+                    bytes: WINDOW.bytes,
+                };
+                // Not before the server knows what is done: that is the first thing to go out after this.
+                self.request.credit = NONE;
+            }
+            None => {
+                self.used = NONE;
+                self.request.credit = WINDOW;
+            }
+        }
+        machine.read(self.request.clone());
+        if let ReadFrom::Last(_) = self.request.from {
+            // What had come before the end of what was asked for is not asked for again.
+            self.request.from = ReadFrom::Last(0);
+        }
+    }
+
+    fn transmit(&mut self, machine: &mut Machine) {
+        let request = self.request.request;
+        let threshold = match &mut self.group {
+            Some(group) => {
+                group.transmit(machine, request);
+                Credit {
+                    messages: 1,
+                    bytes: u32::MAX,
+                }
+            }
+            None => Credit {
+                messages: WINDOW.messages / 2,
+                bytes: WINDOW.bytes / 2,
+            },
+        };
+        let due = self.used.messages >= threshold.messages || self.used.bytes >= threshold.bytes;
+        if due && !self.left && !self.ended {
+            machine.grant(self.used.messages, self.used.bytes);
+            self.used = NONE;
+        }
+    }
+
+    fn take_event(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Item(item) => self.take_item(*item),
+            ClientEvent::Progressed(count) => {
+                if let Some(group) = &mut self.group {
+                    group.progressed(count);
+                }
+            }
+            ClientEvent::ReadEnd(ReadEnd {
+                reason: EndReason::CaughtUp,
+                ..
+            }) => self.end(None),
+            ClientEvent::ReadEnd(end) => {
+                let error = ReaderError::ended(end.reason, &self.request.mailbox, end.next);
+                self.end(Some(error));
+            }
+            _ => {}
+        }
+    }
+
+    fn take_item(&mut self, item: Item) {
+        let Some(group) = &mut self.group else {
+            self.request.from = ReadFrom::Offset(item.offset + 1);
+            return self.put(item);
+        };
+        if self.left {
+            group.report(Report::Step(Progress::one(item.offset, Step::Returned)));
+        } else if group.open.insert(item.offset) {
+            self.put(item);
+        }
+        // Otherwise the connection was lost, and it is still being handled here, and will be reported.
+    }
+
+    fn put(&mut self, item: Item) {
+        self.ready.push_back(item);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    fn end(&mut self, failure: Option<ReaderError>) {
+        self.ended = true;
+        self.failure = failure;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    fn take(&mut self) -> Option<Item> {
+        let item = self.ready.pop_front()?;
+        if self.group.is_none() {
+            self.used.messages += 1;
+            let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
+            self.used.bytes = self.used.bytes.saturating_add(length);
+        }
+        Some(item)
+    }
+
+    fn has_more_to_say(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| !group.pending.is_empty())
+    }
+
+    fn report(&mut self, report: Report) {
+        if let Some(group) = &mut self.group {
+            group.report(report);
+        }
+    }
+}
+
+impl Group {
+    /// Puts it behind what is to be said. Neighbours are said together.
+    fn report(&mut self, report: Report) {
+        self.reported += 1;
+        if let (Some((number, Report::Step(last))), Report::Step(next)) = (self.pending.last_mut(), &report)
+            && last.step == next.step
+            && last.first + u64::from(last.count) == next.first
+            && (last.count as usize) < limits::MAX_ABOVE
+        {
+            last.count += 1;
+            *number = self.reported;
+            return;
+        }
+        self.pending.push((self.reported, report));
+    }
+
+    fn transmit(&mut self, machine: &mut Machine, request: u32) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let said = std::mem::take(&mut self.pending);
+        let mut steps = Vec::new();
+        for (_, one) in &said {
+            match one {
+                Report::Step(progress) => steps.push(*progress),
+                Report::Answer(offset, reply) => {
+                    self.frames += machine.progress(request, &std::mem::take(&mut steps));
+                    machine.answer(request, *offset, reply.clone());
+                    self.frames += 1;
+                }
+            }
+        }
+        self.frames += machine.progress(request, &steps);
+        self.unsaved.push_back((self.frames, said));
+    }
+
+    fn progressed(&mut self, count: u64) {
+        while self.unsaved.front().is_some_and(|(frame, _)| *frame <= count) {
+            if let Some((number, _)) = self
+                .unsaved
+                .pop_front()
+                .and_then(|(_, said)| said.into_iter().last())
+            {
+                self.saved = self.saved.max(number);
+            }
+        }
+        self.wake();
+    }
+
+    fn lost(&mut self) {
+        self.losses += 1;
+        let said = self.unsaved.drain(..).flat_map(|(_, said)| said);
+        self.pending = said
+            .chain(std::mem::take(&mut self.pending))
+            .filter(|(_, report)| report.outlives_connections())
+            .collect();
+        if self.pending.is_empty() {
+            self.saved = self.reported;
+        }
+        self.wake();
+    }
+
+    /// What was given out is settled, and the server has saved it.
+    fn is_all_settled(&self) -> bool {
+        self.open.is_empty() && self.pending.is_empty() && self.unsaved.is_empty()
+    }
+
+    /// No connection will ask for it again: what was not saved is not said any more.
+    fn abandon(&mut self) {
+        self.open.clear();
+        self.pending.clear();
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// Something that was said of a message. Its output comes when the server has saved it as safely as a receipt says;
+/// dropping it takes nothing back.
+#[derive(Clone, Debug)]
+#[must_use = "it is said, and only when this was awaited is it certain that the server has it"]
+pub struct Saved {
+    read: Arc<Read>,
+    report: u64,
+    losses: u64,
+    voided: Voided,
+}
+
+/// What it means that a connection was lost before the server had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voided {
+    /// Nothing: it goes again, or the message is given out again anyway.
+    Saved,
+    /// The message is not ours any more.
+    Lost,
+}
+
+impl Saved {
+    fn of(read: &Arc<Read>, state: &mut State, report: Report) -> Self {
+        let voided = match &report {
+            Report::Step(progress) if matches!(progress.step, Step::Begun | Step::Rejected) => Voided::Lost,
+            _ => Voided::Saved,
+        };
+        state.report(report);
+        let (report, losses) = state
+            .group
+            .as_ref()
+            .map_or((0, 0), |group| (group.reported, group.losses));
+        Saved {
+            read: Arc::clone(read),
+            report,
+            losses,
+            voided,
+        }
+    }
+
+    fn nothing(read: &Arc<Read>) -> Self {
+        Saved {
+            read: Arc::clone(read),
+            report: 0,
+            losses: 0,
+            voided: Voided::Saved,
+        }
+    }
+}
+
+impl Future for Saved {
+    type Output = Result<(), ReaderError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.read.state();
+        let ended = state.ended && !state.attached;
+        let failure = state.failure.clone();
+        let Some(group) = &mut state.group else {
+            return Poll::Ready(Ok(()));
+        };
+        if self.voided == Voided::Lost && group.losses != self.losses {
+            return Poll::Ready(Err(ReaderError::Lost(
+                "before it was known that it has begun".to_owned(),
+            )));
+        }
+        if group.saved >= self.report {
+            return Poll::Ready(Ok(()));
+        }
+        if ended {
+            let lost = || ReaderError::Lost("there is no connection any more".to_owned());
+            return Poll::Ready(Err(failure.unwrap_or_else(lost)));
+        }
+        group.waiting.push(context.waker().clone());
+        Poll::Pending
+    }
+}
