@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, ErrorCode, Frame, Hello, Past, Resumption, Server,
-    ServerEvent, ServerOptions, Splitter, StreamKind, WelcomeTerms,
+    Client, ClientEvent, ClientOptions, Credit, ErrorCode, Frame, Hello, Past, ProducerKind, Resumption,
+    Server, ServerEvent, ServerOptions, Splitter, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, MailboxName, Message, Moment, RefusalCode, Run, Settlement, StreamId, TemporaryCode,
+    Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, Run, Settlement, TemporaryCode,
 };
 
 use crate::bytes::Input;
@@ -134,7 +134,7 @@ fn terms(hello: &Hello, mark: u8) -> WelcomeTerms {
         software: "fuzz".to_owned(),
         store: [1; 16],
         durability: Durability::Os,
-        mark: hello.stream.is_some().then_some(u64::from(mark)),
+        mark: hello.producer.is_some().then_some(u64::from(mark)),
         rights: String::new(),
     }
 }
@@ -152,7 +152,7 @@ pub fn native_client(input: &[u8]) {
         software: "fuzz".to_owned(),
         process: [7; 16],
         durability: Durability::Memory,
-        stream: Some((StreamId::of_key("fuzz"), resumption, StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key("fuzz"), resumption, ProducerKind::OneShot)),
         past: Past::default(),
         invitation: None,
     });

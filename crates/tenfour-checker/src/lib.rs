@@ -42,9 +42,9 @@ pub struct Found {
     pub mailbox: String,
     /// Its offset.
     pub offset: u64,
-    /// Its stream, by whatever name the history has it.
-    pub stream: String,
-    /// Its place in the stream.
+    /// Its producer, by whatever name the history has it.
+    pub producer: String,
+    /// Its place among the messages of the producer.
     pub sequence: u64,
     /// What it says.
     pub body: Vec<u8>,
@@ -57,7 +57,7 @@ pub enum Breach {
     Lost,
     /// The same identity is there more than once.
     Duplicated,
-    /// A later message of a stream lies before an earlier one in the same mailbox.
+    /// A later message of a producer lies before an earlier one in the same mailbox.
     Reordered,
     /// Nobody sent it, or it was said that it is not there.
     Unexpected,
@@ -102,7 +102,7 @@ impl Breach {
 /// What was sent, and what was heard of it.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    streams: HashMap<String, u32>,
+    producers: HashMap<String, u32>,
     sent: HashMap<(u32, u64), Sent>,
     /// How far each mailbox was emptied from its old end.
     gone: HashMap<String, u64>,
@@ -179,12 +179,12 @@ impl History {
         Self::default()
     }
 
-    fn stream(&mut self, name: &str) -> u32 {
-        match self.streams.get(name) {
+    fn producer(&mut self, name: &str) -> u32 {
+        match self.producers.get(name) {
             Some(number) => *number,
             None => {
-                let number = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
-                self.streams.insert(name.to_owned(), number);
+                let number = u32::try_from(self.producers.len()).unwrap_or(u32::MAX);
+                self.producers.insert(name.to_owned(), number);
                 number
             }
         }
@@ -192,9 +192,9 @@ impl History {
 
     /// A message is sent. A repeat is sent again; with another content it is a message that must be refused, so it is
     /// not to be told here.
-    pub fn send(&mut self, stream: &str, sequence: u64, mailbox: &str, body: &[u8]) {
-        let stream = self.stream(stream);
-        self.sent.entry((stream, sequence)).or_insert_with(|| Sent {
+    pub fn send(&mut self, producer: &str, sequence: u64, mailbox: &str, body: &[u8]) {
+        let producer = self.producer(producer);
+        self.sent.entry((producer, sequence)).or_insert_with(|| Sent {
             digest: digest(body),
             mailbox: mailbox.to_owned(),
             receipt: None,
@@ -203,10 +203,10 @@ impl History {
     }
 
     /// Something was heard of a message.
-    pub fn hear(&mut self, stream: &str, sequence: u64, outcome: Outcome) {
-        let number = self.stream(stream);
+    pub fn hear(&mut self, producer: &str, sequence: u64, outcome: Outcome) {
+        let number = self.producer(producer);
         let Some(sent) = self.sent.get_mut(&(number, sequence)) else {
-            let words = || format!("an answer to message {sequence} of {stream}, which was never sent");
+            let words = || format!("an answer to message {sequence} of {producer}, which was never sent");
             return self.breaches.add(Breach::FalselyReceipted, words);
         };
         match outcome {
@@ -215,7 +215,7 @@ impl History {
                 match &sent.receipt {
                     Some(before) if *before != now => {
                         let words = format!(
-                            "message {sequence} of {stream} has receipts for {} #{} and {} #{}",
+                            "message {sequence} of {producer} has receipts for {} #{} and {} #{}",
                             before.0, before.1, now.0, now.1
                         );
                         self.breaches.add(Breach::Moved, || words);
@@ -248,7 +248,7 @@ impl History {
             ..self.breaches.clone()
         };
         let names: HashMap<u32, &str> = self
-            .streams
+            .producers
             .iter()
             .map(|(name, number)| (*number, name.as_str()))
             .collect();
@@ -272,14 +272,14 @@ impl History {
             }
             *expected = found.offset;
             let identity = self
-                .streams
-                .get(&found.stream)
+                .producers
+                .get(&found.producer)
                 .map(|number| (*number, found.sequence));
             let Some((identity, sent)) =
                 identity.and_then(|identity| Some((identity, self.sent.get(&identity)?)))
             else {
                 verdict.add(Breach::Unexpected, || {
-                    format!("{}: message {} of {}", place(), found.sequence, found.stream)
+                    format!("{}: message {} of {}", place(), found.sequence, found.producer)
                 });
                 continue;
             };
@@ -358,7 +358,7 @@ mod tests {
         Found {
             mailbox: "inbox".into(),
             offset,
-            stream: "s".into(),
+            producer: "s".into(),
             sequence,
             body: body.into(),
         }

@@ -245,7 +245,7 @@ pub fn delivery_code(error: &DeliveryError) -> Code {
     }
 }
 
-/// The code that the end of a stream has by itself, whatever is known of its messages.
+/// The code that the end of a producer has by itself, whatever is known of its messages.
 pub fn ending_code(ending: &Ending) -> Option<Code> {
     match ending {
         Ending::WentBack(_) => Some(Code::WentBack),

@@ -12,7 +12,7 @@ use crate::target::Target;
 pub struct Route {
     pub id: Option<String>,
     pub sender: Option<String>,
-    pub stream: Option<String>,
+    pub producer: Option<String>,
     pub listener: Option<Listener>,
     pub address: Option<String>,
     pub mailbox: Option<String>,
@@ -30,11 +30,11 @@ impl Route {
         }
     }
 
-    /// The same on the stream of this client.
+    /// The same on the producer of this client.
     pub fn on(self, client: &Client) -> Self {
         Route {
             id: Some(client.id().to_owned()),
-            stream: Some(client.stream().to_string()),
+            producer: Some(client.producer().to_string()),
             ..self
         }
     }
@@ -45,7 +45,7 @@ impl Route {
             outcome,
             id: self.id.clone(),
             sender: self.sender.clone(),
-            stream: self.stream.clone(),
+            stream: self.producer.clone(),
             listener: self.listener.map(Listener::as_str),
             address: self.address.clone(),
             mailbox: self.mailbox.clone(),

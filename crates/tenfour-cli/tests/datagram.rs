@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use support::{Home, Lines, Served, compiled, mailbox, needs, run, signal, wait_for};
 use tenfour::datagram::Request as DatagramRequest;
-use tenfour::proto::StreamId;
+use tenfour::proto::ProducerId;
 
-/// A request of the stream `k`, as bytes.
+/// A request of the producer `k`, as bytes.
 fn request(sequence: u64, body: &str) -> Vec<u8> {
     let request = DatagramRequest {
-        stream: StreamId::of_key("k"),
+        producer: ProducerId::of_key("k"),
         sequence,
         mailbox: "inbox".parse().unwrap(),
         body: body.to_owned().into(),
@@ -299,7 +299,7 @@ fn datagrams_go_to_the_inbox_unless_a_line_says_more() {
         .failed(2, "always goes to `inbox`");
     let socket = socket(&served);
     let elsewhere = DatagramRequest {
-        stream: StreamId::of_key("k"),
+        producer: ProducerId::of_key("k"),
         sequence: 1,
         mailbox: "logs".parse().unwrap(),
         body: "a message of some length".into(),

@@ -340,7 +340,7 @@ fn a_full_disk_for_what_is_said_is_an_error_of_its_own() {
     assert_eq!(mailbox(&home, &served.native), ["one", "two"]);
 }
 
-/// A line too large for any server once ended the stream at once; what was under way had no answer, and no code. In
+/// A line too large for any server once ended the producer at once; what was under way had no answer, and no code. In
 /// the outbox nothing of it was queued.
 #[test]
 fn input_that_cannot_be_taken_leaves_nothing_before_it_behind() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tenfour_identity::clock::Clock;
 use tenfour_identity::{Identity, KnownHosts};
-use tenfour_proto::native::{Resumption, StreamKind};
-use tenfour_proto::{Address, Durability, ParseAddressError, StreamId};
+use tenfour_proto::native::{ProducerKind, Resumption};
+use tenfour_proto::{Address, Durability, ParseAddressError, ProducerId};
 
 use crate::client::{Client, Producer};
 use crate::config::{ClientConfig, options};
@@ -91,7 +91,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Names the stream, so that the same messages under the same id are stored once, whoever repeats them.
+    /// Names the producer, so that the same messages under the same id are stored once, whoever repeats them.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.changes.id = Some(id.into());
         self
@@ -103,7 +103,7 @@ impl ClientBuilder {
         self
     }
 
-    /// A client that sends nothing: it reads, consumes and looks. It opens no stream on the server, and demands no
+    /// A client that sends nothing: it reads, consumes and looks. It opens no producer on the server, and demands no
     /// durability of it unless said.
     pub fn without_sending(mut self) -> Self {
         self.sends = false;
@@ -124,11 +124,11 @@ impl ClientBuilder {
             Some(id) => (id.clone(), Resumption::Repeat),
             None => (random_id(), Resumption::Continue),
         };
-        let stream = StreamId::of_key(&id);
-        let wish = sends.then_some((stream, resumption, StreamKind::OneShot));
+        let producer = ProducerId::of_key(&id);
+        let wish = sends.then_some((producer, resumption, ProducerKind::OneShot));
         let shared = Arc::new(Shared::new(options(&config, wish, None), Clock::start(), &config));
         let (address, _) = driver::start(Arc::clone(&shared), addresses, config.clone()).await?;
-        let producer = Producer { stream, id, sends };
+        let producer = Producer { producer, id, sends };
         Ok(Client::new(shared, producer, address, config))
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tenfour_proto::{
-    Address, CursorName, CursorNameError, MailboxName, MailboxNameError, Message, ParseAddressError, StreamId,
+    Address, CursorName, CursorNameError, MailboxName, MailboxNameError, Message, ParseAddressError,
+    ProducerId,
 };
 
 use crate::builder::ClientBuilder;
@@ -33,7 +34,7 @@ struct Handle {
 
 /// What numbers the messages.
 pub(crate) struct Producer {
-    pub(crate) stream: StreamId,
+    pub(crate) producer: ProducerId,
     pub(crate) id: String,
     /// Of a client that only reads the server knows nothing of it.
     pub(crate) sends: bool,
@@ -88,14 +89,14 @@ impl Client {
         (&self.0.address, &self.0.config)
     }
 
-    /// The id of the stream: under the same id the same messages are stored once.
+    /// The id of the producer: under the same id the same messages are stored once.
     pub fn id(&self) -> &str {
         &self.0.producer.id
     }
 
-    /// The stream that the id stands for.
-    pub fn stream(&self) -> StreamId {
-        self.0.producer.stream
+    /// The producer that the id stands for.
+    pub fn producer(&self) -> ProducerId {
+        self.0.producer.producer
     }
 
     /// Sends a message. The first `await` is for a place among those without an answer, the second for the receipt: many
@@ -103,7 +104,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The first `await` fails when the name of the mailbox is none, or the stream has ended: nothing was sent then.
+    /// The first `await` fails when the name of the mailbox is none, or the producer has ended: nothing was sent then.
     pub async fn send<M>(&self, mailbox: M, body: impl Into<Bytes>) -> Result<PendingReceipt, DeliveryError>
     where
         M: TryInto<MailboxName>,
@@ -140,7 +141,7 @@ impl Client {
         }
     }
 
-    /// A client that only reads has no stream.
+    /// A client that only reads has no producer.
     pub(crate) fn sending(&self) -> Result<&Arc<Shared>, DeliveryError> {
         if self.0.producer.sends {
             Ok(&self.0.shared)

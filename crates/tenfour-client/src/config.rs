@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tenfour_identity::{Home, Identity, KnownHosts};
-use tenfour_proto::native::{ClientOptions, Past, Resumption, SOFTWARE, StreamKind};
-use tenfour_proto::{Durability, StreamId};
+use tenfour_proto::native::{ClientOptions, Past, ProducerKind, Resumption, SOFTWARE};
+use tenfour_proto::{Durability, ProducerId};
 
 use crate::error::SetupError;
 use crate::random::random;
@@ -27,7 +27,7 @@ pub struct ClientConfig {
     pub timeout: Duration,
     /// The least durability that counts as stored. [`Durability::Disk`] unless said.
     pub durability: Durability,
-    /// Names the stream, so that the same messages under the same id are stored once, whoever repeats
+    /// Names the producer, so that the same messages under the same id are stored once, whoever repeats
     /// them. Without it the client draws an id of its own.
     pub id: Option<String>,
     /// Most messages without an answer; [`send`](crate::Client::send) waits for a place among them. 1,000 unless said.
@@ -66,14 +66,14 @@ impl ClientConfig {
 /// What a client says of itself in HELLO.
 pub(crate) fn options(
     config: &ClientConfig,
-    stream: Option<(StreamId, Resumption, StreamKind)>,
+    producer: Option<(ProducerId, Resumption, ProducerKind)>,
     invitation: Option<[u8; 32]>,
 ) -> ClientOptions {
     ClientOptions {
         software: SOFTWARE.to_owned(),
         process: random(),
         durability: config.durability,
-        stream,
+        producer,
         past: Past::default(),
         invitation,
     }

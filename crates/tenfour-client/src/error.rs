@@ -288,7 +288,7 @@ impl ReaderError {
 /// A server lacks messages that it gave receipts for: a backup was restored, or its disk was wiped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WentBack {
-    /// The last message of the stream that the server has.
+    /// The last message of the producer that the server has.
     pub mark: u64,
     /// The last one that we have a receipt for.
     pub receipted: u64,
@@ -382,7 +382,7 @@ pub enum DeliveryError {
     /// The server refused this message for good; others go on.
     #[error("refused: {0}")]
     Refused(RefusalCode),
-    /// The whole stream ended.
+    /// The whole producer ended.
     #[error("{failure}")]
     Failed {
         /// What is known of this message.
@@ -392,7 +392,7 @@ pub enum DeliveryError {
     },
 }
 
-/// Why a stream ended before all of its messages had their answers.
+/// Why a producer ended before all of its messages had their answers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {

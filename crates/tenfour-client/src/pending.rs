@@ -36,7 +36,7 @@ impl PendingReceipt {
         }
     }
 
-    /// The message's number in the stream.
+    /// The number that the producer gave the message.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

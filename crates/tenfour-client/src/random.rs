@@ -6,7 +6,7 @@ use tenfour_proto::hex;
 ///
 /// # Panics
 ///
-/// When the system has no randomness: two streams could meet then, and there is no sensible way to go on.
+/// When the system has no randomness: two producers could meet then, and there is no sensible way to go on.
 #[allow(
     clippy::expect_used,
     reason = "without randomness nothing of this library can be promised"

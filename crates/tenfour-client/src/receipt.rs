@@ -13,6 +13,6 @@ pub struct Receipt {
     pub durability: Durability,
     /// It had been stored before, and this is the first receipt again.
     pub duplicate: bool,
-    /// Its number in the stream.
+    /// Its number among the messages of its producer.
     pub sequence: u64,
 }

@@ -1,6 +1,6 @@
 //! Asking a server what it is doing, and what became of a message.
 
-use tenfour_proto::StreamId;
+use tenfour_proto::ProducerId;
 use tenfour_proto::native::{StatusEnd, StatusRow};
 
 use crate::client::Client;
@@ -38,7 +38,7 @@ impl Client {
     ///
     /// When there is no answer.
     pub async fn fate(&self, id: &str) -> Result<Vec<StatusRow>, StatusError> {
-        self.rows(Question::Fate(StreamId::of_key(id))).await
+        self.rows(Question::Fate(ProducerId::of_key(id))).await
     }
 
     async fn rows(&self, question: Question) -> Result<Vec<StatusRow>, StatusError> {

@@ -1,4 +1,4 @@
-//! Who sent a message, and in which stream it was numbered.
+//! Who sent a message, and which producer numbered it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub enum Sender {
     Token(TokenName),
     /// Whoever spoke to a plain listener; nobody proved anything.
     Anonymous,
-    /// Whoever sent a datagram with an identity: anybody who knows the stream's id.
+    /// Whoever sent a datagram with an identity: anybody who knows the producer's id.
     Datagram,
 }
 
@@ -54,12 +54,12 @@ impl FromStr for Sender {
     }
 }
 
-/// The 128-bit id of a stream: a sender's numbered row of messages.
+/// The 128-bit id of a producer: a sender's numbered row of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId([u8; 16]);
+pub struct ProducerId([u8; 16]);
 
-impl StreamId {
-    /// The stream of everything that is sent under the id `key`: the first 128 bits of
+impl ProducerId {
+    /// The producer of everything that is sent under the id `key`: the first 128 bits of
     /// SHA-256(`tenfour id` 0x00 KEY).
     pub fn of_key(key: &str) -> Self {
         let mut hash = hmac_sha256::Hash::new();
@@ -69,12 +69,12 @@ impl StreamId {
         for (to, from) in id.iter_mut().zip(hash.finalize()) {
             *to = from;
         }
-        StreamId(id)
+        ProducerId(id)
     }
 
-    /// The stream with these bytes.
+    /// The producer with these bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        StreamId(bytes)
+        ProducerId(bytes)
     }
 
     /// The bytes of the id.
@@ -83,13 +83,13 @@ impl StreamId {
     }
 }
 
-impl fmt::Display for StreamId {
+impl fmt::Display for ProducerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl fmt::Debug for StreamId {
+impl fmt::Debug for ProducerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -101,9 +101,9 @@ mod tests {
 
     /// Other implementations compute the same: `printf 'tenfour id\0backup-7' | sha256sum`.
     #[test]
-    fn the_stream_of_a_key_is_fixed() {
+    fn the_producer_of_a_key_is_fixed() {
         assert_eq!(
-            StreamId::of_key("backup-7").to_string(),
+            ProducerId::of_key("backup-7").to_string(),
             "8ed05659347a3e2d35ac205f8d530580"
         );
     }

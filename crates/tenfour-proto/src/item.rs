@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{MailboxName, Message, Source, StreamId};
+use crate::{MailboxName, Message, ProducerId, Source};
 
 /// A stored message as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct Item {
     pub time: i64,
     /// Who sent it: a fingerprint, or the name of a pseudo-sender.
     pub sender: String,
-    /// The stream it was numbered in; all zero for none.
-    pub stream: StreamId,
+    /// The producer that numbered it; all zero for none.
+    pub producer: ProducerId,
     /// Its number there; 0 for none.
     pub sequence: u64,
     /// Where it came in; `None` if that is not known here.

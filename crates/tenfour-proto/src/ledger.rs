@@ -1,4 +1,4 @@
-//! Keeps a stream's answers in order: what the store settled, and what was refused before it got there.
+//! Keeps a producer's answers in order: what the store settled, and what was refused before it got there.
 
 use std::collections::VecDeque;
 

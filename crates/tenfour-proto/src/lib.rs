@@ -46,7 +46,7 @@ pub use address::{Address, HTTP_PORT, MODBUS_PORT, NATIVE_PORT, ParseAddressErro
 pub use cursor::{CursorName, CursorNameError, Progress, Step};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use hex::hex;
-pub use identity::{Sender, StreamId};
+pub use identity::{ProducerId, Sender};
 pub use item::{Item, Origin};
 pub use mailbox::{MailboxName, MailboxNameError};
 pub use message::{ContentType, Message, MessageName, WordError};

@@ -1,11 +1,11 @@
 //! The native protocol: numbered messages and receipts over one reliable, secret connection.
 //!
-//! The client speaks first. HELLO names the stream and what is known of it, WELCOME answers with the
-//! stream's mark; then MESSAGE frames go one way and RECEIPT frames the other. Whatever breaks, a
+//! The client speaks first. HELLO names the producer and what is known of it, WELCOME answers with the
+//! producer's mark; then MESSAGE frames go one way and RECEIPT frames the other. Whatever breaks, a
 //! later connection goes on where the receipts ended. `docs/protocol.md` has every byte.
 //!
 //! - `frame` and its neighbours: what one frame says, and its bytes.
-//! - [`Server`], [`Client`]: one side of one connection (and, for the client, the stream that
+//! - [`Server`], [`Client`]: one side of one connection (and, for the client, the producer that
 //!   outlives it). Feed them with `handle_*`, then drain `poll_event` and `poll_transmit`.
 
 mod backup;
@@ -29,7 +29,9 @@ pub use backup::{BackupEnd, BackupPart};
 pub use client::{Client, ClientEvent, ClientOptions};
 pub use error::{ErrorCode, Fault};
 pub use frame::Frame;
-pub use handshake::{ErrorFrame, Hello, MAX_FINISHED, Resumption, StreamKind, StreamWish, Versions, Welcome};
+pub use handshake::{
+    ErrorFrame, Hello, MAX_FINISHED, ProducerKind, ProducerWish, Resumption, Versions, Welcome,
+};
 pub use outgoing::{Fate, Past};
 pub use reading::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
 pub use replying::{AnswerFrame, ReplyFrame};

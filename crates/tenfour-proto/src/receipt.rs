@@ -65,7 +65,7 @@ impl FromStr for Durability {
     }
 }
 
-/// A stretch of a stream that lies in one mailbox without a gap: sequence `first + i` is at
+/// A stretch of a producer that lies in one mailbox without a gap: sequence `first + i` is at
 /// `offset + i`, for `i` below `count`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -95,7 +95,7 @@ impl Run {
     }
 }
 
-/// What became of a stretch of a stream: every sequence up to `settled` that was not settled
+/// What became of a stretch of a producer: every sequence up to `settled` that was not settled
 /// before is in exactly one run (stored) or in `refused`. *Settled is never success.*
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
@@ -107,7 +107,7 @@ pub struct Settlement {
     pub refused: Vec<Refused>,
 }
 
-/// A stretch of a stream that is refused for one reason.
+/// A stretch of a producer that is refused for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Sequence of the first message.
@@ -183,7 +183,7 @@ pub enum RefusalCode {
     NotAllowed,
     /// Another message was stored under the same identity.
     Conflict,
-    /// It was refused before; a later message of the stream is stored, so it cannot be any more.
+    /// It was refused before; a later message of the producer is stored, so it cannot be any more.
     RefusedEarlier,
     /// The server keeps no more mailboxes.
     TooManyMailboxes,

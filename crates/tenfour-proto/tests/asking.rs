@@ -1,11 +1,11 @@
 //! Questions and replies between two native machines: over one connection, over the next, and from a reader.
 
 use tenfour_proto::native::{
-    AnswerFrame, Client, ClientEvent, ClientOptions, Credit, CursorUse, Past, ReadFrom, ReadRequest,
-    Resumption, Server, ServerEvent, ServerOptions, StreamKind, WelcomeTerms,
+    AnswerFrame, Client, ClientEvent, ClientOptions, Credit, CursorUse, Past, ProducerKind, ReadFrom,
+    ReadRequest, Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, Item, MailboxName, Message, Moment, Reply, Run, Settlement, StreamId, limits,
+    Durability, Item, MailboxName, Message, Moment, ProducerId, Reply, Run, Settlement, limits,
 };
 
 fn client() -> Client {
@@ -13,13 +13,17 @@ fn client() -> Client {
         software: "test".into(),
         process: [1; 16],
         durability: Durability::Disk,
-        stream: Some((StreamId::of_key("s"), Resumption::Continue, StreamKind::OneShot)),
+        producer: Some((
+            ProducerId::of_key("s"),
+            Resumption::Continue,
+            ProducerKind::OneShot,
+        )),
         past: Past::default(),
         invitation: None,
     })
 }
 
-/// A new connection, with the stream at this mark.
+/// A new connection, with the producer at this mark.
 fn connect(client: &mut Client, mark: u64) -> Server {
     let now = Moment::default();
     let mut server = Server::new(ServerOptions::default(), now);
@@ -151,7 +155,7 @@ fn a_reader_answers_and_hears_that_it_is_saved() {
         offset: 41,
         time: 5,
         sender: "anonymous".into(),
-        stream: StreamId::from_bytes([3; 16]),
+        producer: ProducerId::from_bytes([3; 16]),
         sequence: 1,
         source: None,
         origin: None,

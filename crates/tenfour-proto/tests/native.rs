@@ -9,10 +9,10 @@ use tenfour_proto::native::{
     Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, Item, MailboxName, Message, Moment, Progress, RefusalCode, Step, StreamId, TemporaryCode,
+    Durability, Item, MailboxName, Message, Moment, ProducerId, Progress, RefusalCode, Step, TemporaryCode,
 };
 
-/// Two mailboxes in one stream, refused messages in the middle and at both ends.
+/// Two mailboxes in one producer, refused messages in the middle and at both ends.
 fn session() -> Script {
     Script::new()
         .refused("denied", "first of all", RefusalCode::NotAllowed)
@@ -365,7 +365,7 @@ fn consuming() -> (Client, Server) {
         software: "test".into(),
         process: [1; 16],
         durability: Durability::Disk,
-        stream: None,
+        producer: None,
         past: Past::default(),
         invitation: None,
     });
@@ -426,7 +426,7 @@ fn a_consumer_says_what_it_did_and_hears_that_it_is_saved() {
         offset: 41,
         time: 5,
         sender: "anonymous".into(),
-        stream: StreamId::from_bytes([0; 16]),
+        producer: ProducerId::from_bytes([0; 16]),
         sequence: 0,
         source: None,
         origin: Some("inbox 7".parse().unwrap()),

@@ -1,4 +1,4 @@
-//! May it: who is let in, who may do what, who sends on a stream. Everything that is refused is counted.
+//! May it: who is let in, who may do what, who sends as a producer. Everything that is refused is counted.
 
 pub(crate) mod access;
 pub(crate) mod connections;

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tenfour_identity::lock;
-use tenfour_proto::{CursorName, Durability, MailboxName, Reply, Sender, StreamId};
+use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Reply, Sender};
 use tenfour_store::{Batch, ReadError, Reader, Store, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
@@ -104,19 +104,19 @@ impl Inbox {
         }));
     }
 
-    /// How far a stream is, and receipts above `after`, read behind everything that is on the queue now. There are more
+    /// How far a producer is, and receipts above `after`, read behind everything that is on the queue now. There are more
     /// where they end below the mark. What is forgotten is asked for whom `has_receipts` for it.
     pub(crate) async fn resume(
         &self,
         sender: Sender,
-        stream: StreamId,
+        producer: ProducerId,
         after: Option<u64>,
         has_receipts: bool,
     ) -> Result<Resumed, StoreGone> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Resume {
             sender,
-            stream,
+            producer,
             after,
             has_receipts,
             reply,
@@ -124,33 +124,33 @@ impl Inbox {
         answer.await.map_err(|_| StoreGone)?
     }
 
-    /// Nothing will be repeated of these streams of an outbox. Done when it is on the disk.
-    pub(crate) async fn finish(&self, sender: Sender, streams: Vec<StreamId>) -> Result<(), StoreGone> {
+    /// Nothing will be repeated of these producers of an outbox. Done when it is on the disk.
+    pub(crate) async fn finish(&self, sender: Sender, producers: Vec<ProducerId>) -> Result<(), StoreGone> {
         let (tell, done) = oneshot::channel();
         self.push(Job::Finish {
             sender,
-            streams,
+            producers,
             tell,
         });
         done.await.map_err(|_| StoreGone)
     }
 
-    /// From here on all replies to the stream come there, until it is dropped, or expected again.
-    pub(crate) fn expect_replies(&self, sender: Sender, stream: StreamId) -> Arc<Pigeonhole> {
-        self.0.replies.expect(sender, stream)
+    /// From here on all replies to the producer come there, until it is dropped, or expected again.
+    pub(crate) fn expect_replies(&self, sender: Sender, producer: ProducerId) -> Arc<Pigeonhole> {
+        self.0.replies.expect(sender, producer)
     }
 
     /// The reply to a message, if it has one by now.
     pub(crate) async fn reply(
         &self,
         sender: Sender,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreGone> {
         let (tell, answer) = oneshot::channel();
         self.push(Job::Reply {
             sender,
-            stream,
+            producer,
             sequence,
             tell,
         });

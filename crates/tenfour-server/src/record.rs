@@ -95,7 +95,7 @@ impl Record {
             mailbox: Some(message.mailbox.to_string()),
             offset: Some(item.offset),
             sender: Some(item.sender.clone()),
-            stream: numbered.then(|| item.stream.to_string()),
+            stream: numbered.then(|| item.producer.to_string()),
             sequence: numbered.then_some(item.sequence),
             time: jiff::Timestamp::from_microsecond(item.time)
                 .ok()

@@ -104,7 +104,7 @@ fn cursor(info: &CursorInfo, mailboxes: &[MailboxInfo]) -> StatusRow {
         .with("holds-back", if info.expired { "no" } else { "yes" })
 }
 
-/// The fate of the messages of a stream.
+/// The fate of the messages of a producer.
 pub(crate) fn fate(settlement: &Settlement) -> Vec<StatusRow> {
     settlement
         .in_order()

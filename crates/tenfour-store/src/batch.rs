@@ -1,7 +1,7 @@
 //! What goes into a commit, and what comes out.
 
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{MailboxName, Message, Reply, Sender, Settlement, Source, StreamId, TemporaryCode};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{MailboxName, Message, ProducerId, Reply, Sender, Settlement, Source, TemporaryCode};
 
 use crate::cursor::CursorOutcome;
 
@@ -10,9 +10,9 @@ use crate::cursor::CursorOutcome;
 pub struct Batch {
     /// Whose they are.
     pub sender: Sender,
-    /// The stream that numbers them. Without one the numbers only name the messages in the outcome,
+    /// The producer that numbers them. Without one the numbers only name the messages in the outcome,
     /// and nothing is recognised as a repeat.
-    pub stream: Option<(StreamId, StreamKind)>,
+    pub producer: Option<(ProducerId, ProducerKind)>,
     /// Where they came in.
     pub source: Source,
     /// Sequence and message, in rising order. Holes are messages that were refused before the store.
@@ -57,8 +57,8 @@ pub struct Committed {
 pub struct Answered {
     /// Who asked.
     pub sender: Sender,
-    /// In which stream.
-    pub stream: StreamId,
+    /// By which producer.
+    pub producer: ProducerId,
     /// By which message.
     pub sequence: u64,
     /// What comes back.

@@ -1,6 +1,6 @@
 //! What is wrong with a store, in words.
 
-use tenfour_proto::{CursorName, MailboxName, StreamId};
+use tenfour_proto::{CursorName, MailboxName, ProducerId};
 
 /// Something that is not as it was written, or does not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,21 +43,21 @@ pub enum Finding {
         /// How many.
         count: u64,
     },
-    /// The stream's marks do not know this message: a repeat of it would be stored again.
-    #[error("{mailbox} #{offset}: not in the marks of its stream {stream}, a repeat would be stored twice")]
+    /// The producer's marks do not know this message: a repeat of it would be stored again.
+    #[error("{mailbox} #{offset}: not in the marks of its stream {producer}, a repeat would be stored twice")]
     Unmarked {
         /// Its mailbox.
         mailbox: MailboxName,
         /// Its offset.
         offset: u64,
-        /// Its stream.
-        stream: StreamId,
+        /// Its producer.
+        producer: ProducerId,
     },
-    /// The stream's marks name messages that are not there, or are others: a repeat would get a false receipt.
-    #[error("stream {stream}, messages {first} to {last}: its marks do not lead to them")]
+    /// The producer's marks name messages that are not there, or are others: a repeat would get a false receipt.
+    #[error("stream {producer}, messages {first} to {last}: its marks do not lead to them")]
     FalseMark {
-        /// The stream.
-        stream: StreamId,
+        /// The producer.
+        producer: ProducerId,
         /// The first sequence.
         first: u64,
         /// The last.
@@ -94,8 +94,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Mailboxes.
     pub mailboxes: u64,
-    /// Streams.
-    pub streams: u64,
+    /// Producers.
+    pub producers: u64,
     /// Findings.
     pub findings: u64,
 }

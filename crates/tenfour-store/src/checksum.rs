@@ -1,18 +1,18 @@
 //! The checksum of a message: CRC-32 (IEEE) over everything a reader is told.
 
 use crc32fast::Hasher;
-use tenfour_proto::{Message, Origin, StreamId};
+use tenfour_proto::{Message, Origin, ProducerId};
 
-/// What is the same for all messages of a sender's stream, hashed once.
+/// What is the same for all messages of a sender's producer, hashed once.
 #[derive(Clone)]
 pub(crate) struct Prefix(Hasher);
 
 impl Prefix {
-    pub(crate) fn new(sender: &str, stream: StreamId) -> Self {
+    pub(crate) fn new(sender: &str, producer: ProducerId) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(sender.as_bytes());
         hasher.update(&[0]);
-        hasher.update(stream.as_bytes());
+        hasher.update(producer.as_bytes());
         Prefix(hasher)
     }
 
@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn every_part_counts() {
-        let stream = StreamId::from_bytes([1; 16]);
-        let prefix = Prefix::new("anonymous", stream);
+        let producer = ProducerId::from_bytes([1; 16]);
+        let prefix = Prefix::new("anonymous", producer);
         let message = Message::new(MailboxName::inbox(), "body");
         let from = Some("text [::1]:1");
         let sum = prefix.of(1, 2, 3, from, None, &message);
@@ -90,8 +90,8 @@ mod tests {
             prefix.of(1, 2, 3, from, None, &typed),
             prefix.of(1, 2, 3, from, None, &asking),
             prefix.of(1, 2, 3, from, None, &elsewhere),
-            Prefix::new("somebody", stream).of(1, 2, 3, from, None, &message),
-            Prefix::new("anonymous", StreamId::from_bytes([2; 16])).of(1, 2, 3, from, None, &message),
+            Prefix::new("somebody", producer).of(1, 2, 3, from, None, &message),
+            Prefix::new("anonymous", ProducerId::from_bytes([2; 16])).of(1, 2, 3, from, None, &message),
         ] {
             assert_ne!(sum, other);
         }

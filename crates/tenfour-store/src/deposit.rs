@@ -7,7 +7,7 @@ use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement}
 use crate::StoreError;
 use crate::mailboxes::Mailboxes;
 
-/// A stretch of a stream as the store keeps it.
+/// A stretch of a producer as the store keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlacedRun {
     pub(crate) first: u64,
@@ -24,10 +24,10 @@ impl PlacedRun {
     }
 }
 
-/// What the store knows of a stream.
+/// What the store knows of a producer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StreamState {
-    /// Number of the stream in the store.
+pub(crate) struct ProducerState {
+    /// Number of the producer in the store.
     pub(crate) row: i64,
     /// The highest sequence settled.
     pub(crate) mark: u64,
@@ -48,10 +48,10 @@ pub(crate) enum Comparison {
 pub(crate) trait Backend<'a> {
     /// Puts a message at an offset that the walk has chosen.
     fn append(&mut self, mailbox: i64, offset: u64, sequence: u64, message: &'a Message);
-    /// Keeps a run that the stream's row no longer names.
-    fn keep_run(&mut self, stream: i64, run: PlacedRun) -> Result<(), StoreError>;
+    /// Keeps a run that the producer's row no longer names.
+    fn keep_run(&mut self, producer: i64, run: PlacedRun) -> Result<(), StoreError>;
     /// The kept run with the highest first sequence that is at most `sequence`.
-    fn earlier_run(&mut self, stream: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError>;
+    fn earlier_run(&mut self, producer: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError>;
     /// Compares a message with the one at that place.
     fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError>;
 }
@@ -61,21 +61,25 @@ pub(crate) trait Backend<'a> {
 pub(crate) fn deposit<'a, B: Backend<'a>>(
     backend: &mut B,
     mailboxes: &mut Mailboxes,
-    mut stream: Option<&mut StreamState>,
+    mut producer: Option<&mut ProducerState>,
     in_turn: bool,
     messages: &'a [(u64, Message)],
 ) -> Result<Settlement, StoreError> {
     let mut settlement = Settlement::default();
     for (sequence, message) in messages {
         let sequence = *sequence;
-        if in_turn && stream.as_deref().is_some_and(|stream| sequence > stream.mark + 1) {
+        if in_turn
+            && producer
+                .as_deref()
+                .is_some_and(|producer| sequence > producer.mark + 1)
+        {
             continue;
         }
         settlement.settled = sequence;
-        if let Some(stream) = stream.as_deref_mut()
-            && sequence <= stream.mark
+        if let Some(producer) = producer.as_deref_mut()
+            && sequence <= producer.mark
         {
-            match repeat(backend, mailboxes, stream, sequence, message)? {
+            match repeat(backend, mailboxes, producer, sequence, message)? {
                 Ok((mailbox, offset)) => extend(&mut settlement.runs, sequence, &mailbox, offset, true),
                 Err(code) => settlement.refused.push(Refused::one(sequence, code)),
             }
@@ -92,9 +96,9 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
         let (id, offset) = (mailbox.id, mailbox.last);
         backend.append(id, offset, sequence, message);
         extend(&mut settlement.runs, sequence, &message.mailbox, offset, false);
-        if let Some(stream) = stream.as_deref_mut() {
-            stream.mark = sequence;
-            match &mut stream.last_run {
+        if let Some(producer) = producer.as_deref_mut() {
+            producer.mark = sequence;
+            match &mut producer.last_run {
                 Some(run)
                     if run.mailbox == id
                         && run.first + run.count == sequence
@@ -110,7 +114,7 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
                         offset,
                     };
                     if let Some(old) = last.replace(new) {
-                        backend.keep_run(stream.row, old)?;
+                        backend.keep_run(producer.row, old)?;
                     }
                 }
             }
@@ -123,17 +127,17 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
 fn repeat<'a, B: Backend<'a>>(
     backend: &mut B,
     mailboxes: &Mailboxes,
-    stream: &StreamState,
+    producer: &ProducerState,
     sequence: u64,
     message: &Message,
 ) -> Result<Result<(MailboxName, u64), RefusalCode>, StoreError> {
-    let last = stream
+    let last = producer
         .last_run
         .and_then(|run| Some((run.mailbox, run.offset_of(sequence)?)));
     let place = match last {
         Some(place) => Some(place),
         None => backend
-            .earlier_run(stream.row, sequence)?
+            .earlier_run(producer.row, sequence)?
             .and_then(|run| Some((run.mailbox, run.offset_of(sequence)?))),
     };
     let Some((id, offset)) = place else {
@@ -171,7 +175,7 @@ pub(crate) fn extend(runs: &mut Vec<Run>, first: u64, mailbox: &MailboxName, off
     }
 }
 
-/// The answer to a client that continues a stream: what is above `after` in the first `most` runs, holes being
+/// The answer to a client that continues a producer: what is above `after` in the first `most` runs, holes being
 /// refusals. `runs` ends with the run at the mark, or has more than `most` of them.
 pub(crate) fn replay(
     mailboxes: &Mailboxes,

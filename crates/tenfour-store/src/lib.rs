@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] takes batches of messages and answers for each stretch of them: stored at which
 //! offsets, or refused why. One batch or a thousand, there is one transaction and one flush, and the
-//! streams' marks are in it: that is what makes *exactly once* and *durable* the same promise.
+//! producers' marks are in it: that is what makes *exactly once* and *durable* the same promise.
 //!
 //! Synchronous, owned by one thread. No sockets, no frames, no async. Two kinds: [`SqliteStore`] on
 //! disk, [`MemoryStore`] for tests and for those who want speed and nothing kept. `docs/storage.md`
@@ -43,12 +43,12 @@ pub use cursor::{CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, Given, M
 pub use error::{CopyError, OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{
-    DATAGRAM_HOURS, MAX_DATAGRAM_STREAMS, MAX_ONE_SHOT_STREAMS, MAX_OUTBOX_STREAMS, ONE_SHOT_HOURS,
+    DATAGRAM_HOURS, MAX_DATAGRAM_PRODUCERS, MAX_ONE_SHOT_PRODUCERS, MAX_OUTBOX_PRODUCERS, ONE_SHOT_HOURS,
     REPLY_HOURS,
 };
 pub use retention::{Retain, Rules};
 pub use sqlite::{
-    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, OutboxStream, SqliteOptions,
+    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxProducer, OutboxRoute, SqliteOptions,
     SqliteStore, Verdict, check,
 };
 pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Store};

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use tenfour_proto::native::StreamKind;
+use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{
-    CursorName, Durability, Item, MailboxName, Message, Origin, Reply, Sender, Settlement, Source, StreamId,
-    TemporaryCode,
+    CursorName, Durability, Item, MailboxName, Message, Origin, ProducerId, Reply, Sender, Settlement,
+    Source, TemporaryCode,
 };
 
 use crate::batch::{Answered, Batch, Committed, Outcome, Stored};
 use crate::bench_mailbox::{self, is_bench};
 use crate::cursor::{CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
-use crate::deposit::{self, Backend, Comparison, PlacedRun, StreamState};
+use crate::deposit::{self, Backend, Comparison, PlacedRun, ProducerState};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
 use crate::quota::Quota;
@@ -26,8 +26,8 @@ pub const DEFAULT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
 /// What a message costs beside its bytes.
 const OVERHEAD: u64 = 160;
 
-/// What a stream costs.
-const STREAM: u64 = 300;
+/// What a producer costs.
+const PRODUCER: u64 = 300;
 
 /// Messages in memory.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ pub struct MemoryStore {
     limit: u64,
     mailboxes: Mailboxes,
     /// With the hour of their last use.
-    streams: HashMap<(Sender, StreamId), (StreamState, Policy, i64)>,
+    producers: HashMap<(Sender, ProducerId), (ProducerState, Policy, i64)>,
     counts: HashMap<(Sender, i64), u64>,
     opened: Instant,
     replies: Replies,
     quota: Quota,
-    /// Number of the stream -> its earlier runs, in order.
+    /// Number of the producer -> its earlier runs, in order.
     runs: Vec<Vec<PlacedRun>>,
     shared: Arc<RwLock<Shared>>,
 }
@@ -57,7 +57,7 @@ struct Shared {
     bench: u64,
     /// By number of the mailbox. One that was opened and got no message yet has no place here.
     boxes: HashMap<i64, MemoryMailbox>,
-    senders: Vec<(String, StreamId)>,
+    senders: Vec<(String, ProducerId)>,
     cursors: BTreeMap<(MailboxName, CursorName), Position>,
 }
 
@@ -85,7 +85,7 @@ impl MemoryMailbox {
 
 #[derive(Clone, Debug)]
 struct Kept {
-    stream: u32,
+    producer: u32,
     is_pseudo: bool,
     sequence: u64,
     time: i64,
@@ -106,7 +106,7 @@ impl MemoryStore {
             id,
             limit,
             mailboxes: Mailboxes::default(),
-            streams: HashMap::new(),
+            producers: HashMap::new(),
             counts: HashMap::new(),
             opened: Instant::now(),
             replies: Replies::default(),
@@ -127,14 +127,14 @@ impl MemoryStore {
         i64::try_from(self.opened.elapsed().as_secs() / 3600).unwrap_or(0)
     }
 
-    /// Number of the stream, made if it is new.
-    fn open_stream(&mut self, shared: &mut Shared, batch: &Batch) -> Option<(StreamState, Policy)> {
-        let (stream, kind) = batch
-            .stream
-            .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
-        let key = (batch.sender.clone(), stream);
+    /// Number of the producer, made if it is new.
+    fn open_producer(&mut self, shared: &mut Shared, batch: &Batch) -> Option<(ProducerState, Policy)> {
+        let (producer, kind) = batch
+            .producer
+            .unwrap_or((ProducerId::from_bytes([0; 16]), ProducerKind::OneShot));
+        let key = (batch.sender.clone(), producer);
         let hours = self.hours();
-        if let Some((state, policy, used)) = self.streams.get_mut(&key) {
+        if let Some((state, policy, used)) = self.producers.get_mut(&key) {
             *used = hours;
             return Some((*state, *policy));
         }
@@ -152,15 +152,15 @@ impl MemoryStore {
             return None;
         }
         *count += 1;
-        shared.used += STREAM;
-        let state = StreamState {
+        shared.used += PRODUCER;
+        let state = ProducerState {
             row: i64::try_from(self.runs.len()).ok()?,
             mark: 0,
             last_run: None,
         };
         self.runs.push(Vec::new());
-        shared.senders.push((batch.sender.to_string(), stream));
-        self.streams.insert(key, (state, policy, hours));
+        shared.senders.push((batch.sender.to_string(), producer));
+        self.producers.insert(key, (state, policy, hours));
         Some((state, policy))
     }
 
@@ -220,11 +220,11 @@ impl MemoryStore {
             else {
                 continue;
             };
-            let (stream, sequence) = (kept.stream, kept.sequence);
+            let (producer, sequence) = (kept.producer, kept.sequence);
             if !kept.message.asks || sequence == 0 {
                 continue;
             }
-            let Some((name, id)) = shared.senders.get(stream as usize) else {
+            let Some((name, id)) = shared.senders.get(producer as usize) else {
                 continue;
             };
             let Ok(sender) = name.parse::<Sender>() else {
@@ -233,10 +233,10 @@ impl MemoryStore {
             let asked = (sender, *id, sequence);
             if let Some(size) = self.replies.put(&asked, &reply, hours) {
                 shared.used += size;
-                let (sender, stream, sequence) = asked;
+                let (sender, producer, sequence) = asked;
                 answered.push(Answered {
                     sender,
-                    stream,
+                    producer,
                     sequence,
                     reply,
                 });
@@ -244,10 +244,10 @@ impl MemoryStore {
         }
     }
 
-    /// Old streams are looked for only when somebody has too many.
+    /// Old producers are looked for only when somebody has too many.
     fn forget_old(&mut self, hours: i64) {
         let (counts, runs) = (&mut self.counts, &mut self.runs);
-        self.streams.retain(|(sender, _), (state, policy, used)| {
+        self.producers.retain(|(sender, _), (state, policy, used)| {
             let old = Policy::forgotten_before(policy.kind, hours).is_some_and(|before| *used < before);
             if old {
                 if let Some(count) = counts.get_mut(&(sender.clone(), policy.kind)) {
@@ -272,7 +272,7 @@ struct Work<'w> {
     shared: &'w mut Shared,
     runs: &'w mut Vec<Vec<PlacedRun>>,
     time: i64,
-    stream: i64,
+    producer: i64,
     source: Source,
     numbered: bool,
     is_pseudo: bool,
@@ -284,7 +284,7 @@ impl<'a> Backend<'a> for Work<'_> {
         let size = shared.push(
             mailbox,
             Kept {
-                stream: self.stream as u32,
+                producer: self.producer as u32,
                 is_pseudo: self.is_pseudo,
                 sequence: if self.numbered { sequence } else { 0 },
                 time: self.time,
@@ -311,15 +311,15 @@ impl<'a> Backend<'a> for Work<'_> {
         }
     }
 
-    fn keep_run(&mut self, stream: i64, run: PlacedRun) -> Result<(), StoreError> {
-        if let Some(runs) = self.runs.get_mut(stream as usize) {
+    fn keep_run(&mut self, producer: i64, run: PlacedRun) -> Result<(), StoreError> {
+        if let Some(runs) = self.runs.get_mut(producer as usize) {
             runs.push(run);
         }
         Ok(())
     }
 
-    fn earlier_run(&mut self, stream: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError> {
-        Ok(self.runs.get(stream as usize).and_then(|runs| {
+    fn earlier_run(&mut self, producer: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError> {
+        Ok(self.runs.get(producer as usize).and_then(|runs| {
             let after = runs.partition_point(|run| run.first <= sequence);
             runs.get(after.checked_sub(1)?).copied()
         }))
@@ -364,13 +364,13 @@ impl Store for MemoryStore {
                 .iter()
                 .map(|(_, message)| message.body.len() as u64 + OVERHEAD)
                 .sum();
-            // Once full, full for all that follow: a later batch may belong to the same stream.
+            // Once full, full for all that follow: a later batch may belong to the same producer.
             full |= shared.used + wanted > self.limit;
             if full || batch.sender.is_pseudo() && !self.quota.has_room(shared.pseudo, batch) {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
-            let Some((mut state, policy)) = self.open_stream(&mut shared, batch) else {
+            let Some((mut state, policy)) = self.open_producer(&mut shared, batch) else {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
                 continue;
             };
@@ -378,21 +378,21 @@ impl Store for MemoryStore {
                 shared: &mut shared,
                 runs: &mut self.runs,
                 time,
-                stream: state.row,
+                producer: state.row,
                 source: batch.source,
-                numbered: batch.stream.is_some(),
+                numbered: batch.producer.is_some(),
                 is_pseudo: batch.sender.is_pseudo(),
             };
-            let stream = batch.stream.is_some().then_some(&mut state);
+            let producer = batch.producer.is_some().then_some(&mut state);
             let settlement = deposit::deposit(
                 &mut work,
                 &mut self.mailboxes,
-                stream,
+                producer,
                 policy.in_turn,
                 &batch.messages,
             )?;
-            if let Some((stream, _)) = batch.stream
-                && let Some((kept, ..)) = self.streams.get_mut(&(batch.sender.clone(), stream))
+            if let Some((producer, _)) = batch.producer
+                && let Some((kept, ..)) = self.producers.get_mut(&(batch.sender.clone(), producer))
             {
                 *kept = state;
             }
@@ -435,13 +435,13 @@ impl Store for MemoryStore {
             .collect()
     }
 
-    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError> {
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
         let hours = self.hours();
-        for stream in streams {
-            if let Some((_, policy, used)) = self.streams.get_mut(&(sender.clone(), *stream))
+        for producer in producers {
+            if let Some((_, policy, used)) = self.producers.get_mut(&(sender.clone(), *producer))
                 && policy.kind == Policy::OUTBOX
             {
-                *policy = Policy::of(sender, StreamKind::OneShot);
+                *policy = Policy::of(sender, ProducerKind::OneShot);
                 *used = hours;
                 if let Some(count) = self.counts.get_mut(&(sender.clone(), Policy::OUTBOX)) {
                     *count -= 1;
@@ -455,29 +455,29 @@ impl Store for MemoryStore {
     fn reply(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreError> {
         Ok(self
             .replies
-            .find(&(sender.clone(), stream, sequence), self.hours()))
+            .find(&(sender.clone(), producer, sequence), self.hours()))
     }
 
-    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         Ok(self
-            .streams
-            .get(&(sender.clone(), stream))
+            .producers
+            .get(&(sender.clone(), producer))
             .map_or(0, |(state, ..)| state.mark))
     }
 
     fn replay(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         after: u64,
         most: usize,
     ) -> Result<Settlement, StoreError> {
-        let Some((state, ..)) = self.streams.get(&(sender.clone(), stream)) else {
+        let Some((state, ..)) = self.producers.get(&(sender.clone(), producer)) else {
             return Ok(deposit::replay(&self.mailboxes, [], after, most));
         };
         let runs = self.runs.get(state.row as usize).into_iter().flatten().copied();
@@ -556,7 +556,7 @@ impl Reader for MemoryReader {
         let first = from.max(mailbox.gone + 1);
         let skip = usize::try_from(first - mailbox.gone - 1).unwrap_or(usize::MAX);
         for (offset, kept) in (first..u64::MAX).zip(mailbox.kept.iter().skip(skip).take(items)) {
-            let Some((sender, stream)) = shared.senders.get(kept.stream as usize) else {
+            let Some((sender, producer)) = shared.senders.get(kept.producer as usize) else {
                 continue;
             };
             total += kept.message.body.len() as u64;
@@ -564,7 +564,7 @@ impl Reader for MemoryReader {
                 offset,
                 time: kept.time,
                 sender: sender.clone(),
-                stream: *stream,
+                producer: *producer,
                 sequence: kept.sequence,
                 source: Some(kept.source),
                 origin: kept.origin.as_deref().cloned(),
@@ -632,10 +632,10 @@ mod tests {
     #[test]
     fn a_reply_is_kept_for_its_hours_and_no_longer() {
         let mut store = MemoryStore::default();
-        let stream = StreamId::of_key("s");
+        let producer = ProducerId::of_key("s");
         let asked = Batch {
             sender: Sender::Anonymous,
-            stream: Some((stream, StreamKind::OneShot)),
+            producer: Some((producer, ProducerKind::OneShot)),
             source: Source {
                 listener: Listener::Native,
                 address: None,
@@ -653,7 +653,7 @@ mod tests {
         };
         store.commit(&[], &[answer], 0).unwrap();
         let hour = Duration::from_secs(3600);
-        let reply = |store: &mut MemoryStore| store.reply(&Sender::Anonymous, stream, 1).unwrap();
+        let reply = |store: &mut MemoryStore| store.reply(&Sender::Anonymous, producer, 1).unwrap();
         for _ in 1..REPLY_HOURS {
             store.opened -= hour;
             assert_eq!(reply(&mut store), Some(Reply::new("!")));

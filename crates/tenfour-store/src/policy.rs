@@ -1,28 +1,28 @@
-//! How many streams a sender may have, how long they are remembered, and what may follow what.
+//! How many producers a sender may have, how long they are remembered, and what may follow what.
 
 use tenfour_proto::Sender;
-use tenfour_proto::native::StreamKind;
+use tenfour_proto::native::ProducerKind;
 
-/// Most one-shot streams of one sender; beyond, new ones have to wait.
-pub const MAX_ONE_SHOT_STREAMS: u64 = 1_000_000;
+/// Most one-shot producers of one sender; beyond, new ones have to wait.
+pub const MAX_ONE_SHOT_PRODUCERS: u64 = 1_000_000;
 
-/// Most outbox streams of one sender; beyond, new ones have to wait.
-pub const MAX_OUTBOX_STREAMS: u64 = 1_024;
+/// Most outbox producers of one sender; beyond, new ones have to wait.
+pub const MAX_OUTBOX_PRODUCERS: u64 = 1_024;
 
-/// Most streams of datagrams, of all their senders together: nobody shows a key there, so anybody can make them up.
-pub const MAX_DATAGRAM_STREAMS: u64 = 65_536;
+/// Most producers of datagrams, of all their senders together: nobody shows a key there, so anybody can make them up.
+pub const MAX_DATAGRAM_PRODUCERS: u64 = 65_536;
 
-/// A one-shot stream that was not used for so long is forgotten, in hours for which the store was open: 30 days.
+/// A one-shot producer that was not used for so long is forgotten, in hours for which the store was open: 30 days.
 /// Wall clocks step; a store that is off learns of no repeats either.
 pub const ONE_SHOT_HOURS: i64 = 30 * 24;
 
-/// The same for streams of datagrams.
+/// The same for producers of datagrams.
 pub const DATAGRAM_HOURS: i64 = 24;
 
 /// A reply is kept for so many of these hours, of which the first may have been under way: at least one hour.
 pub const REPLY_HOURS: i64 = 2;
 
-/// The rules for one kind of stream.
+/// The rules for one kind of producer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
     /// Stands for it in the store.
@@ -41,11 +41,11 @@ impl Policy {
     pub(crate) const FORGOTTEN: i64 = 2;
     pub(crate) const DATAGRAM: i64 = 3;
 
-    pub(crate) fn of(sender: &Sender, kind: StreamKind) -> Self {
+    pub(crate) fn of(sender: &Sender, kind: ProducerKind) -> Self {
         let (kind, most) = match (sender, kind) {
-            (Sender::Datagram, _) => (Self::DATAGRAM, MAX_DATAGRAM_STREAMS),
-            (_, StreamKind::OneShot) => (Self::ONE_SHOT, MAX_ONE_SHOT_STREAMS),
-            (_, StreamKind::Outbox) => (Self::OUTBOX, MAX_OUTBOX_STREAMS),
+            (Sender::Datagram, _) => (Self::DATAGRAM, MAX_DATAGRAM_PRODUCERS),
+            (_, ProducerKind::OneShot) => (Self::ONE_SHOT, MAX_ONE_SHOT_PRODUCERS),
+            (_, ProducerKind::Outbox) => (Self::OUTBOX, MAX_OUTBOX_PRODUCERS),
         };
         Policy {
             kind,
@@ -54,7 +54,7 @@ impl Policy {
         }
     }
 
-    /// The hour before which a stream of this kind was used for the last time, if it is to be forgotten now.
+    /// The hour before which a producer of this kind was used for the last time, if it is to be forgotten now.
     pub(crate) fn forgotten_before(kind: i64, now: i64) -> Option<i64> {
         match kind {
             Self::ONE_SHOT => Some(now - ONE_SHOT_HOURS),

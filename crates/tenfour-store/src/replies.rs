@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use tenfour_proto::{Reply, Sender, StreamId};
+use tenfour_proto::{ProducerId, Reply, Sender};
 
 use crate::policy::REPLY_HOURS;
 
 /// What a reply costs beside its bytes.
 const OVERHEAD: u64 = 200;
 
-/// Who asked: sender, stream, sequence.
-pub(crate) type Asked = (Sender, StreamId, u64);
+/// Who asked: sender, producer, sequence.
+pub(crate) type Asked = (Sender, ProducerId, u64);
 
 /// By whom they are for, and in the order in which they came.
 #[derive(Debug, Default)]

@@ -10,18 +10,18 @@ mod hours;
 mod open;
 mod options;
 mod outbox;
+mod producers;
 mod reader;
 mod replies;
 mod retention;
 mod schema;
 mod sizes;
-mod streams;
 mod work;
 mod writer;
 
 pub use check::check;
 pub use options::SqliteOptions;
 pub use outbox::{
-    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxRoute, OutboxStream, Verdict,
+    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxProducer, OutboxRoute, Verdict,
 };
 pub use writer::SqliteStore;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tenfour_proto::{CursorName, Durability, Item, MailboxName, Reply, Sender, Settlement, StreamId};
+use tenfour_proto::{CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Settlement};
 
 use crate::batch::{Batch, Committed, Outcome};
 use crate::cursor::{CursorChange, CursorInfo, Position};
@@ -53,34 +53,34 @@ pub trait Store: Send {
     fn reply(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreError>;
 
-    /// The highest sequence of the stream that is settled; 0 for a stream that is not known.
-    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError>;
+    /// The highest sequence of the producer that is settled; 0 for a producer that is not known.
+    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError>;
 
-    /// The mark that a stream had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
+    /// The mark that a producer had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
     /// tell.
-    fn forgotten_mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
-        let _ = (sender, stream);
+    fn forgotten_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+        let _ = (sender, producer);
         Ok(0)
     }
 
-    /// The receipts of what is in the stream above `after`, up to its mark or to the end of the `most`-th run,
+    /// The receipts of what is in the producer above `after`, up to its mark or to the end of the `most`-th run,
     /// as `settled` says. What was refused below the mark is
     /// [`RefusedEarlier`](tenfour_proto::RefusalCode::RefusedEarlier).
     fn replay(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         after: u64,
         most: usize,
     ) -> Result<Settlement, StoreError>;
 
-    /// Nothing will be repeated of these streams of an outbox: their marks are kept no longer than those of one-shot
-    /// streams from here on. Streams that are not known, or no outbox's, are passed over.
-    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError>;
+    /// Nothing will be repeated of these producers of an outbox: their marks are kept no longer than those of one-shot
+    /// producers from here on. Producers that are not known, or no outbox's, are passed over.
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError>;
 
     /// Does a piece of the work that can wait, such as deleting what `tenfour bench` left behind. Called
     /// when there is nothing else to do; true when there is more.

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Listener, Message, Reply, Sender, Source, StreamId};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Listener, Message, ProducerId, Reply, Sender, Source};
 use tenfour_store::{Batch, Checked, CursorChange, Given, SqliteOptions, SqliteStore, Store, check};
 
 fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, SqliteOptions::default()).unwrap()
 }
 
-fn batch(stream: Option<&str>, to: &[&str], first: u64) -> Batch {
+fn batch(producer: Option<&str>, to: &[&str], first: u64) -> Batch {
     Batch {
         sender: Sender::Anonymous,
-        stream: stream.map(|id| (StreamId::of_key(id), StreamKind::OneShot)),
+        producer: producer.map(|id| (ProducerId::of_key(id), ProducerKind::OneShot)),
         source: Source {
             listener: Listener::Native,
             address: None,
@@ -32,7 +32,7 @@ fn batch(stream: Option<&str>, to: &[&str], first: u64) -> Batch {
     }
 }
 
-/// A store with a past: streams that jump between mailboxes, repeats, dead letters, a reply; and deletions.
+/// A store with a past: producers that jump between mailboxes, repeats, dead letters, a reply; and deletions.
 fn store_with_a_past() -> (TempDir, PathBuf) {
     let (folder, path) = store_with_a_short_past();
     let mut store = open(&path);

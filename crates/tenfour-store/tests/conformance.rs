@@ -1,9 +1,9 @@
 //! What every store must do, said once and run on each of them.
 
 use bytes::Bytes;
-use tenfour_proto::native::StreamKind;
+use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{
-    Listener, MailboxName, Message, RefusalCode, Refused, Reply, Run, Sender, Settlement, Source, StreamId,
+    Listener, MailboxName, Message, ProducerId, RefusalCode, Refused, Reply, Run, Sender, Settlement, Source,
     TemporaryCode,
 };
 use tenfour_store::{
@@ -37,14 +37,14 @@ fn message(to: &str, body: &str) -> Message {
     Message::new(mailbox(to), Bytes::copy_from_slice(body.as_bytes()))
 }
 
-fn stream(name: &str) -> StreamId {
-    StreamId::of_key(name)
+fn producer(name: &str) -> ProducerId {
+    ProducerId::of_key(name)
 }
 
 fn batch(id: &str, messages: &[(u64, &str, &str)]) -> Batch {
     Batch {
         sender: Sender::Anonymous,
-        stream: Some((stream(id), StreamKind::OneShot)),
+        producer: Some((producer(id), ProducerKind::OneShot)),
         source: SOURCE,
         messages: messages
             .iter()
@@ -133,7 +133,7 @@ fn a_repeat_gets_the_first_receipt_again() {
             ]
         );
         assert_eq!(bodies(store, "a"), ["one", "three", "between", "four"]);
-        assert_eq!(store.mark(&Sender::Anonymous, stream("s")).unwrap(), 4);
+        assert_eq!(store.mark(&Sender::Anonymous, producer("s")).unwrap(), 4);
     });
 }
 
@@ -197,7 +197,7 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
             ]
         );
         assert_eq!(answer.runs, [run(2, 1, "a", 1, true), run(6, 1, "a", 3, false)]);
-        let replay = store.replay(&Sender::Anonymous, stream("s"), 2, 1_000).unwrap();
+        let replay = store.replay(&Sender::Anonymous, producer("s"), 2, 1_000).unwrap();
         assert_eq!(replay.settled, 6);
         assert_eq!(
             replay.refused,
@@ -217,7 +217,7 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
 fn a_hole_of_any_length_costs_nothing() {
     each(|store| {
         settle(store, batch("s", &[(1 << 40, "a", "far away")]));
-        let replay = store.replay(&Sender::Anonymous, stream("s"), 0, 1_000).unwrap();
+        let replay = store.replay(&Sender::Anonymous, producer("s"), 0, 1_000).unwrap();
         assert_eq!(replay.refused[0].count, (1 << 40) - 1);
         assert_eq!(replay.runs, [run(1 << 40, 1, "a", 1, true)]);
     });
@@ -239,7 +239,7 @@ fn a_replay_begins_in_the_middle_of_a_run() {
                 ],
             ),
         );
-        let replay = store.replay(&Sender::Anonymous, stream("s"), 1, 1_000).unwrap();
+        let replay = store.replay(&Sender::Anonymous, producer("s"), 1, 1_000).unwrap();
         assert_eq!(
             replay.runs,
             [
@@ -249,20 +249,20 @@ fn a_replay_begins_in_the_middle_of_a_run() {
             ]
         );
         assert_eq!(replay.refused, [], "where runs touch, nothing was refused");
-        let nothing = store.replay(&Sender::Anonymous, stream("s"), 5, 1_000).unwrap();
+        let nothing = store.replay(&Sender::Anonymous, producer("s"), 5, 1_000).unwrap();
         assert_eq!((nothing.settled, nothing.runs), (5, vec![]));
         let unknown = store
-            .replay(&Sender::Anonymous, stream("unknown"), 0, 1_000)
+            .replay(&Sender::Anonymous, producer("unknown"), 0, 1_000)
             .unwrap();
         assert_eq!((unknown.settled, unknown.runs), (0, vec![]));
     });
 }
 
 #[test]
-fn without_a_stream_nothing_is_a_repeat() {
+fn without_a_producer_nothing_is_a_repeat() {
     each(|store| {
         let mut plain = batch("ignored", &[(1, "inbox", "hi"), (2, "inbox", "hi")]);
-        plain.stream = None;
+        plain.producer = None;
         settle(store, plain.clone());
         let answer = settle(store, plain);
         assert_eq!(answer.runs, [run(1, 2, "inbox", 3, false)]);
@@ -280,7 +280,7 @@ fn without_a_stream_nothing_is_a_repeat() {
 }
 
 #[test]
-fn senders_do_not_share_streams() {
+fn senders_do_not_share_producers() {
     each(|store| {
         settle(store, batch("s", &[(1, "a", "mine")]));
         let key = Sender::Key(tenfour_proto::Fingerprint::of_public_key(b"k"));
@@ -288,7 +288,7 @@ fn senders_do_not_share_streams() {
             sender: key.clone(),
             ..batch("s", &[(1, "a", "theirs")])
         };
-        assert_eq!(store.mark(&key, stream("s")).unwrap(), 0);
+        assert_eq!(store.mark(&key, producer("s")).unwrap(), 0);
         assert_eq!(settle(store, theirs).runs, [run(1, 1, "a", 2, false)]);
     });
 }
@@ -314,7 +314,10 @@ fn everything_about_a_message_is_read_again() {
         assert_eq!(item.message, sent.messages[0].1);
         assert_eq!(item.source, Some(sent.source));
         assert_eq!((item.offset, item.time, item.sequence), (1, 1_000, 7));
-        assert_eq!((item.sender.as_str(), item.stream), ("anonymous", stream("s")));
+        assert_eq!(
+            (item.sender.as_str(), item.producer),
+            ("anonymous", producer("s"))
+        );
     });
 }
 
@@ -424,7 +427,9 @@ fn a_long_past_is_told_in_turns() {
         let mut settled = 0;
         let mut told = Vec::new();
         while settled < 20 {
-            let page = store.replay(&Sender::Anonymous, stream("s"), settled, 4).unwrap();
+            let page = store
+                .replay(&Sender::Anonymous, producer("s"), settled, 4)
+                .unwrap();
             assert!(page.runs.len() <= 4 && page.settled > settled);
             for run in &page.runs {
                 told.extend(run.first..=run.last());
@@ -517,8 +522,8 @@ fn a_dead_letter_keeps_all_that_is_known_of_it() {
         assert_eq!(letter.origin.as_ref().unwrap().to_string(), "inbox 2");
         assert_eq!((letter.offset, letter.time), (1, 9));
         assert_eq!(
-            (&letter.sender, letter.stream, letter.sequence),
-            (&first.sender, first.stream, first.sequence)
+            (&letter.sender, letter.producer, letter.sequence),
+            (&first.sender, first.producer, first.sequence)
         );
         assert_eq!(
             (letter.source, &letter.message.name),
@@ -606,8 +611,9 @@ fn the_first_reply_to_a_question_is_the_only_one() {
             message.asks = true;
         }
         settle(store, asked.clone());
-        let reply =
-            |store: &mut dyn Store, sequence| store.reply(&Sender::Anonymous, stream("s"), sequence).unwrap();
+        let reply = |store: &mut dyn Store, sequence| {
+            store.reply(&Sender::Anonymous, producer("s"), sequence).unwrap()
+        };
         assert_eq!(reply(store, 1), None);
         let answer = |offset, reply| CursorChange {
             answers: vec![(offset, reply)],
@@ -620,8 +626,8 @@ fn the_first_reply_to_a_question_is_the_only_one() {
             panic!("{committed:?}")
         };
         assert_eq!(
-            (&answered.sender, answered.stream, answered.sequence),
-            (&Sender::Anonymous, stream("s"), 1)
+            (&answered.sender, answered.producer, answered.sequence),
+            (&Sender::Anonymous, producer("s"), 1)
         );
         assert_eq!(answered.reply, Reply::new("yes").with_code(3));
         // Another one comes too late, one to what did not ask is none, and what is not there has none.
@@ -633,8 +639,8 @@ fn the_first_reply_to_a_question_is_the_only_one() {
         assert_eq!(store.commit(&[], &late, 1).unwrap().answered, []);
         assert_eq!(reply(store, 1), Some(Reply::new("yes").with_code(3)));
         assert_eq!(reply(store, 2), None);
-        assert_eq!(store.reply(&Sender::Datagram, stream("s"), 1).unwrap(), None);
-        assert_eq!(store.reply(&Sender::Anonymous, stream("t"), 1).unwrap(), None);
+        assert_eq!(store.reply(&Sender::Datagram, producer("s"), 1).unwrap(), None);
+        assert_eq!(store.reply(&Sender::Anonymous, producer("t"), 1).unwrap(), None);
         // Who asked what is buried is told so.
         let committed = store.commit(&[], &[cursor(3, &[], &[3])], 1).unwrap();
         assert_eq!(committed.answered[0].reply, Reply::dead());

@@ -1,6 +1,6 @@
 //! Datagrams over a network that loses, doubles, delays and reorders them, into a real store whose clock is
 //! wrong by years: what has a receipt is there
-//! once, where it says, in the order of its stream.
+//! once, where it says, in the order of its producer.
 //!
 //! Each history is drawn from a seed. `TENFOUR_TEST_SEED=N` plays that one alone; `TENFOUR_TEST_LONG=1` plays many more.
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tenfour_checker::{Dice, Found, History, Outcome, each_seed};
 use tenfour_proto::datagram::{Client, Outcome as Answer, Receipt, Request, Verdict};
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Listener, MailboxName, Message, Moment, Sender, Source, StreamId};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Listener, MailboxName, Message, Moment, ProducerId, Sender, Source};
 use tenfour_store::{Batch, MemoryStore, Outcome as Fate, Store};
 
 /// What is on its way, by the millisecond of its arrival.
@@ -48,7 +48,7 @@ fn serve(store: &mut MemoryStore, dice: &mut Dice, datagram: &[u8]) -> Option<Ve
     let request = Request::decode(datagram).unwrap();
     let batch = Batch {
         sender: Sender::Datagram,
-        stream: Some((request.stream, StreamKind::OneShot)),
+        producer: Some((request.producer, ProducerKind::OneShot)),
         source: Source {
             listener: Listener::Datagram,
             address: None,
@@ -71,7 +71,7 @@ fn serve(store: &mut MemoryStore, dice: &mut Dice, datagram: &[u8]) -> Option<Ve
         (None, None) => return None,
     };
     let receipt = Receipt {
-        stream: request.stream,
+        producer: request.producer,
         sequence: request.sequence,
         verdict,
     };
@@ -89,7 +89,7 @@ fn play(dice: &mut Dice) -> u64 {
             let body = format!("{name} {sequence}");
             history.send(name, sequence, "inbox", body.as_bytes());
             let request = Request {
-                stream: StreamId::of_key(name),
+                producer: ProducerId::of_key(name),
                 sequence,
                 mailbox: MailboxName::inbox(),
                 body: body.into_bytes().into(),
@@ -144,7 +144,7 @@ fn play(dice: &mut Dice) -> u64 {
         Found {
             mailbox: "inbox".to_owned(),
             offset: item.offset,
-            stream: String::from_utf8_lossy(&item.message.body)
+            producer: String::from_utf8_lossy(&item.message.body)
                 .split(' ')
                 .next()
                 .unwrap()

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Listener, MailboxName, Message, Sender, Source, StreamId};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Listener, MailboxName, Message, ProducerId, Sender, Source};
 use tenfour_store::{
     Batch, Checked, CursorChange, Outcome, Retain, SqliteOptions, SqliteStore, Store, check,
 };
@@ -58,7 +58,7 @@ fn put(store: &mut SqliteStore, mailbox: &str, first: u64, count: u64, size: usi
     let message = Message::new(mailbox.parse().unwrap(), vec![b'x'; size]);
     let batch = Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key(mailbox), StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key(mailbox), ProducerKind::OneShot)),
         source: SOURCE,
         messages: (first..first + count)
             .map(|sequence| (sequence, message.clone()))

@@ -9,27 +9,27 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tempfile::TempDir;
 use tenfour_checker::{Dice, each_seed};
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Item, Listener, MailboxName, Message, Sender, Source, StreamId};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Item, Listener, MailboxName, Message, ProducerId, Sender, Source};
 use tenfour_store::{Batch, SqliteOptions, SqliteStore, Store, check};
 
 type Content = BTreeMap<MailboxName, Vec<Item>>;
 
 const MAILBOXES: [&str; 3] = ["a", "b", "b/c"];
-const STREAMS: u64 = 5;
+const PRODUCERS: u64 = 5;
 const BATCHES: u64 = 8;
 
-/// Five messages of a stream; there are 200 in all.
-fn batch(stream: u64, number: u64) -> Batch {
+/// Five messages of a producer; there are 200 in all.
+fn batch(producer: u64, number: u64) -> Batch {
     let messages = (1..=5).map(|n| {
         let sequence = number * 5 + n;
         let mailbox = MAILBOXES[(sequence % 3) as usize];
-        let body = Bytes::from(format!("message {sequence} of stream {stream}"));
+        let body = Bytes::from(format!("message {sequence} of stream {producer}"));
         (sequence, Message::new(mailbox.parse().unwrap(), body))
     });
     Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key(&stream.to_string()), StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key(&producer.to_string()), ProducerKind::OneShot)),
         source: Source {
             listener: Listener::Native,
             address: None,
@@ -43,7 +43,7 @@ fn deposit_all(
     batches: std::ops::Range<u64>,
 ) -> Result<(), tenfour_store::StoreError> {
     let all: Vec<_> = batches
-        .flat_map(|number| (0..STREAMS).map(move |stream| batch(stream, number)))
+        .flat_map(|number| (0..PRODUCERS).map(move |producer| batch(producer, number)))
         .collect();
     store.deposit(&all, 1_000)?;
     Ok(())

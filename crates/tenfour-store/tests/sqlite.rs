@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Durability, Listener, MailboxName, Message, Reply, Sender, Source, StreamId};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Durability, Listener, MailboxName, Message, ProducerId, Reply, Sender, Source};
 use tenfour_store::{Batch, CursorChange, OpenError, Outcome, ReadError, SqliteOptions, SqliteStore, Store};
 
 const SOURCE: Source = Source {
@@ -31,7 +31,7 @@ fn put(store: &mut SqliteStore, first: u64, count: u64) {
         .collect();
     let batch = Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key("s"), StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key("s"), ProducerKind::OneShot)),
         source: SOURCE,
         messages,
     };
@@ -57,7 +57,7 @@ fn what_was_stored_is_there_after_opening_again() {
     let mut store = open(&path).unwrap();
     assert_eq!(store.id(), id);
     assert_eq!(
-        store.mark(&Sender::Anonymous, StreamId::of_key("s")).unwrap(),
+        store.mark(&Sender::Anonymous, ProducerId::of_key("s")).unwrap(),
         100
     );
     put(&mut store, 101, 1);
@@ -262,13 +262,13 @@ fn damage_is_noticed_and_what_comes_before_it_is_given() {
 }
 
 #[test]
-fn many_streams_are_read_again_from_their_rows() {
+fn many_producers_are_read_again_from_their_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let mut store = open(&path).unwrap();
     let one = |n: u32| Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key(&n.to_string()), StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key(&n.to_string()), ProducerKind::OneShot)),
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
@@ -294,7 +294,7 @@ fn the_log_stays_bounded() {
     assert!(log < 64 * 1024 * 1024, "the log has {log} bytes");
 }
 
-/// The ages of streams count in hours for which the store was open; this sets its clock forward.
+/// The ages of producers count in hours for which the store was open; this sets its clock forward.
 fn pass_hours(path: &Path, hours: i64) {
     Connection::open(path)
         .unwrap()
@@ -307,11 +307,11 @@ fn tidy(store: &mut SqliteStore) {
 }
 
 #[test]
-fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_last_use() {
+fn a_one_shot_producer_is_known_for_thirty_days_of_the_stores_own_time_after_its_last_use() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let stream = StreamId::of_key("s");
-    let mark = |store: &mut SqliteStore| store.mark(&Sender::Anonymous, stream).unwrap();
+    let producer = ProducerId::of_key("s");
+    let mark = |store: &mut SqliteStore| store.mark(&Sender::Anonymous, producer).unwrap();
     put(&mut open(&path).unwrap(), 1, 3);
     pass_hours(&path, 700);
     let mut store = open(&path).unwrap();
@@ -329,7 +329,7 @@ fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_l
     let mut store = open(&path).unwrap();
     tidy(&mut store);
     assert_eq!(mark(&mut store), 0, "forgotten after 721 hours");
-    let forgotten = |store: &mut SqliteStore| store.forgotten_mark(&Sender::Anonymous, stream).unwrap();
+    let forgotten = |store: &mut SqliteStore| store.forgotten_mark(&Sender::Anonymous, producer).unwrap();
     assert_eq!(forgotten(&mut store), 3, "for whom has receipts for it");
     // Its messages still say whose they are, and the id begins anew.
     put(&mut store, 1, 3);
@@ -340,16 +340,16 @@ fn a_one_shot_stream_is_known_for_thirty_days_of_the_stores_own_time_after_its_l
         .unwrap();
     let sequences: Vec<_> = items.iter().map(|item| (item.offset, item.sequence)).collect();
     assert_eq!(sequences, [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2), (6, 3)]);
-    assert!(items.iter().all(|item| item.stream == stream));
+    assert!(items.iter().all(|item| item.producer == producer));
     assert_eq!((mark(&mut store), forgotten(&mut store)), (3, 0));
 }
 
-/// A store with a question of the stream `q`, and this reply to it.
+/// A store with a question of the producer `q`, and this reply to it.
 fn answered(path: &Path, reply: &'static str) {
     let mut store = open(path).unwrap();
     let question = Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key("q"), StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key("q"), ProducerKind::OneShot)),
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "?").asking())],
     };
@@ -370,7 +370,11 @@ fn a_reply_is_kept_for_an_hour_of_the_stores_own_time_and_then_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     answered(&path, "!");
-    let reply = |store: &mut SqliteStore| store.reply(&Sender::Anonymous, StreamId::of_key("q"), 1).unwrap();
+    let reply = |store: &mut SqliteStore| {
+        store
+            .reply(&Sender::Anonymous, ProducerId::of_key("q"), 1)
+            .unwrap()
+    };
     pass_hours(&path, 1);
     let mut store = open(&path).unwrap();
     tidy(&mut store);
@@ -399,7 +403,7 @@ fn a_damaged_reply_is_none() {
         .execute("UPDATE reply SET body = x'6e6f'", ())
         .unwrap();
     let mut store = open(&path).unwrap();
-    let found = store.reply(&Sender::Anonymous, StreamId::of_key("q"), 1);
+    let found = store.reply(&Sender::Anonymous, ProducerId::of_key("q"), 1);
     assert_eq!(found.unwrap(), None);
 }
 
@@ -458,7 +462,7 @@ fn sizes_are_counted_over_restarts_and_deletions() {
         let message = Message::new(name.parse().unwrap(), vec![b'x'; 10_000]);
         let batch = Batch {
             sender: Sender::Anonymous,
-            stream: None,
+            producer: None,
             source: SOURCE,
             messages: (1..=count).map(|n| (n, message.clone())).collect(),
         };
@@ -494,7 +498,7 @@ fn an_outbox_is_never_forgotten() {
     let mut store = open(&path).unwrap();
     let batch = Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key("o"), StreamKind::Outbox)),
+        producer: Some((ProducerId::of_key("o"), ProducerKind::Outbox)),
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
@@ -503,31 +507,34 @@ fn an_outbox_is_never_forgotten() {
     pass_hours(&path, 100_000);
     let mut store = open(&path).unwrap();
     tidy(&mut store);
-    assert_eq!(store.mark(&Sender::Anonymous, StreamId::of_key("o")).unwrap(), 1);
+    assert_eq!(
+        store.mark(&Sender::Anonymous, ProducerId::of_key("o")).unwrap(),
+        1
+    );
 }
 
 #[test]
-fn an_outbox_that_is_finished_is_forgotten_like_any_stream() {
+fn an_outbox_that_is_finished_is_forgotten_like_any_producer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let stream = StreamId::of_key("o");
+    let producer = ProducerId::of_key("o");
     let batch = |kind| Batch {
         sender: Sender::Anonymous,
-        stream: Some((stream, kind)),
+        producer: Some((producer, kind)),
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
     let mut store = open(&path).unwrap();
-    store.deposit(&[batch(StreamKind::Outbox)], 1).unwrap();
-    let unknown = StreamId::of_key("never seen");
-    store.finish(&Sender::Anonymous, &[stream, unknown]).unwrap();
-    store.finish(&Sender::Datagram, &[stream]).unwrap();
+    store.deposit(&[batch(ProducerKind::Outbox)], 1).unwrap();
+    let unknown = ProducerId::of_key("never seen");
+    store.finish(&Sender::Anonymous, &[producer, unknown]).unwrap();
+    store.finish(&Sender::Datagram, &[producer]).unwrap();
     drop(store);
     for (hours, mark) in [(720, 1), (1, 0)] {
         pass_hours(&path, hours);
         let mut store = open(&path).unwrap();
         tidy(&mut store);
-        assert_eq!(store.mark(&Sender::Anonymous, stream).unwrap(), mark);
+        assert_eq!(store.mark(&Sender::Anonymous, producer).unwrap(), mark);
     }
 }
 
@@ -558,7 +565,7 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     let bench: MailboxName = "bench".parse().unwrap();
     let one = |n: u64| Batch {
         sender: Sender::Anonymous,
-        stream: Some((StreamId::of_key("b"), StreamKind::OneShot)),
+        producer: Some((ProducerId::of_key("b"), ProducerKind::OneShot)),
         source: SOURCE,
         messages: vec![(n, Message::new("bench".parse().unwrap(), "x"))],
     };
@@ -582,13 +589,13 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
 }
 
 #[test]
-fn streams_of_datagrams_are_known_for_a_day() {
+fn producers_of_datagrams_are_known_for_a_day() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let stream = StreamId::of_key("d");
+    let producer = ProducerId::of_key("d");
     let batch = Batch {
         sender: Sender::Datagram,
-        stream: Some((stream, StreamKind::OneShot)),
+        producer: Some((producer, ProducerKind::OneShot)),
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
@@ -597,6 +604,6 @@ fn streams_of_datagrams_are_known_for_a_day() {
         pass_hours(&path, hours);
         let mut store = open(&path).unwrap();
         tidy(&mut store);
-        assert_eq!(store.mark(&Sender::Datagram, stream).unwrap(), mark);
+        assert_eq!(store.mark(&Sender::Datagram, producer).unwrap(), mark);
     }
 }

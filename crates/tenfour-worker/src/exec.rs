@@ -222,7 +222,7 @@ fn metadata(item: &Item, cursor: &str) -> Vec<(&'static str, String)> {
     );
     tell("TENFOUR_ORIGIN", item.origin.as_ref().map(ToString::to_string));
     if item.sequence > 0 {
-        tell("TENFOUR_STREAM", Some(item.stream.to_string()));
+        tell("TENFOUR_STREAM", Some(item.producer.to_string()));
         tell("TENFOUR_SEQUENCE", Some(item.sequence.to_string()));
     }
     told

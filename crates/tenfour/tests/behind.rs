@@ -27,7 +27,7 @@ async fn server_goes_back(keep: u64) -> (Both, OutboxClient, Running) {
     let server = both.serve().await;
     delivered(&client, 4..=5).await;
     client.stop().await;
-    // A start of its own, so a stream of its own.
+    // A start of its own, so a producer of its own.
     let client = both.client();
     client.keep(keep).await.unwrap();
     delivered(&client, 6..=7).await;
@@ -381,10 +381,10 @@ async fn what_is_sent_again_to_a_store_that_has_it_is_there_once() {
     in_time(server.stop()).await;
 }
 
-/// A server forgets a stream that an outbox has finished, after thirty days. When it went back later, all of that stream
+/// A server forgets a producer that an outbox has finished, after thirty days. When it went back later, all of that producer
 /// was taken for missing, and sent again on demand.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_the_server_has_forgotten_is_not_missing() {
+async fn a_producer_that_the_server_has_forgotten_is_not_missing() {
     let both = Both::new();
     let backup = both.folder.path().join("backup");
     let server = both.serve().await;

@@ -72,7 +72,7 @@ async fn content(server: &Address, me: &Identity) -> Vec<Found> {
         found.push(Found {
             mailbox: "inbox".to_owned(),
             offset: item.offset,
-            stream: words.split(' ').next().unwrap().to_owned(),
+            producer: words.split(' ').next().unwrap().to_owned(),
             sequence: item.sequence,
             body,
         });

@@ -79,7 +79,7 @@ async fn a_copy_of_an_outbox_uses_no_sequence_again() {
     let copied = both.folder.path().join("copy");
     copy(both.outbox().parent().unwrap(), &copied);
     relay.let_go();
-    // The original goes on in that very stream.
+    // The original goes on in that very producer.
     queue(&client, [4, 5]).await;
     in_time(client.flush()).await.unwrap();
     // The copy goes on from where it was copied, with others.
@@ -169,7 +169,7 @@ async fn a_large_message_hides_none_behind_it() {
     in_time(server.stop()).await;
 }
 
-/// The identity of a message is its sender, stream and sequence. With another key it would be another message.
+/// The identity of a message is its sender, producer and sequence. With another key it would be another message.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_leaves_under_no_other_key() {
     let both = Both::new();

@@ -26,7 +26,7 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
         show_count(checked.messages, "message"),
         show_size(checked.bytes),
         show_count(checked.mailboxes, "mailbox"),
-        show_count(checked.streams, "stream"),
+        show_count(checked.producers, "stream"),
     );
     if checked.findings == 0 {
         output::talk(&format!("{what}: nothing is wrong"));

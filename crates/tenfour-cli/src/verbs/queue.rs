@@ -141,7 +141,7 @@ impl Queuer {
         Ok(())
     }
 
-    /// What a stream of messages came to before it failed.
+    /// What the messages came to before it failed.
     fn so_far(&self, mut failure: Failure) -> Failure {
         if self.count > 0 {
             failure.message = format!("{}; the first {} are queued", failure.message, self.count);

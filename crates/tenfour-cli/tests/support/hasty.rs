@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use tenfour::identity::Identity;
-use tenfour::proto::StreamId;
+use tenfour::proto::ProducerId;
 use tenfour::server::{Listeners, ServerConfig};
 use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use tenfour::{Durability, MailboxName, Sender, Server};
@@ -106,28 +106,28 @@ impl Store for Promising {
     fn reply(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreError> {
-        self.memory.reply(sender, stream, sequence)
+        self.memory.reply(sender, producer, sequence)
     }
 
-    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
-        self.memory.mark(sender, stream)
+    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+        self.memory.mark(sender, producer)
     }
 
     fn replay(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         after: u64,
         most: usize,
     ) -> Result<Settlement, StoreError> {
-        self.memory.replay(sender, stream, after, most)
+        self.memory.replay(sender, producer, after, most)
     }
 
-    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError> {
-        self.memory.finish(sender, streams)
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
+        self.memory.finish(sender, producers)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {

@@ -28,7 +28,7 @@ pub struct Sender {
     stdin: ChildStdin,
     hearing: JoinHandle<()>,
     history: Shared,
-    stream: String,
+    producer: String,
     mailbox: String,
     sent: u64,
     /// Lines are so much longer.
@@ -65,7 +65,7 @@ impl Sender {
         let listening = Arc::new(AtomicBool::new(true));
         let answers: Arc<AtomicU64> = Arc::default();
         let count = Arc::clone(&answers);
-        let (heard, stream, listens) = (Arc::clone(history), id.to_owned(), Arc::clone(&listening));
+        let (heard, producer, listens) = (Arc::clone(history), id.to_owned(), Arc::clone(&listening));
         let hearing = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if !listens.load(Ordering::SeqCst) {
@@ -73,7 +73,7 @@ impl Sender {
                 }
                 let answer: Value = serde_json::from_str(&line).unwrap();
                 let sequence = answer["sequence"].as_u64().unwrap();
-                heard.lock().unwrap().hear(&stream, sequence, outcome(&answer));
+                heard.lock().unwrap().hear(&producer, sequence, outcome(&answer));
                 count.fetch_add(1, Ordering::SeqCst);
             }
         });
@@ -82,7 +82,7 @@ impl Sender {
             stdin,
             hearing,
             history: Arc::clone(history),
-            stream: id.to_owned(),
+            producer: id.to_owned(),
             mailbox: mailbox.to_owned(),
             sent: 0,
             pad: 0,
@@ -96,7 +96,7 @@ impl Sender {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.hearing.join().unwrap();
-        (self.stream, self.mailbox, self.sent)
+        (self.producer, self.mailbox, self.sent)
     }
 
     /// Sends lines without waiting for anything.
@@ -106,8 +106,8 @@ impl Sender {
             let mut history = self.history.lock().unwrap();
             for _ in 0..lines {
                 self.sent += 1;
-                let body = format!("{} {} {}", self.stream, self.sent, "x".repeat(self.pad));
-                history.send(&self.stream, self.sent, &self.mailbox, body.as_bytes());
+                let body = format!("{} {} {}", self.producer, self.sent, "x".repeat(self.pad));
+                history.send(&self.producer, self.sent, &self.mailbox, body.as_bytes());
                 text.push_str(&body);
                 text.push('\n');
             }
@@ -137,7 +137,7 @@ pub fn outcome(answer: &Value) -> Outcome {
     }
 }
 
-/// All that a mailbox has. Streams are named by what the bodies of these tests say: `STREAM SEQUENCE`.
+/// All that a mailbox has. Producers are named by what the bodies of these tests say: `STREAM SEQUENCE`.
 pub fn content(home: &Home, address: &str, mailbox: &str) -> Vec<Found> {
     let target = format!("{address}/{mailbox}");
     let lines = home.run(&["tail", &target, "--json"]).ok();
@@ -149,7 +149,7 @@ pub fn content(home: &Home, address: &str, mailbox: &str) -> Vec<Found> {
             Found {
                 mailbox: item["mailbox"].as_str().unwrap().to_owned(),
                 offset: item["offset"].as_u64().unwrap(),
-                stream: body.split(' ').next().unwrap().to_owned(),
+                producer: body.split(' ').next().unwrap().to_owned(),
                 sequence: item["sequence"].as_u64().unwrap(),
                 body: body.into_bytes(),
             }

@@ -319,11 +319,11 @@ pub struct Lines(
 );
 
 impl Lines {
-    pub fn of(stream: impl Read + Send + 'static) -> Self {
+    pub fn of(producer: impl Read + Send + 'static) -> Self {
         let lines = Lines(std::sync::Arc::default(), std::sync::Arc::default());
         let Lines(into, ended) = lines.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            for line in BufReader::new(producer).split(b'\n').map_while(Result::ok) {
                 into.lock()
                     .unwrap()
                     .push(String::from_utf8_lossy(&line).into_owned());

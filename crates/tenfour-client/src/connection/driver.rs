@@ -213,7 +213,7 @@ impl Driver {
         self.shared.fail(failure);
         let asked = self.shared.with(|state| {
             state.machine.disconnected();
-            state.machine.abandon_stream();
+            state.machine.abandon_producer();
             state.is_asked_for_more()
         });
         match of_all {

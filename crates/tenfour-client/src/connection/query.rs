@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tenfour_proto::StreamId;
+use tenfour_proto::ProducerId;
 use tenfour_proto::native::{BackupEnd, Client as Machine, ClientEvent, StatusEnd, StatusRequest, StatusRow};
 use tokio::sync::mpsc;
 
@@ -18,8 +18,8 @@ const MOST_WAITING: usize = 4 * 1024 * 1024;
 pub(crate) enum Question {
     /// What the server is doing.
     Status,
-    /// What became of the messages of a stream of ours.
-    Fate(StreamId),
+    /// What became of the messages of a producer of ours.
+    Fate(ProducerId),
     /// All of its store.
     Backup,
 }
@@ -75,11 +75,11 @@ impl Query {
         match self.question {
             Question::Status => machine.status(StatusRequest {
                 request,
-                stream: None,
+                producer: None,
             }),
-            Question::Fate(stream) => machine.status(StatusRequest {
+            Question::Fate(producer) => machine.status(StatusRequest {
                 request,
-                stream: Some(stream),
+                producer: Some(producer),
             }),
             Question::Backup => machine.backup(request),
         }

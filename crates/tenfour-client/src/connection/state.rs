@@ -106,7 +106,7 @@ impl Shared {
         self.with(|state| state.machine.attempts())
     }
 
-    /// Why the stream has ended, if it has.
+    /// Why the producer has ended, if it has.
     pub(crate) fn failure(&self) -> Option<Arc<Failure>> {
         self.with(|state| state.failure.clone())
     }
@@ -316,7 +316,7 @@ impl Shared {
         self.finished.send_replace(true);
     }
 
-    /// The stream has ended: every message without an answer gets this one.
+    /// The producer has ended: every message without an answer gets this one.
     pub(crate) fn fail(&self, failure: Failure) {
         let failure = Arc::new(failure);
         let wakers = self.with(|state| {

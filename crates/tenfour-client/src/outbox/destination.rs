@@ -1,4 +1,4 @@
-//! The way to one server: its streams, one after the other, each on a connection of its own.
+//! The way to one server: its producers, one after the other, each on a connection of its own.
 
 mod rollback;
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tenfour_proto::native::{MAX_FINISHED, Past};
-use tenfour_proto::{Address, Fingerprint, Message, StreamId, limits};
-use tenfour_store::{Advance, Dispatch, OutboxError, OutboxStream};
+use tenfour_proto::{Address, Fingerprint, Message, ProducerId, limits};
+use tenfour_store::{Advance, Dispatch, OutboxError, OutboxProducer};
 use tokio::time::{sleep, timeout};
 
 use super::actor::Keeper;
@@ -49,13 +49,13 @@ pub(super) struct Route {
     keeper: Keeper,
     board: Arc<Board>,
     setup: Setup,
-    /// The stream of this start. An outbox that was copied or restored has other messages than its twin; under a
-    /// stream of both they would be taken for each other's.
-    own: OutboxStream,
+    /// The producer of this start. An outbox that was copied or restored has other messages than its twin; under a
+    /// producer of both they would be taken for each other's.
+    own: OutboxProducer,
     /// The server has been asked in this start whether it still has what earlier ones sent.
     asked: bool,
-    /// And since the last connection of this start's own stream: a server that went back meanwhile would take new
-    /// messages, and nobody would notice, as long as it has given no receipt for that stream.
+    /// And since the last connection of this start's own producer: a server that went back meanwhile would take new
+    /// messages, and nobody would notice, as long as it has given no receipt for that producer.
     checked: bool,
     /// The server may have gone back between that question and the first receipt: the connection was made anew.
     suspect: bool,
@@ -80,7 +80,7 @@ impl Route {
             keeper,
             board,
             setup,
-            own: new_stream(Fingerprint::from_bytes([0; 32])),
+            own: new_producer(Fingerprint::from_bytes([0; 32])),
             asked: false,
             checked: false,
             suspect: false,
@@ -173,14 +173,14 @@ impl Route {
             Ok(())
         })
         .await?;
-        let (streams, new) = self
-            .with(|dispatch, id| Ok((dispatch.streams(id)?, dispatch.next_new(id)?)))
+        let (producers, new) = self
+            .with(|dispatch, id| Ok((dispatch.producers(id)?, dispatch.next_new(id)?)))
             .await?;
-        if streams.iter().any(|stream| stream.lost.is_some()) {
-            return self.decide(&streams).await;
+        if producers.iter().any(|producer| producer.lost.is_some()) {
+            return self.decide(&producers).await;
         }
-        let unsettled = streams.iter().find(|stream| stream.is_unsettled());
-        if let Some(own) = unsettled.filter(|stream| stream.id == self.own.id) {
+        let unsettled = producers.iter().find(|producer| producer.is_unsettled());
+        if let Some(own) = unsettled.filter(|producer| producer.id == self.own.id) {
             self.own = own.clone();
         }
         // What has receipts shows by itself whether the server still has it.
@@ -188,8 +188,8 @@ impl Route {
         let shows = unsettled.unwrap_or(&self.own).has_receipts();
         if self.suspect || !shows && !self.checked && (something || !self.asked) {
             let ours = self.config()?.identity.fingerprint();
-            let mut others =
-                witnesses(&streams, ours).filter(|stream| stream.id != self.own.id && !stream.is_unsettled());
+            let mut others = witnesses(&producers, ours)
+                .filter(|producer| producer.id != self.own.id && !producer.is_unsettled());
             if let Some(witness) = others.next() {
                 self.carry_old(witness.clone()).await?;
                 (self.asked, self.checked, self.suspect) = (true, true, false);
@@ -198,12 +198,12 @@ impl Route {
             self.suspect = false;
         }
         (self.asked, self.checked) = (true, false);
-        match unsettled.filter(|stream| stream.id != self.own.id) {
+        match unsettled.filter(|producer| producer.id != self.own.id) {
             Some(old) => {
                 self.carry_old(old.clone()).await?;
                 Ok(Step::Moved)
             }
-            None if something => self.carry_own(&streams).await,
+            None if something => self.carry_own(&producers).await,
             None => Ok(Step::Idle),
         }
     }
@@ -212,37 +212,40 @@ impl Route {
         (self.setup)().map_err(Trouble::Setup)
     }
 
-    /// Goes on with a stream of an earlier start, as far as its numbers go. One without anything left is only shown to
+    /// Goes on with a producer of an earlier start, as far as its numbers go. One without anything left is only shown to
     /// the server, which says whether it still has it.
-    async fn carry_old(&mut self, mut stream: OutboxStream) -> Result<(), Trouble> {
+    async fn carry_old(&mut self, mut producer: OutboxProducer) -> Result<(), Trouble> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
-        if stream.sender != ours {
+        if producer.sender != ours {
             return Err(Trouble::OtherKey {
-                theirs: stream.sender,
+                theirs: producer.sender,
                 ours,
             });
         }
-        let next = stream.clone();
+        let next = producer.clone();
         let messages = self
             .with(move |dispatch, id| dispatch.unsettled(id, &next, WINDOW, WINDOW_BYTES))
             .await?;
-        let end = messages.last().map_or(stream.settled, |message| message.0);
+        let end = messages.last().map_or(producer.settled, |message| message.0);
         let past = Past {
-            end: Some(stream.sequence(end)),
-            ..self.past(&stream).await?
+            end: Some(producer.sequence(end)),
+            ..self.past(&producer).await?
         };
-        let (client, mut pending) = self.connect(config, &stream, past, messages).await?;
-        self.begin(&stream, end, false).await?;
+        let (client, mut pending) = self.connect(config, &producer, past, messages).await?;
+        self.begin(&producer, end, false).await?;
         while !pending.is_empty() {
-            self.settle(&client, &mut stream, &mut pending, None).await?;
+            self.settle(&client, &mut producer, &mut pending, None).await?;
         }
         client.close().await;
         Ok(())
     }
 
-    /// Connects for the stream of this start, with what of it is under way, and says which streams are finished.
-    async fn open_own(&mut self, streams: &[OutboxStream]) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
+    /// Connects for the producer of this start, with what of it is under way, and says which producers are finished.
+    async fn open_own(
+        &mut self,
+        producers: &[OutboxProducer],
+    ) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if self.own.sender != ours {
@@ -252,7 +255,7 @@ impl Route {
                     ours,
                 });
             }
-            self.own = new_stream(ours);
+            self.own = new_producer(ours);
         }
         // Messages that are numbered may have left; they must be there before the server tells of them.
         let next = self.own.clone();
@@ -260,32 +263,32 @@ impl Route {
             .with(move |dispatch, id| dispatch.unsettled(id, &next, WINDOW, WINDOW_BYTES + OVERSHOOT))
             .await?;
         let given = messages.last().map_or(self.own.settled, |message| message.0);
-        let finished: Vec<StreamId> = streams
+        let finished: Vec<ProducerId> = producers
             .iter()
-            .filter(|stream| !stream.is_unsettled() && !stream.finished)
-            .filter(|stream| stream.id != self.own.id && stream.sender == ours)
-            .map(|stream| stream.id)
+            .filter(|producer| !producer.is_unsettled() && !producer.finished)
+            .filter(|producer| producer.id != self.own.id && producer.sender == ours)
+            .map(|producer| producer.id)
             .take(MAX_FINISHED)
             .collect();
         let past = Past {
             finished: finished.clone(),
             ..self.past(&self.own).await?
         };
-        let stream = self.own.clone();
-        let (client, pending) = self.connect(config, &stream, past, messages).await?;
+        let producer = self.own.clone();
+        let (client, pending) = self.connect(config, &producer, past, messages).await?;
         if !finished.is_empty() {
             self.with(move |dispatch, id| dispatch.finished(id, &finished))
                 .await?;
         }
-        self.begin(&stream, given, true).await?;
+        self.begin(&producer, given, true).await?;
         Ok((client, pending))
     }
 
-    /// Sends what is new in the stream of this start, as long as there is something.
-    async fn carry_own(&mut self, streams: &[OutboxStream]) -> Result<Step, Trouble> {
-        let (client, mut pending) = self.open_own(streams).await?;
-        let mut stream = self.own.clone();
-        let mut shown = stream.has_receipts();
+    /// Sends what is new in the producer of this start, as long as there is something.
+    async fn carry_own(&mut self, producers: &[OutboxProducer]) -> Result<Step, Trouble> {
+        let (client, mut pending) = self.open_own(producers).await?;
+        let mut producer = self.own.clone();
+        let mut shown = producer.has_receipts();
         self.report(None).await;
         let mut changed = self.keeper.changed();
         let mut seen = *changed.borrow_and_update();
@@ -297,9 +300,9 @@ impl Route {
             }
             let room = Room::beside(&pending).filter(|_| more);
             more = room.is_none() && more;
-            let new = self.settle(&client, &mut stream, &mut pending, room).await;
-            self.own = stream.clone();
-            if !shown && stream.has_receipts() {
+            let new = self.settle(&client, &mut producer, &mut pending, room).await;
+            self.own = producer.clone();
+            if !shown && producer.has_receipts() {
                 shown = true;
                 self.suspect = client.attempts() > 1;
             }
@@ -314,12 +317,12 @@ impl Route {
             }
             if let Some(next) = self.with(|dispatch, id| dispatch.next_new(id)).await? {
                 // It may have come a moment ago.
-                if next == stream.numbered + 1 {
+                if next == producer.numbered + 1 {
                     more = true;
                     continue;
                 }
                 // It does not follow on what went before: somebody dropped a message.
-                self.own = new_stream(stream.sender);
+                self.own = new_producer(producer.sender);
                 client.close().await;
                 return Ok(Step::Moved);
             }
@@ -343,20 +346,20 @@ impl Route {
         }
     }
 
-    async fn begin(&self, stream: &OutboxStream, given: u64, grows: bool) -> Result<(), Trouble> {
-        let stream = stream.clone();
+    async fn begin(&self, producer: &OutboxProducer, given: u64, grows: bool) -> Result<(), Trouble> {
+        let producer = producer.clone();
         self.with(move |dispatch, id| {
-            dispatch.begin(id, stream, given, grows);
+            dispatch.begin(id, producer, given, grows);
             Ok(())
         })
         .await
     }
 
-    async fn past(&self, stream: &OutboxStream) -> Result<Past, Trouble> {
+    async fn past(&self, producer: &OutboxProducer) -> Result<Past, Trouble> {
         Ok(Past {
-            settled: stream.sequence(stream.settled),
-            receipted: stream.sequence(stream.receipted),
-            numbered: stream.sequence(stream.numbered),
+            settled: producer.sequence(producer.settled),
+            receipted: producer.sequence(producer.receipted),
+            numbered: producer.sequence(producer.numbered),
             store: self.with(|dispatch, id| dispatch.store(id)).await?,
             ..Past::default()
         })
@@ -365,17 +368,17 @@ impl Route {
     async fn connect(
         &mut self,
         config: ClientConfig,
-        stream: &OutboxStream,
+        producer: &OutboxProducer,
         past: Past,
         messages: Vec<(u64, Message)>,
     ) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
         let (numbers, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let sizes: Vec<u64> = messages.iter().map(|message| message.body.len() as u64).collect();
         let resumed =
-            Resumed::connect(&self.address, config.clone(), stream.id, past.clone(), messages).await;
+            Resumed::connect(&self.address, config.clone(), producer.id, past.clone(), messages).await;
         let resumed = match resumed {
             Err(ConnectError::OtherStore { now, .. }) => {
-                if let Some(trouble) = self.other_store(stream, now).await? {
+                if let Some(trouble) = self.other_store(producer, now).await? {
                     return Err(trouble);
                 }
                 // It is ours from here on, and nothing was under way. A third store would be one too many.
@@ -383,7 +386,7 @@ impl Route {
                     store: Some(now),
                     ..past
                 };
-                Resumed::connect(&self.address, config, stream.id, past, []).await
+                Resumed::connect(&self.address, config, producer.id, past, []).await
             }
             resumed => resumed,
         };
@@ -399,7 +402,7 @@ impl Route {
                     .collect();
                 Ok((client, pending))
             }
-            Err(ConnectError::WentBack(went_back)) => Err(self.went_back(stream, went_back).await?),
+            Err(ConnectError::WentBack(went_back)) => Err(self.went_back(producer, went_back).await?),
             Err(error) => Err(Trouble::Connect(error)),
         }
     }
@@ -409,7 +412,7 @@ impl Route {
     async fn settle(
         &mut self,
         client: &Resumed,
-        stream: &mut OutboxStream,
+        producer: &mut OutboxProducer,
         pending: &mut VecDeque<Pending>,
         room: Option<Room>,
     ) -> Result<usize, Trouble> {
@@ -444,7 +447,7 @@ impl Route {
                     failure = Some(why);
                     break;
                 }
-                // Said before anything is sent, and to nobody who has a stream and a name that was checked.
+                // Said before anything is sent, and to nobody who has a producer and a name that was checked.
                 Err(error @ (DeliveryError::Mailbox(_) | DeliveryError::OnlyReads)) => {
                     failure = Some(Arc::new(Failure::Protocol(error.to_string())));
                     break;
@@ -459,7 +462,7 @@ impl Route {
         step.store = client.store();
         let refused = step.refused.len() as u64;
         let (after, new) = self.with(move |dispatch, id| dispatch.advance(id, &step)).await?;
-        *stream = after;
+        *producer = after;
         if receipts + refused > 0 {
             self.post(|progress| {
                 progress.receipts += receipts;
@@ -477,9 +480,9 @@ impl Route {
         match failure {
             None => Ok(count),
             Some(failure) => Err(match &*failure {
-                Failure::WentBack(went_back) => self.went_back(stream, *went_back).await?,
+                Failure::WentBack(went_back) => self.went_back(producer, *went_back).await?,
                 Failure::OtherStore { now, .. } => self
-                    .other_store(stream, *now)
+                    .other_store(producer, *now)
                     .await?
                     .unwrap_or(Trouble::Failed(failure)),
                 _ => Trouble::Failed(failure),
@@ -514,16 +517,16 @@ struct Pending {
     sending: PendingReceipt,
 }
 
-/// Streams for which there are receipts, the last one first: if the server has that, it has the others. Only with their
+/// Producers for which there are receipts, the last one first: if the server has that, it has the others. Only with their
 /// own key can it be asked.
-fn witnesses(streams: &[OutboxStream], key: Fingerprint) -> impl Iterator<Item = &OutboxStream> {
-    streams
+fn witnesses(producers: &[OutboxProducer], key: Fingerprint) -> impl Iterator<Item = &OutboxProducer> {
+    producers
         .iter()
         .rev()
-        .filter(move |stream| stream.sender == key && stream.has_receipts())
+        .filter(move |producer| producer.sender == key && producer.has_receipts())
 }
 
-/// A stream with nothing in it, which nobody else has.
-fn new_stream(sender: Fingerprint) -> OutboxStream {
-    OutboxStream::new(StreamId::from_bytes(random()), sender)
+/// A producer with nothing in it, which nobody else has.
+fn new_producer(sender: Fingerprint) -> OutboxProducer {
+    OutboxProducer::new(ProducerId::from_bytes(random()), sender)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenfour_proto::Fingerprint;
-use tenfour_store::{OutboxError, OutboxStream};
+use tenfour_store::{OutboxError, OutboxProducer};
 
 use crate::error::{ConnectError, Failure};
 
@@ -74,18 +74,18 @@ impl From<OutboxError> for Trouble {
     }
 }
 
-/// What a server lacks of these streams.
-pub(super) fn lost(streams: &[OutboxStream]) -> Trouble {
-    let lost = |to: fn(&OutboxStream) -> u64| {
-        let streams = streams
+/// What a server lacks of these producers.
+pub(super) fn lost(producers: &[OutboxProducer]) -> Trouble {
+    let lost = |to: fn(&OutboxProducer) -> u64| {
+        let producers = producers
             .iter()
-            .filter(move |stream| stream.lost.is_some_and(|lost| lost <= to(stream)));
-        let from = streams.clone().filter_map(|stream| stream.lost).min()?;
-        Some((from, streams.map(to).max()?))
+            .filter(move |producer| producer.lost.is_some_and(|lost| lost <= to(producer)));
+        let from = producers.clone().filter_map(|producer| producer.lost).min()?;
+        Some((from, producers.map(to).max()?))
     };
     match (
-        lost(|stream| stream.receipted),
-        lost(|stream| stream.numbered).unwrap_or_default(),
+        lost(|producer| producer.receipted),
+        lost(|producer| producer.numbered).unwrap_or_default(),
     ) {
         (Some((from, to)), _) => Trouble::WentBack { from, to },
         (None, (from, to)) => Trouble::OtherStore { from, to },

@@ -1,10 +1,10 @@
-//! A connection that goes on with a stream of an outbox.
+//! A connection that goes on with a producer of an outbox.
 
 use std::sync::Arc;
 
 use tenfour_identity::clock::Clock;
-use tenfour_proto::native::{Past, Resumption, StreamKind};
-use tenfour_proto::{Address, Message, StreamId};
+use tenfour_proto::native::{Past, ProducerKind, Resumption};
+use tenfour_proto::{Address, Message, ProducerId};
 
 use crate::config::{ClientConfig, options};
 use crate::connection::driver;
@@ -16,11 +16,11 @@ use crate::pending::PendingReceipt;
 pub(super) struct Resumed(Arc<Shared>);
 
 impl Resumed {
-    /// Connects for a stream, of which these messages come next.
+    /// Connects for a producer, of which these messages come next.
     pub(super) async fn connect(
         address: &Address,
         config: ClientConfig,
-        stream: StreamId,
+        producer: ProducerId,
         past: Past,
         messages: impl IntoIterator<Item = Message>,
     ) -> Result<(Self, Vec<PendingReceipt>), ConnectError> {
@@ -29,7 +29,7 @@ impl Resumed {
             window_bytes: usize::MAX,
             ..config
         };
-        let wish = (stream, Resumption::Continue, StreamKind::Outbox);
+        let wish = (producer, Resumption::Continue, ProducerKind::Outbox);
         let mut options = options(&config, Some(wish), None);
         options.past = past;
         let resumed = Resumed(Arc::new(Shared::new(options, Clock::start(), &config)));

@@ -57,7 +57,7 @@ impl Client {
     /// Takes a datagram that arrived; anything but the receipt of this very message is ignored.
     pub fn handle_datagram(&self, datagram: &[u8]) -> Option<Outcome> {
         let receipt = Receipt::decode(datagram).ok()?;
-        let ours = receipt.stream == self.request.stream && receipt.sequence == self.request.sequence;
+        let ours = receipt.producer == self.request.producer && receipt.sequence == self.request.sequence;
         ours.then_some(Outcome::Answered(receipt.verdict))
     }
 
@@ -72,7 +72,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{RefusalCode, StreamId};
+    use crate::{ProducerId, RefusalCode};
 
     fn at(milliseconds: u64) -> Moment {
         Moment::after_start(Duration::from_millis(milliseconds))
@@ -80,7 +80,7 @@ mod tests {
 
     fn client() -> Client {
         let request = Request {
-            stream: StreamId::of_key("k"),
+            producer: ProducerId::of_key("k"),
             sequence: 1,
             mailbox: "inbox".parse().unwrap(),
             body: Bytes::from_static(b"hi"),
@@ -107,13 +107,13 @@ mod tests {
     #[test]
     fn only_its_own_receipt_counts() {
         let client = client();
-        let receipt = |stream, sequence| Receipt {
-            stream,
+        let receipt = |producer, sequence| Receipt {
+            producer,
             sequence,
             verdict: Verdict::Refused(RefusalCode::Conflict),
         };
-        let own = StreamId::of_key("k");
-        for foreign in [receipt(StreamId::of_key("other"), 1), receipt(own, 2)] {
+        let own = ProducerId::of_key("k");
+        for foreign in [receipt(ProducerId::of_key("other"), 1), receipt(own, 2)] {
             assert_eq!(client.handle_datagram(&foreign.encode()), None);
         }
         assert_eq!(client.handle_datagram(b"nonsense"), None);

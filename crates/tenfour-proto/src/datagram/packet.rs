@@ -3,7 +3,7 @@
 //! | offset | request | receipt |
 //! |---|---|---|
 //! | 0 | magic, version 1, kind 0 | magic, version 1, kind 1 |
-//! | 8 | 16 bytes of stream id | the same |
+//! | 8 | 16 bytes of producer id | the same |
 //! | 24 | u64 sequence | the same |
 //! | 32 | u8 length of the mailbox | u8 verdict |
 //! | 33 | u8 zero | u8 durability |
@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use crate::{Durability, MailboxName, RefusalCode, StreamId};
+use crate::{Durability, MailboxName, ProducerId, RefusalCode};
 
 /// `10-4`, then bytes that no text has.
 const MAGIC: [u8; 6] = [b'1', b'0', b'-', b'4', 0x00, 0xff];
@@ -42,8 +42,8 @@ pub struct Malformed;
 /// A message with an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The stream that numbers it.
-    pub stream: StreamId,
+    /// The producer that numbers it.
+    pub producer: ProducerId,
     /// Its number there, from 1.
     pub sequence: u64,
     /// Where it is to go.
@@ -62,7 +62,7 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let mailbox = self.mailbox.as_str().as_bytes();
         let padding = (RECEIPT_HEAD - REQUEST_HEAD).saturating_sub(self.body.len());
-        let mut out = head(REQUEST, self.stream, self.sequence);
+        let mut out = head(REQUEST, self.producer, self.sequence);
         out.push(u8::try_from(mailbox.len()).unwrap_or(u8::MAX));
         out.push(0);
         out.extend_from_slice(&u16::try_from(padding).unwrap_or(u16::MAX).to_be_bytes());
@@ -75,7 +75,7 @@ impl Request {
     /// Reads a datagram for which [`is_ours`] holds.
     pub fn decode(datagram: &[u8]) -> Result<Self, Malformed> {
         let mut rest = datagram;
-        let (stream, sequence) = take_head(&mut rest, REQUEST)?;
+        let (producer, sequence) = take_head(&mut rest, REQUEST)?;
         let [length, _, high, low] = take::<4>(&mut rest)?;
         let (length, padding) = (usize::from(length), usize::from(u16::from_be_bytes([high, low])));
         let mailbox = rest.get(..length).ok_or(Malformed)?;
@@ -86,7 +86,7 @@ impl Request {
             return Err(Malformed);
         }
         Ok(Request {
-            stream,
+            producer,
             sequence,
             mailbox,
             body: Bytes::copy_from_slice(body),
@@ -115,8 +115,8 @@ pub enum Verdict {
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The stream of the request. A receipt without it is nobody's.
-    pub stream: StreamId,
+    /// The producer of the request. A receipt without it is nobody's.
+    pub producer: ProducerId,
     /// The sequence of the request.
     pub sequence: u64,
     /// What became of it.
@@ -126,7 +126,7 @@ pub struct Receipt {
 impl Receipt {
     /// The datagram.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = head(RECEIPT, self.stream, self.sequence);
+        let mut out = head(RECEIPT, self.producer, self.sequence);
         match &self.verdict {
             Verdict::Stored {
                 mailbox,
@@ -152,7 +152,7 @@ impl Receipt {
     /// Reads a datagram for which [`is_ours`] holds.
     pub fn decode(datagram: &[u8]) -> Result<Self, Malformed> {
         let mut rest = datagram;
-        let (stream, sequence) = take_head(&mut rest, RECEIPT)?;
+        let (producer, sequence) = take_head(&mut rest, RECEIPT)?;
         let [verdict, durability, high, low] = take::<4>(&mut rest)?;
         let offset = u64::from_be_bytes(take(&mut rest)?);
         let [length] = take(&mut rest)?;
@@ -168,32 +168,32 @@ impl Receipt {
             _ => return Err(Malformed),
         };
         Ok(Receipt {
-            stream,
+            producer,
             sequence,
             verdict,
         })
     }
 }
 
-fn head(kind: u8, stream: StreamId, sequence: u64) -> Vec<u8> {
+fn head(kind: u8, producer: ProducerId, sequence: u64) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&[VERSION, kind]);
-    out.extend_from_slice(stream.as_bytes());
+    out.extend_from_slice(producer.as_bytes());
     out.extend_from_slice(&sequence.to_be_bytes());
     out
 }
 
-fn take_head(rest: &mut &[u8], kind: u8) -> Result<(StreamId, u64), Malformed> {
+fn take_head(rest: &mut &[u8], kind: u8) -> Result<(ProducerId, u64), Malformed> {
     if take(rest)? != MAGIC || take(rest)? != [VERSION, kind] {
         return Err(Malformed);
     }
-    let stream: [u8; 16] = take(rest)?;
+    let producer: [u8; 16] = take(rest)?;
     let sequence = u64::from_be_bytes(take(rest)?);
-    // The zero stream is that of messages without an identity; sequences fit a signed integer.
-    if stream == [0; 16] || sequence == 0 || sequence >> 62 != 0 {
+    // The zero producer is that of messages without an identity; sequences fit a signed integer.
+    if producer == [0; 16] || sequence == 0 || sequence >> 62 != 0 {
         return Err(Malformed);
     }
-    Ok((StreamId::from_bytes(stream), sequence))
+    Ok((ProducerId::from_bytes(producer), sequence))
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
@@ -208,7 +208,7 @@ mod tests {
 
     fn request(mailbox: &str, body: &'static [u8]) -> Request {
         Request {
-            stream: StreamId::of_key("k"),
+            producer: ProducerId::of_key("k"),
             sequence: 7,
             mailbox: mailbox.parse().unwrap(),
             body: Bytes::from_static(body),
@@ -217,7 +217,7 @@ mod tests {
 
     fn receipt(mailbox: &str) -> Receipt {
         Receipt {
-            stream: StreamId::of_key("k"),
+            producer: ProducerId::of_key("k"),
             sequence: 7,
             verdict: Verdict::Stored {
                 mailbox: mailbox.parse().unwrap(),
@@ -254,9 +254,9 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_document() {
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let stream = StreamId::of_key("backup-7");
+        let producer = ProducerId::of_key("backup-7");
         let request = Request {
-            stream,
+            producer,
             sequence: 1,
             ..request("inbox", b"hi")
         };
@@ -265,7 +265,7 @@ mod tests {
             "31302d3400ff01008ed05659347a3e2d35ac205f8d530580000000000000000105000007696e626f78000000000000006869"
         );
         let receipt = Receipt {
-            stream,
+            producer,
             sequence: 1,
             verdict: Verdict::Stored {
                 mailbox: "inbox".parse().unwrap(),
@@ -294,13 +294,13 @@ mod tests {
 
     #[test]
     fn no_identity_no_request() {
-        let mut zero_stream = request("inbox", b"hi");
-        zero_stream.stream = StreamId::from_bytes([0; 16]);
+        let mut zero_producer = request("inbox", b"hi");
+        zero_producer.producer = ProducerId::from_bytes([0; 16]);
         let mut zero = request("inbox", b"hi");
         zero.sequence = 0;
         let mut huge = request("inbox", b"hi");
         huge.sequence = 1 << 62;
-        for bad in [zero_stream, zero, huge] {
+        for bad in [zero_producer, zero, huge] {
             assert_eq!(Request::decode(&bad.encode()), Err(Malformed));
         }
     }

@@ -1,4 +1,4 @@
-//! The client's side: a stream of messages, and the connection of now.
+//! The client's side: a producer, and the connection of now.
 
 mod asking;
 mod taking;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::backup::BackupEnd;
 use super::frame::Frame;
-use super::handshake::{ErrorFrame, Hello, Resumption, StreamKind, StreamWish, Versions, Welcome};
+use super::handshake::{ErrorFrame, Hello, ProducerKind, ProducerWish, Resumption, Versions, Welcome};
 use super::outgoing::{Fate, Outgoing, Past};
 use super::parcel::Parcel;
 use super::reading::{ItemFrame, ReadEnd};
@@ -20,7 +20,7 @@ use super::status::{StatusEnd, StatusRow};
 use super::transfer::Credit;
 use super::{Fault, VERSION};
 use crate::{
-    Durability, Item, MailboxName, Message, Moment, Reply, Settlement, StreamId, TemporaryCode, limits,
+    Durability, Item, MailboxName, Message, Moment, ProducerId, Reply, Settlement, TemporaryCode, limits,
 };
 
 /// What a client is and wants.
@@ -32,9 +32,9 @@ pub struct ClientOptions {
     pub process: [u8; 16],
     /// The least durability that counts.
     pub durability: Durability,
-    /// The stream to send on; without one the client only reads.
-    pub stream: Option<(StreamId, Resumption, StreamKind)>,
-    /// What happened on the stream before this process.
+    /// The producer to send as; without one the client only reads.
+    pub producer: Option<(ProducerId, Resumption, ProducerKind)>,
+    /// What happened on the producer before this process.
     pub past: Past,
     /// The secret of an invitation to show.
     pub invitation: Option<[u8; 32]>,
@@ -200,7 +200,7 @@ impl Client {
             attempt: self.attempt,
             durability: self.options.durability,
             features: 0,
-            stream: self.options.stream.map(|(id, resumption, kind)| StreamWish {
+            producer: self.options.producer.map(|(id, resumption, kind)| ProducerWish {
                 id,
                 receipted: self.outgoing.receipted(),
                 settled: self.outgoing.settled(),
@@ -221,9 +221,9 @@ impl Client {
         self.parcel = None;
     }
 
-    /// Sends on no stream any more; what was not settled is given up. Later connections only read.
-    pub fn abandon_stream(&mut self) {
-        self.options.stream = None;
+    /// Sends as no producer any more; what was not settled is given up. Later connections only read.
+    pub fn abandon_producer(&mut self) {
+        self.options.producer = None;
         self.options.past = Past::default();
         self.outgoing = Outgoing::new(&self.options.past);
         self.awaited.clear();

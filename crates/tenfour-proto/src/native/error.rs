@@ -18,7 +18,7 @@ pub enum ErrorCode {
     Gap,
     /// The server lacks messages that the client holds receipts for.
     WentBack,
-    /// Another connection sends on this stream now.
+    /// Another connection sends as this producer now.
     TakenOver,
     /// A deadline passed.
     TimedOut,

@@ -185,12 +185,12 @@ fn put(out: &mut Vec<u8>, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<
 #[cfg(test)]
 mod tests {
     use super::super::backup::BackupEnd;
-    use super::super::handshake::{Resumption, StreamKind, StreamWish, Versions};
+    use super::super::handshake::{ProducerKind, ProducerWish, Resumption, Versions};
     use super::super::reading::{CursorUse, EndReason, ReadFrom};
     use super::super::status::{StatusEnd, StatusRow};
     use super::super::{ErrorCode, Splitter};
     use super::*;
-    use crate::{Durability, MailboxName, Progress, Refused, Reply, Run, Settlement, Step, StreamId};
+    use crate::{Durability, MailboxName, ProducerId, Progress, Refused, Reply, Run, Settlement, Step};
 
     fn credit() -> Credit {
         Credit {
@@ -207,15 +207,15 @@ mod tests {
             attempt: 2,
             durability: Durability::Disk,
             features: 3,
-            stream: Some(StreamWish {
-                id: StreamId::of_key("s"),
+            producer: Some(ProducerWish {
+                id: ProducerId::of_key("s"),
                 receipted: 4,
                 settled: 5,
                 resumption: Resumption::Continue,
-                kind: StreamKind::Outbox,
+                kind: ProducerKind::Outbox,
             }),
             invitation: Some([6; 32]),
-            finished: vec![StreamId::of_key("old")],
+            finished: vec![ProducerId::of_key("old")],
         };
         let welcome = Welcome {
             version: 1,
@@ -304,7 +304,7 @@ mod tests {
             offset: 2,
             time: -3,
             sequence: 4,
-            stream: [5; 16],
+            producer: [5; 16],
             total: 6,
             sender: Bytes::from_static(b"anonymous"),
             content_type: Some(Bytes::from_static(b"text/plain")),
@@ -347,7 +347,7 @@ mod tests {
         vec![
             Frame::Status(StatusRequest {
                 request: 1,
-                stream: Some(StreamId::of_key("s")),
+                producer: Some(ProducerId::of_key("s")),
             }),
             Frame::StatusRow(RowFrame { request: 1, row }),
             Frame::StatusEnd(EndFrame {

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::{Credit, ErrorCode, Fault, fields};
-use crate::{Durability, StreamId};
+use crate::{Durability, ProducerId};
 
 /// Sequences fit a signed integer, as SQLite and many languages have it, with room to count on.
 const MAX_SEQUENCE: u64 = 1 << 62;
 
-/// Most streams that one HELLO says are finished: what is left of its room is for the rest.
+/// Most producers that one HELLO says are finished: what is left of its room is for the rest.
 pub const MAX_FINISHED: usize = 64;
 
 /// A range of protocol versions, both ends included.
@@ -23,27 +23,27 @@ pub struct Versions {
 /// What happens to messages that the server has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
-    /// The client knows that the stream is its own: it gets the receipts it lacks and sends only what is new.
+    /// The client knows that the producer is its own: it gets the receipts it lacks and sends only what is new.
     Continue,
     /// The client comes with an id from outside (`--id`): it sends everything again, and each message is compared
     /// with the one that is stored under its identity.
     Repeat,
 }
 
-/// How long the server keeps a stream's mark.
+/// How long the server keeps a producer's mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamKind {
+pub enum ProducerKind {
     /// At least 30 days of the store's own running time after its last use.
     OneShot,
     /// Until the outbox says that it is finished.
     Outbox,
 }
 
-/// The stream that a client wants to send on.
+/// The producer that a client wants to send as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamWish {
+pub struct ProducerWish {
     /// Its id.
-    pub id: StreamId,
+    pub id: ProducerId,
     /// The last sequence the client holds a stored-receipt for; 0 for none.
     pub receipted: u64,
     /// The last sequence the client knows as settled; 0 for none.
@@ -51,7 +51,7 @@ pub struct StreamWish {
     /// What to do about messages that are stored already.
     pub resumption: Resumption,
     /// How long to remember it.
-    pub kind: StreamKind,
+    pub kind: ProducerKind,
 }
 
 /// The client's first frame.
@@ -63,19 +63,19 @@ pub struct Hello {
     pub software: String,
     /// Random, the same for all connections of one process.
     pub process: [u8; 16],
-    /// 1 for a process' first connection on a stream, then one more each time.
+    /// 1 for a process' first connection as a producer, then one more each time.
     pub attempt: u64,
     /// The least durability that the client accepts.
     pub durability: Durability,
     /// Bits of optional abilities; none are defined yet.
     pub features: u64,
-    /// The stream to send on; without one the client only reads.
-    pub stream: Option<StreamWish>,
+    /// The producer to send as; without one the client only reads.
+    pub producer: Option<ProducerWish>,
     /// The secret of an invitation, from a client that is to be enrolled.
     pub invitation: Option<[u8; 32]>,
-    /// Earlier streams of an outbox of which nothing will be repeated; at most [`MAX_FINISHED`]. A WELCOME confirms
+    /// Earlier producers of an outbox of which nothing will be repeated; at most [`MAX_FINISHED`]. A WELCOME confirms
     /// them.
-    pub finished: Vec<StreamId>,
+    pub finished: Vec<ProducerId>,
 }
 
 /// The server's answer to HELLO.
@@ -95,7 +95,7 @@ pub struct Welcome {
     pub heartbeat_ms: u32,
     /// What a receipt of this server means.
     pub durability: Durability,
-    /// The stream's mark, if a stream was wished for.
+    /// The producer's mark, if a producer was wished for.
     pub mark: Option<u64>,
     /// Bits of optional abilities; none are defined yet.
     pub features: u64,
@@ -127,17 +127,17 @@ impl Hello {
         fields::put(out, 0x84, &self.attempt.to_be_bytes());
         fields::put(out, 0x85, &[self.durability.to_wire()]);
         fields::put(out, 0x06, &self.features.to_be_bytes());
-        if let Some(stream) = &self.stream {
-            let mut value = stream.id.as_bytes().to_vec();
-            value.extend_from_slice(&stream.receipted.to_be_bytes());
-            value.extend_from_slice(&stream.settled.to_be_bytes());
-            value.push(match stream.resumption {
+        if let Some(producer) = &self.producer {
+            let mut value = producer.id.as_bytes().to_vec();
+            value.extend_from_slice(&producer.receipted.to_be_bytes());
+            value.extend_from_slice(&producer.settled.to_be_bytes());
+            value.push(match producer.resumption {
                 Resumption::Continue => 0,
                 Resumption::Repeat => 1,
             });
-            value.push(match stream.kind {
-                StreamKind::OneShot => 0,
-                StreamKind::Outbox => 1,
+            value.push(match producer.kind {
+                ProducerKind::OneShot => 0,
+                ProducerKind::Outbox => 1,
             });
             fields::put(out, 0x87, &value);
         }
@@ -165,7 +165,7 @@ impl Hello {
             attempt: 0,
             durability: Durability::Disk,
             features: 0,
-            stream: None,
+            producer: None,
             invitation: None,
             finished: Vec::new(),
         };
@@ -182,13 +182,13 @@ impl Hello {
                 0x84 => hello.attempt = fields::number(&mut value)?,
                 0x85 => hello.durability = durability(&mut value)?,
                 0x06 => hello.features = fields::number(&mut value)?,
-                0x87 => hello.stream = Some(StreamWish::decode(value)?),
+                0x87 => hello.producer = Some(ProducerWish::decode(value)?),
                 0x88 => hello.invitation = Some(fields::array(&mut value)?),
                 0x09 => {
                     while !value.is_empty() && hello.finished.len() < MAX_FINISHED {
                         hello
                             .finished
-                            .push(StreamId::from_bytes(fields::array(&mut value)?));
+                            .push(ProducerId::from_bytes(fields::array(&mut value)?));
                     }
                 }
                 other => fields::unknown(other)?,
@@ -200,10 +200,10 @@ impl Hello {
     }
 }
 
-impl StreamWish {
+impl ProducerWish {
     fn decode(mut value: Bytes) -> Result<Self, Fault> {
-        let wish = StreamWish {
-            id: StreamId::from_bytes(fields::array(&mut value)?),
+        let wish = ProducerWish {
+            id: ProducerId::from_bytes(fields::array(&mut value)?),
             receipted: fields::number(&mut value)?,
             settled: fields::number(&mut value)?,
             resumption: match fields::number::<u8>(&mut value)? {
@@ -212,8 +212,8 @@ impl StreamWish {
                 _ => return Err(Fault::protocol("a stream's resumption is not known here")),
             },
             kind: match fields::number::<u8>(&mut value)? {
-                0 => StreamKind::OneShot,
-                1 => StreamKind::Outbox,
+                0 => ProducerKind::OneShot,
+                1 => ProducerKind::Outbox,
                 _ => return Err(Fault::protocol("a stream's kind is not known here")),
             },
         };

@@ -1,4 +1,4 @@
-//! A sender's stream: what is numbered and not yet settled. It outlives connections.
+//! A sender's producer: what is numbered and not yet settled. It outlives connections.
 
 use std::collections::VecDeque;
 
@@ -6,9 +6,9 @@ use super::frame::Frame;
 use super::transfer::MessageFrame;
 use super::{Credit, Fault};
 use crate::limits::MAX_FRAME_BODY;
-use crate::{Message, Run, Settled, Settlement, StreamId};
+use crate::{Message, ProducerId, Run, Settled, Settlement};
 
-/// What an outbox remembers of a stream from before this process; all zero for a new one.
+/// What an outbox remembers of a producer from before this process; all zero for a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
     /// The last sequence that is settled.
@@ -21,8 +21,8 @@ pub struct Past {
     pub end: Option<u64>,
     /// The store that gave the receipts.
     pub store: Option<[u8; 16]>,
-    /// Earlier streams of which nothing will be repeated.
-    pub finished: Vec<StreamId>,
+    /// Earlier producers of which nothing will be repeated.
+    pub finished: Vec<ProducerId>,
 }
 
 /// What is known of a message that has no answer.
@@ -113,7 +113,7 @@ impl Outgoing {
         }
     }
 
-    /// A new connection to a server with this mark. A stream of our own goes on behind what the server has,
+    /// A new connection to a server with this mark. A producer of our own goes on behind what the server has,
     /// whose receipts will come; otherwise everything without an answer is sent again.
     pub(super) fn resume(&mut self, mark: u64, own: bool) -> Result<(), Fault> {
         let mark = mark.min(self.end.unwrap_or(u64::MAX));

@@ -6,7 +6,7 @@ use super::transfer::{put_word, put_words};
 use super::{Credit, Fault, fields};
 use crate::limits::{MAX_ABOVE, MAX_FRAME_BODY};
 use crate::{
-    ContentType, CursorName, Item, MailboxName, Message, MessageName, Progress, Source, Step, StreamId,
+    ContentType, CursorName, Item, MailboxName, Message, MessageName, ProducerId, Progress, Source, Step,
 };
 
 /// Where reading begins.
@@ -83,7 +83,7 @@ pub struct ItemFrame {
     pub(super) offset: u64,
     pub(super) time: i64,
     pub(super) sequence: u64,
-    pub(super) stream: [u8; 16],
+    pub(super) producer: [u8; 16],
     pub(super) total: u32,
     pub(super) sender: Bytes,
     pub(super) content_type: Option<Bytes>,
@@ -317,7 +317,7 @@ impl ItemFrame {
             offset: item.offset,
             time: item.time,
             sequence: item.sequence,
-            stream: *item.stream.as_bytes(),
+            producer: *item.producer.as_bytes(),
             total: u32::try_from(message.body.len()).unwrap_or(u32::MAX),
             sender: word(&item.sender),
             content_type,
@@ -336,7 +336,7 @@ impl ItemFrame {
         out.extend_from_slice(&self.offset.to_be_bytes());
         out.extend_from_slice(&self.time.to_be_bytes());
         out.extend_from_slice(&self.sequence.to_be_bytes());
-        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(&self.producer);
         out.extend_from_slice(&self.total.to_be_bytes());
         out.push(u8::try_from(self.sender.len()).unwrap_or(u8::MAX));
         out.push(0);
@@ -362,7 +362,7 @@ impl ItemFrame {
         let offset = fields::number(&mut body)?;
         let time = fields::number(&mut body)?;
         let sequence = fields::number(&mut body)?;
-        let stream = fields::array(&mut body)?;
+        let producer = fields::array(&mut body)?;
         let total = fields::number(&mut body)?;
         let sender_length = fields::number::<u8>(&mut body)?;
         fields::number::<u8>(&mut body)?;
@@ -391,7 +391,7 @@ impl ItemFrame {
             offset,
             time,
             sequence,
-            stream,
+            producer,
             total,
             sender,
             content_type,
@@ -416,7 +416,7 @@ impl ItemFrame {
             offset: self.offset,
             time: self.time,
             sender: fields::text(&self.sender)?.to_owned(),
-            stream: StreamId::from_bytes(self.stream),
+            producer: ProducerId::from_bytes(self.producer),
             sequence: self.sequence,
             source: listener.map(|listener| Source { listener, address }),
             origin: word(self.origin).and_then(|word| word.parse().ok()),

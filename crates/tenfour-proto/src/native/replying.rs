@@ -6,10 +6,10 @@ use super::{Fault, fields};
 use crate::Reply;
 use crate::limits::MAX_REPLY;
 
-/// To who asked: the reply to a message of its stream.
+/// To who asked: the reply to a message of its producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyFrame {
-    /// The message's number in the stream.
+    /// The number that the producer gave the message.
     pub sequence: u64,
     /// What came back.
     pub reply: Reply,

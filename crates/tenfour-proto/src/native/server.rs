@@ -60,7 +60,7 @@ pub enum ServerEvent {
     Progress(Vec<Progress>),
     /// A reader has handled a message, and this is the reply. Counts as a `Progress`.
     Answer(AnswerFrame),
-    /// Somebody waits for the reply to this message of its stream. Answer with [`Server::send_reply`], once there is one.
+    /// Somebody waits for the reply to this message of its producer. Answer with [`Server::send_reply`], once there is one.
     Await(u64),
     /// Somebody wants to know. Answer with [`Server::send_status`] and [`Server::end_status`].
     Status(StatusRequest),
@@ -77,7 +77,7 @@ pub struct WelcomeTerms {
     pub store: [u8; 16],
     /// What a receipt means here.
     pub durability: Durability,
-    /// The mark of the stream wished for, read behind everything an older connection had deposited.
+    /// The mark of the producer wished for, read behind everything an older connection had deposited.
     pub mark: Option<u64>,
     /// What this key may do.
     pub rights: String,
@@ -111,7 +111,7 @@ pub struct Server {
     parcel: Option<Box<Parcel<MessageFrame>>>,
     ledger: Ledger,
     durability: Durability,
-    /// The sequence that must come next; 0 when no stream was wished for.
+    /// The sequence that must come next; 0 when no producer was wished for.
     next: u64,
     /// A PAUSE is out: messages are dropped until RESUME.
     discarding: bool,
@@ -330,7 +330,7 @@ impl Server {
             );
             return;
         }
-        if let (Some(wish), Some(mark)) = (&hello.stream, terms.mark) {
+        if let (Some(wish), Some(mark)) = (&hello.producer, terms.mark) {
             if mark < wish.receipted {
                 self.fail(
                     ErrorCode::WentBack,
@@ -345,7 +345,7 @@ impl Server {
                 Resumption::Repeat => wish.settled,
             };
             self.next = resume_at.saturating_add(1);
-            // In a continued stream the receipts for what lies below come from the store's runs.
+            // In a continued producer the receipts for what lies below come from the store's runs.
             self.ledger = Ledger::new(resume_at);
         }
         Frame::Welcome(Welcome {

@@ -4,15 +4,15 @@
 use bytes::Bytes;
 
 use super::{Fault, fields};
-use crate::StreamId;
+use crate::ProducerId;
 
 /// What a client wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusRequest {
     /// Chosen by the client; the rows carry it.
     pub request: u32,
-    /// The fate of this stream of the client's own key; without it, all of the server.
-    pub stream: Option<StreamId>,
+    /// The fate of this producer of the client's own key; without it, all of the server.
+    pub producer: Option<ProducerId>,
 }
 
 /// A row of the answer.
@@ -106,20 +106,20 @@ impl StatusRow {
 impl StatusRequest {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         fields::put(out, 0x81, &self.request.to_be_bytes());
-        if let Some(stream) = self.stream {
-            fields::put(out, 0x82, stream.as_bytes());
+        if let Some(producer) = self.producer {
+            fields::put(out, 0x82, producer.as_bytes());
         }
     }
 
     pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
         let mut request = StatusRequest {
             request: 0,
-            stream: None,
+            producer: None,
         };
         while let Some((tag, mut value)) = fields::next(&mut body)? {
             match tag {
                 0x81 => request.request = fields::number(&mut value)?,
-                0x82 => request.stream = Some(StreamId::from_bytes(fields::array(&mut value)?)),
+                0x82 => request.producer = Some(ProducerId::from_bytes(fields::array(&mut value)?)),
                 other => fields::unknown(other)?,
             }
         }

@@ -21,7 +21,7 @@ const FIXED: usize = 8 + 4 + 1 + 1 + 2;
 /// The start of a message: what it is, and as much of its body as fits. PART frames bring the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageFrame {
-    /// Its number in the stream.
+    /// Its number among the messages of its producer.
     pub sequence: u64,
     /// Length of the whole body, in bytes.
     pub total: u32,

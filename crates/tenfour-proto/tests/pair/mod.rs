@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, Fault, Hello, Past, Resumption, Server, ServerEvent,
-    ServerOptions, StreamKind, WelcomeTerms,
+    Client, ClientEvent, ClientOptions, Credit, Fault, Hello, Past, ProducerKind, Resumption, Server,
+    ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, MailboxName, Message, Moment, RefusalCode, Refused, Run, Settled, Settlement, StreamId,
+    Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, Refused, Run, Settled, Settlement,
     TemporaryCode,
 };
 
@@ -49,7 +49,7 @@ pub struct ModelStore {
     pub id: [u8; 16],
     pub durability: Durability,
     pub mailboxes: BTreeMap<String, Vec<Message>>,
-    /// Of the one stream: sequence -> (mailbox, offset).
+    /// Of the one producer: sequence -> (mailbox, offset).
     places: BTreeMap<u64, (MailboxName, u64)>,
 }
 
@@ -176,7 +176,7 @@ impl Pair {
             software: "test".into(),
             process: [7; 16],
             durability: Durability::Disk,
-            stream: Some((StreamId::of_key("test"), resumption, StreamKind::OneShot)),
+            producer: Some((ProducerId::of_key("test"), resumption, ProducerKind::OneShot)),
             past: Past::default(),
             invitation: None,
         });
@@ -226,7 +226,7 @@ impl Pair {
             software: "test".into(),
             process: [8; 16],
             durability: Durability::Disk,
-            stream: Some((StreamId::of_key("test"), self.resumption, StreamKind::Outbox)),
+            producer: Some((ProducerId::of_key("test"), self.resumption, ProducerKind::Outbox)),
             past: Past {
                 settled,
                 receipted: receipted.unwrap_or(0),
@@ -374,11 +374,11 @@ impl Pair {
                     software: "test".into(),
                     store: self.store.id,
                     durability: self.store.durability,
-                    mark: hello.stream.is_some().then_some(mark),
+                    mark: hello.producer.is_some().then_some(mark),
                     rights: String::new(),
                 };
                 self.server.welcome(terms, &hello);
-                let wish = hello.stream.unwrap();
+                let wish = hello.producer.unwrap();
                 if self.resumption == Resumption::Continue && mark > wish.settled {
                     self.server.replay(&self.store.replay(wish.settled));
                 }
@@ -409,7 +409,7 @@ impl Pair {
             let full = self.full_at_commit == Some(self.commits);
             self.commits += 1;
             if full || self.turned_away == Some(epoch) {
-                // All later ones of that epoch, too: else the stream would get a hole.
+                // All later ones of that epoch, too: else the producer would get a hole.
                 self.turned_away = Some(epoch);
                 self.server
                     .handle_not_now(epoch, TemporaryCode::Full, Duration::from_millis(500));

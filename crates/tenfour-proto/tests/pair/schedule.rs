@@ -81,7 +81,7 @@ pub fn play(dice: &mut Dice, tally: &mut Tally) {
             pair.crash_server();
             tally.crashes += 1;
         }
-        // Only an outbox goes on with a stream of its own, in another process.
+        // Only an outbox goes on with a producer of its own, in another process.
         if resumption == Resumption::Continue && dice.one_in(4) {
             let settled = pair.client.settled();
             let noted = if dice.one_in(2) {

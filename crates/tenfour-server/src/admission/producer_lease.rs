@@ -1,16 +1,16 @@
-//! Who may send on a stream: of one process the later attempt, of two processes the later one.
+//! Who may send on a producer: of one process the later attempt, of two processes the later one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tenfour_proto::{Sender, StreamId};
+use tenfour_proto::{ProducerId, Sender};
 use tokio::sync::Notify;
 
 use tenfour_identity::lock;
 
-type Key = (Sender, StreamId);
+type Key = (Sender, ProducerId);
 
-/// The streams that are being sent on.
+/// The producers that are connected.
 #[derive(Clone, Default)]
 pub(crate) struct Leases(Arc<Mutex<HashMap<Key, Holder>>>);
 
@@ -20,7 +20,7 @@ struct Holder {
     lease: Arc<Lease>,
 }
 
-/// The right to deposit on a stream, until another connection takes it.
+/// The right to deposit as a producer, until another connection takes it.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     taken: Mutex<bool>,
@@ -68,15 +68,15 @@ impl Held {
 }
 
 impl Leases {
-    /// Takes the stream, from an older connection if need be. `None`: the one that has it is newer.
+    /// Takes the producer, from an older connection if need be. `None`: the one that has it is newer.
     pub(crate) fn claim(
         &self,
         sender: Sender,
-        stream: StreamId,
+        producer: ProducerId,
         process: [u8; 16],
         attempt: u64,
     ) -> Option<Held> {
-        let key = (sender, stream);
+        let key = (sender, producer);
         let mut all = lock(&self.0);
         if let Some(holder) = all.get(&key) {
             if holder.process == process && holder.attempt >= attempt {
@@ -118,8 +118,9 @@ mod tests {
     #[test]
     fn of_one_process_the_later_attempt_and_of_two_the_later_one() {
         let leases = Leases::default();
-        let claim =
-            |process, attempt| leases.claim(Sender::Anonymous, StreamId::of_key("s"), [process; 16], attempt);
+        let claim = |process, attempt| {
+            leases.claim(Sender::Anonymous, ProducerId::of_key("s"), [process; 16], attempt)
+        };
         let first = claim(1, 2).unwrap();
         assert!(claim(1, 1).is_none(), "an older attempt came late");
         assert!(first.lease().while_held(|| {}));

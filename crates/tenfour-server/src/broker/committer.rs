@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tenfour_proto::{Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{ProducerId, Sender, Settlement, TemporaryCode};
 use tenfour_store::{Batch, Outcome, Store, StoreError};
 
 use super::completions::Answer;
@@ -18,7 +18,7 @@ use tenfour_identity::lock;
 /// Messages of one commit at most: beyond this the latency of each grows and the rate does not.
 const MAX_MESSAGES: usize = 32_768;
 
-/// Runs of one look at a stream's past: about half a megabyte. A client that lacks more gets them in turns.
+/// Runs of one look at a producer's past: about half a megabyte. A client that lacks more gets them in turns.
 const MAX_RUNS: usize = 8_192;
 
 /// What can wait is done when nothing came for so long: a piece of it takes as long as several commits.
@@ -92,14 +92,14 @@ fn work(
             // Whoever resumes must see everything that was deposited before.
             Job::Resume {
                 sender,
-                stream,
+                producer,
                 after,
                 has_receipts,
                 reply,
             } => {
                 result = result.and_then(|()| commit(store, gathered, shared));
                 let answer = match &result {
-                    Ok(()) => resume(store, &sender, stream, after, has_receipts),
+                    Ok(()) => resume(store, &sender, producer, after, has_receipts),
                     Err(_) => Err(StoreGone),
                 };
                 let _ = reply.send(answer);
@@ -112,12 +112,12 @@ fn work(
             }
             Job::Reply {
                 sender,
-                stream,
+                producer,
                 sequence,
                 tell,
             } => {
                 // What is on its way to the store is told when it is there.
-                let found = store.reply(&sender, stream, sequence).map_err(|error| {
+                let found = store.reply(&sender, producer, sequence).map_err(|error| {
                     tracing::error!(%error, "a reply cannot be read");
                     StoreGone
                 });
@@ -126,12 +126,12 @@ fn work(
             Job::Cursor(cursor) => gathered.cursors.push(cursor),
             Job::Finish {
                 sender,
-                streams,
+                producers,
                 tell,
             } => {
                 // What was deposited on them comes first.
                 result = result.and_then(|()| commit(store, gathered, shared));
-                result = result.and_then(|()| store.finish(&sender, &streams));
+                result = result.and_then(|()| store.finish(&sender, &producers));
                 if result.is_ok() {
                     let _ = tell.send(());
                 }
@@ -212,17 +212,17 @@ fn a_piece(shared: &Shared, done: Option<Result<bool, StoreError>>) -> bool {
 fn resume(
     store: &mut dyn Store,
     sender: &Sender,
-    stream: StreamId,
+    producer: ProducerId,
     after: Option<u64>,
     has_receipts: bool,
 ) -> Result<Resumed, StoreGone> {
-    let answer = store.mark(sender, stream).and_then(|mark| {
+    let answer = store.mark(sender, producer).and_then(|mark| {
         let receipts = match after {
-            Some(after) if after < mark => store.replay(sender, stream, after, MAX_RUNS)?,
+            Some(after) if after < mark => store.replay(sender, producer, after, MAX_RUNS)?,
             _ => Settlement::default(),
         };
         let forgotten = if mark == 0 && has_receipts {
-            store.forgotten_mark(sender, stream)?
+            store.forgotten_mark(sender, producer)?
         } else {
             0
         };
@@ -249,7 +249,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
         }
         let emptied = Batch {
             sender: deposit.batch.sender.clone(),
-            stream: deposit.batch.stream,
+            producer: deposit.batch.producer,
             source: deposit.batch.source,
             messages: Vec::new(),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tenfour_proto::{CursorName, MailboxName, Reply, Sender, Settlement, StreamId, TemporaryCode};
+use tenfour_proto::{CursorName, MailboxName, ProducerId, Reply, Sender, Settlement, TemporaryCode};
 use tenfour_store::{Batch, Position, Reader, StoreError};
 use tokio::sync::oneshot;
 
@@ -16,12 +16,12 @@ use super::memory_budget::Charge;
 #[error("the store has failed or is closed")]
 pub(crate) struct StoreGone;
 
-/// Where a stream goes on.
+/// Where a producer goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Resumed {
     /// The highest sequence that is settled.
     pub(crate) mark: u64,
-    /// What the mark was before the stream was forgotten.
+    /// What the mark was before the producer was forgotten.
     pub(crate) forgotten: u64,
     pub(crate) receipts: Settlement,
 }
@@ -30,7 +30,7 @@ pub(super) enum Job {
     Deposit(Deposit),
     Resume {
         sender: Sender,
-        stream: StreamId,
+        producer: ProducerId,
         after: Option<u64>,
         has_receipts: bool,
         reply: oneshot::Sender<Result<Resumed, StoreGone>>,
@@ -43,14 +43,14 @@ pub(super) enum Job {
     /// The reply to a message.
     Reply {
         sender: Sender,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
         tell: oneshot::Sender<Result<Option<Reply>, StoreGone>>,
     },
-    /// Nothing will be repeated of these streams.
+    /// Nothing will be repeated of these producers.
     Finish {
         sender: Sender,
-        streams: Vec<StreamId>,
+        producers: Vec<ProducerId>,
         tell: oneshot::Sender<()>,
     },
     /// Where a cursor is.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use tenfour_proto::{Reply, Sender, StreamId};
+use tenfour_proto::{ProducerId, Reply, Sender};
 use tenfour_store::Answered;
 use tokio::sync::Notify;
 
@@ -12,9 +12,9 @@ use tenfour_identity::lock;
 /// Bytes that wait for one connection; then it has to ask again.
 const MAX_WAITING: usize = 1024 * 1024;
 
-/// Who waits, by stream: a stream has one sending connection at a time.
+/// Who waits, by producer: a producer has one sending connection at a time.
 #[derive(Debug, Default)]
-pub(super) struct Replies(Mutex<HashMap<(Sender, StreamId), Weak<Pigeonhole>>>);
+pub(super) struct Replies(Mutex<HashMap<(Sender, ProducerId), Weak<Pigeonhole>>>);
 
 /// Where a connection finds its replies.
 #[derive(Debug, Default)]
@@ -35,15 +35,15 @@ struct Inside {
 pub(crate) struct Overflow;
 
 impl Replies {
-    /// From here on all replies to the stream come here.
-    pub(super) fn expect(&self, sender: Sender, stream: StreamId) -> Arc<Pigeonhole> {
+    /// From here on all replies to the producer come here.
+    pub(super) fn expect(&self, sender: Sender, producer: ProducerId) -> Arc<Pigeonhole> {
         let hole = Arc::new(Pigeonhole::default());
         let mut waiting = lock(&self.0);
         // Now and then, so that it costs next to nothing each time.
         if waiting.len().is_power_of_two() {
             waiting.retain(|_, hole| hole.strong_count() > 0);
         }
-        waiting.insert((sender, stream), Arc::downgrade(&hole));
+        waiting.insert((sender, producer), Arc::downgrade(&hole));
         hole
     }
 
@@ -54,12 +54,12 @@ impl Replies {
         let mut waiting = lock(&self.0);
         for Answered {
             sender,
-            stream,
+            producer,
             sequence,
             reply,
         } in answered
         {
-            let to = (sender, stream);
+            let to = (sender, producer);
             match waiting.get(&to).map(Weak::upgrade) {
                 Some(Some(hole)) => hole.put(sequence, reply),
                 // It is in the store, for whoever asks again.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tenfour_proto::datagram::{Receipt, Request, Verdict, is_ours};
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Listener, MailboxName, Message, RefusalCode, Sender, Source, StreamId};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Listener, MailboxName, Message, ProducerId, RefusalCode, Sender, Source};
 use tenfour_store::{Batch, Stored};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -74,7 +74,7 @@ enum Expected {
     Request {
         peer: SocketAddr,
         local: Local,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
     },
 }
@@ -174,13 +174,13 @@ impl Listening {
 
     fn deposit_request(&mut self, peer: SocketAddr, local: Local, request: Request) {
         let Request {
-            stream,
+            producer,
             sequence,
             mailbox,
             body,
         } = request;
         let refuse = |code| Receipt {
-            stream,
+            producer,
             sequence,
             verdict: Verdict::Refused(code),
         };
@@ -195,18 +195,18 @@ impl Listening {
         let expected = Expected::Request {
             peer,
             local,
-            stream,
+            producer,
             sequence,
         };
         let messages = vec![(sequence, Message::new(mailbox, body))];
-        let stream = Some((stream, StreamKind::OneShot));
-        self.put(Sender::Datagram, stream, peer, messages, expected);
+        let producer = Some((producer, ProducerKind::OneShot));
+        self.put(Sender::Datagram, producer, peer, messages, expected);
     }
 
     fn put(
         &mut self,
         sender: Sender,
-        stream: Option<(StreamId, StreamKind)>,
+        producer: Option<(ProducerId, ProducerKind)>,
         peer: SocketAddr,
         messages: Vec<(u64, Message)>,
         expected: Expected,
@@ -217,7 +217,7 @@ impl Listening {
             .sum();
         let batch = Batch {
             sender,
-            stream,
+            producer,
             source: Source {
                 listener: Listener::Datagram,
                 address: Some(peer),
@@ -254,7 +254,7 @@ impl Listening {
                     Expected::Request {
                         peer,
                         local,
-                        stream,
+                        producer,
                         sequence,
                     },
                 ) => match self.verdict(&stored) {
@@ -262,7 +262,7 @@ impl Listening {
                         peer,
                         local,
                         &Receipt {
-                            stream,
+                            producer,
                             sequence,
                             verdict,
                         },

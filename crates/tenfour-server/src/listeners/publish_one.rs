@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tenfour_proto::native::StreamKind;
-use tenfour_proto::{Message, RefusalCode, Run, Sender, Source, StreamId, TemporaryCode};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{Message, ProducerId, RefusalCode, Run, Sender, Source, TemporaryCode};
 use tenfour_store::Batch;
 
 use crate::broker::{Answer, Class, Slip};
@@ -25,7 +25,7 @@ pub(crate) async fn store(
     context: &Context,
     class: Class,
     sender: Sender,
-    stream: Option<StreamId>,
+    producer: Option<ProducerId>,
     source: Source,
     message: Message,
 ) -> Result<Run, Unstored> {
@@ -35,7 +35,7 @@ pub(crate) async fn store(
         .charge(class, message.body.len() + size_of::<Message>());
     let batch = Batch {
         sender,
-        stream: stream.map(|stream| (stream, StreamKind::OneShot)),
+        producer: producer.map(|producer| (producer, ProducerKind::OneShot)),
         source,
         messages: vec![(1, message)],
     };

@@ -204,7 +204,7 @@ impl Connection {
         }
         let batch = Batch {
             sender: Sender::Anonymous,
-            stream: None,
+            producer: None,
             source: Source {
                 listener: Listener::Text,
                 // Asked for here: most connections that are held are silent, and each byte of them counts.

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tenfour_proto::{MailboxName, StreamId};
+use tenfour_proto::{MailboxName, ProducerId};
 
 use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
 use super::connection::plan_once;
 use super::open::{check_version, judge_header};
-use super::reader::{KnownStream, MESSAGES, item};
+use super::producers;
+use super::reader::{KnownProducer, MESSAGES, item};
 use super::schema;
-use super::streams;
 use crate::check::{Checked, Finding};
 use crate::{OpenError, ReadError};
 
@@ -136,9 +136,9 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         Ok(mailboxes)
     }
 
-    /// Each message: as it was written, where it should be, and known to its stream.
+    /// Each message: as it was written, where it should be, and known to its producer.
     fn mailbox(&mut self, mailbox: &Mailbox) -> rusqlite::Result<()> {
-        let mut known: HashMap<i64, KnownStream> = HashMap::new();
+        let mut known: HashMap<i64, KnownProducer> = HashMap::new();
         let mut expected = mailbox.gone + 1;
         let mut counted = 0;
         let mut next = 1;
@@ -183,7 +183,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
                         }
                         // A dead letter has the identity of its first place.
                         if item.sequence > 0 && item.origin.is_none() {
-                            self.marked(mailbox, row.get(1)?, item.stream, item.sequence, offset)?;
+                            self.marked(mailbox, row.get(1)?, item.producer, item.sequence, offset)?;
                         }
                     }
                     Err(ReadError::Sqlite(error)) => return Err(error),
@@ -219,16 +219,16 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         &mut self,
         mailbox: &Mailbox,
         row: i64,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
         offset: u64,
     ) -> rusqlite::Result<()> {
-        let run = match streams::by_row(self.connection, row)? {
+        let run = match producers::by_row(self.connection, row)? {
             // Only its messages are left.
             None => return Ok(()),
             Some(state) => match state.last_run.filter(|run| run.offset_of(sequence).is_some()) {
                 Some(run) => Some(run),
-                None => streams::earlier_run(self.connection, row, sequence)?,
+                None => producers::earlier_run(self.connection, row, sequence)?,
             },
         };
         let is_known =
@@ -237,7 +237,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
             self.say(Finding::Unmarked {
                 mailbox: mailbox.name.clone(),
                 offset,
-                stream,
+                producer,
             });
         }
         Ok(())
@@ -274,13 +274,13 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         let mut wrong = Vec::new();
         while let Some(row) = rows.next()? {
             let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
-            let (stream, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
+            let (producer, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
             let (mark, first, count, offset) = (number(2)?, number(3)?, number(4)?, number(6)?);
             let (mailbox, is_last): (i64, bool) = (row.get(5)?, row.get(7)?);
             let last = (first + count).saturating_sub(1);
             let place = mailboxes.iter().find(|known| known.id == mailbox);
             let ends_at_mark = !is_last || last == mark;
-            let leads = |sequence: u64, offset: u64| self.leads_to(mailbox, offset, stream, sequence);
+            let leads = |sequence: u64, offset: u64| self.leads_to(mailbox, offset, producer, sequence);
             let is_sound = count > 0
                 && ends_at_mark
                 && place.is_some_and(|place| offset + count - 1 <= place.last)
@@ -288,7 +288,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
                 && leads(last, offset + count - 1)?;
             if !is_sound {
                 wrong.push(Finding::FalseMark {
-                    stream: StreamId::from_bytes(id),
+                    producer: ProducerId::from_bytes(id),
                     first,
                     last,
                 });
@@ -298,19 +298,19 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         for finding in wrong {
             self.say(finding);
         }
-        let streams: i64 = self
+        let producers: i64 = self
             .connection
             .query_row("SELECT count(*) FROM stream", (), |row| row.get(0))?;
-        self.checked.streams = streams.unsigned_abs();
+        self.checked.producers = producers.unsigned_abs();
         Ok(())
     }
 
     /// That message lies there, or nothing does any more.
-    fn leads_to(&self, mailbox: i64, offset: u64, stream: i64, sequence: u64) -> rusqlite::Result<bool> {
+    fn leads_to(&self, mailbox: i64, offset: u64, producer: i64, sequence: u64) -> rusqlite::Result<bool> {
         let found = self
             .connection
             .prepare_cached("SELECT stream = ?2 AND sequence = ?3 FROM message WHERE id = ?1")?
-            .query_row((message_key(mailbox, offset), stream, sequence as i64), |row| {
+            .query_row((message_key(mailbox, offset), producer, sequence as i64), |row| {
                 row.get(0)
             })
             .optional()?;

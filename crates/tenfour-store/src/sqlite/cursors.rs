@@ -105,10 +105,10 @@ fn bury(
     let Some(from) = mailboxes.find(&change.mailbox) else {
         return Ok(());
     };
-    let mut streams = HashMap::new();
+    let mut producers = HashMap::new();
     let found = match message_at(
         connection,
-        &mut streams,
+        &mut producers,
         &change.mailbox,
         message_key(from, offset),
     ) {
@@ -120,7 +120,7 @@ fn bury(
         }
         Err(ReadError::Sqlite(error)) => return Err(StoreError::Failed(error)),
     };
-    let Some((stream, mut item)) = found else {
+    let Some((producer, mut item)) = found else {
         return Ok(());
     };
     let Some(dead) = mailboxes.open(change.name.dead_letters()) else {
@@ -137,7 +137,7 @@ fn bury(
         offset,
     });
     let source = item.source.as_ref().and_then(source_word);
-    let Some(prefix) = streams.get(&stream).map(|known| &known.prefix) else {
+    let Some(prefix) = producers.get(&producer).map(|known| &known.prefix) else {
         return Ok(());
     };
     let checksum = prefix.of(
@@ -155,7 +155,7 @@ fn bury(
         )?
         .execute((
             key,
-            stream,
+            producer,
             item.sequence as i64,
             time,
             checksum,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-/// How long the store has been open, over all its openings. The age of streams counts in these hours,
+/// How long the store has been open, over all its openings. The age of producers counts in these hours,
 /// so that a clock set forward by a year forgets nobody.
 pub(super) struct Hours {
     before: i64,

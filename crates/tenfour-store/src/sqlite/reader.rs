@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tenfour_proto::{Item, MailboxName, Message, StreamId};
+use tenfour_proto::{Item, MailboxName, Message, ProducerId};
 
 use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
 use super::connection::plan_once;
@@ -24,12 +24,12 @@ const CACHE_KIB: i64 = 1024;
 /// Instructions of SQLite after which a copy asks whether it is still wanted.
 const STEPS: i32 = 10_000;
 
-/// Streams whose sender is kept in memory.
-const CACHED_STREAMS: usize = 1_024;
+/// Producers whose sender is kept in memory.
+const CACHED_PRODUCERS: usize = 1_024;
 
-pub(super) struct KnownStream {
+pub(super) struct KnownProducer {
     sender: String,
-    stream: StreamId,
+    producer: ProducerId,
     pub(super) prefix: Prefix,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct KnownStream {
 pub(super) struct SqliteReader {
     path: PathBuf,
     connection: Connection,
-    streams: HashMap<i64, KnownStream>,
+    producers: HashMap<i64, KnownProducer>,
 }
 
 impl SqliteReader {
@@ -52,7 +52,7 @@ impl SqliteReader {
         Ok(SqliteReader {
             path: path.to_owned(),
             connection,
-            streams: HashMap::new(),
+            producers: HashMap::new(),
         })
     }
 
@@ -85,7 +85,7 @@ impl Reader for SqliteReader {
         let mut found = Vec::new();
         let mut total = 0;
         while let Some(row) = rows.next()? {
-            let item = match item(&self.connection, &mut self.streams, mailbox, row) {
+            let item = match item(&self.connection, &mut self.producers, mailbox, row) {
                 Ok(item) => item,
                 // What came before is whole, and is given first.
                 Err(ReadError::Damaged { .. }) if !found.is_empty() => break,
@@ -209,24 +209,24 @@ pub(super) const MESSAGES: &str =
     "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin, asks FROM message
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
 
-/// The message of that key with the number of its stream, which is in `streams` then; `None` if it is gone.
+/// The message of that key with the number of its producer, which is in `producers` then; `None` if it is gone.
 pub(super) fn message_at(
     connection: &Connection,
-    streams: &mut HashMap<i64, KnownStream>,
+    producers: &mut HashMap<i64, KnownProducer>,
     mailbox: &MailboxName,
     key: i64,
 ) -> Result<Option<(i64, Item)>, ReadError> {
     let mut statement = connection.prepare_cached(MESSAGES)?;
     let mut rows = statement.query((key, key, 1))?;
     rows.next()?
-        .map(|row| Ok((row.get(1)?, item(connection, streams, mailbox, row)?)))
+        .map(|row| Ok((row.get(1)?, item(connection, producers, mailbox, row)?)))
         .transpose()
 }
 
 /// Makes a message of its row, if all of it is as it was written.
 pub(super) fn item(
     connection: &Connection,
-    streams: &mut HashMap<i64, KnownStream>,
+    producers: &mut HashMap<i64, KnownProducer>,
     mailbox: &MailboxName,
     row: &rusqlite::Row<'_>,
 ) -> Result<Item, ReadError> {
@@ -235,15 +235,15 @@ pub(super) fn item(
         mailbox: mailbox.clone(),
         offset,
     };
-    let stream_row: i64 = row.get(1).map_err(|_| damaged())?;
-    if !streams.contains_key(&stream_row) {
-        if streams.len() >= CACHED_STREAMS {
-            streams.clear();
+    let producer_row: i64 = row.get(1).map_err(|_| damaged())?;
+    if !producers.contains_key(&producer_row) {
+        if producers.len() >= CACHED_PRODUCERS {
+            producers.clear();
         }
-        let known = known_stream(connection, stream_row)?.ok_or_else(damaged)?;
-        streams.insert(stream_row, known);
+        let known = known_producer(connection, producer_row)?.ok_or_else(damaged)?;
+        producers.insert(producer_row, known);
     }
-    let known = streams.get(&stream_row).ok_or_else(damaged)?;
+    let known = producers.get(&producer_row).ok_or_else(damaged)?;
     let sequence = row.get::<_, i64>(2).map_err(|_| damaged())? as u64;
     let time: i64 = row.get(3).map_err(|_| damaged())?;
     let checksum: i64 = row.get(4).map_err(|_| damaged())?;
@@ -270,7 +270,7 @@ pub(super) fn item(
         offset,
         time,
         sender: known.sender.clone(),
-        stream: known.stream,
+        producer: known.producer,
         sequence,
         source: Some(source_of(source).ok_or_else(damaged)?),
         origin,
@@ -279,18 +279,18 @@ pub(super) fn item(
     })
 }
 
-fn known_stream(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownStream>> {
+fn known_producer(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownProducer>> {
     connection
         .prepare_cached(
             "SELECT sender.name, stream.stream FROM stream JOIN sender ON sender.id = stream.sender WHERE stream.id = ?1",
         )?
         .query_row([row], |row| {
             let sender: String = row.get(0)?;
-            let stream = StreamId::from_bytes(row.get(1)?);
-            let prefix = Prefix::new(&sender, stream);
-            Ok(KnownStream {
+            let producer = ProducerId::from_bytes(row.get(1)?);
+            let prefix = Prefix::new(&sender, producer);
+            Ok(KnownProducer {
                 sender,
-                stream,
+                producer,
                 prefix,
             })
         })

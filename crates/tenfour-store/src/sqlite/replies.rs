@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
-use tenfour_proto::{Reply, Sender, StreamId};
+use tenfour_proto::{ProducerId, Reply, Sender};
 
 use super::columns::message_key;
 use crate::StoreError;
@@ -54,7 +54,7 @@ fn put(
             ))
         })
         .optional()?;
-    let Some((row, sequence, sender, stream)) = asked else {
+    let Some((row, sequence, sender, producer)) = asked else {
         return Ok(None);
     };
     let Ok(sender) = sender.parse() else {
@@ -74,7 +74,7 @@ fn put(
         ))?;
     Ok((is_first == 1).then(|| Answered {
         sender,
-        stream: StreamId::from_bytes(stream),
+        producer: ProducerId::from_bytes(producer),
         sequence: sequence as u64,
         reply,
     }))
@@ -84,7 +84,7 @@ fn put(
 pub(super) fn find(
     connection: &Connection,
     sender: &Sender,
-    stream: StreamId,
+    producer: ProducerId,
     sequence: u64,
     hours: i64,
 ) -> rusqlite::Result<Option<Reply>> {
@@ -97,7 +97,7 @@ pub(super) fn find(
         .query_row(
             (
                 sender.to_string(),
-                stream.as_bytes(),
+                producer.as_bytes(),
                 sequence as i64,
                 hours - REPLY_HOURS,
             ),
@@ -113,7 +113,7 @@ pub(super) fn find(
     Ok(found.and_then(|(row, sum, reply)| {
         let is_sound = i64::from(checksum(row, sequence as i64, &reply)) == sum;
         if !is_sound {
-            tracing::error!(%stream, sequence, "a reply is damaged");
+            tracing::error!(%producer, sequence, "a reply is damaged");
         }
         is_sound.then_some(reply)
     }))
@@ -137,9 +137,9 @@ pub(super) fn sweep(connection: &Connection, hours: i64) -> rusqlite::Result<boo
     Ok(deleted == SWEEP as usize)
 }
 
-fn checksum(stream: i64, sequence: i64, reply: &Reply) -> u32 {
+fn checksum(producer: i64, sequence: i64, reply: &Reply) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&stream.to_le_bytes());
+    hasher.update(&producer.to_le_bytes());
     hasher.update(&sequence.to_le_bytes());
     hasher.update(&[u8::from(reply.code.is_some()), reply.code.unwrap_or(0)]);
     hasher.update(&reply.body);

@@ -15,7 +15,7 @@ const MESSAGES: u64 = 100_000;
 /// The same when there is nothing else to do.
 const QUIET: u64 = 1_000;
 
-/// Streams of senders that showed neither key nor token.
+/// Producers of senders that showed neither key nor token.
 const PSEUDO: &str = "SELECT stream.id FROM stream JOIN sender ON sender.id = stream.sender
     WHERE sender.name IN ('anonymous', 'datagram')";
 

@@ -6,8 +6,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 use tenfour_proto::Message;
 
 use super::columns::{message_key, source_word};
+use super::producers;
 use super::sizes::Sizes;
-use super::streams;
 use crate::checksum::Prefix;
 use crate::deposit::{Backend, Comparison, PlacedRun};
 use crate::{Batch, StoreError};
@@ -19,8 +19,8 @@ const ROWS: usize = 32;
 pub(super) struct Work<'a> {
     connection: &'a Connection,
     time: i64,
-    /// Number of the stream whose batch is walked through.
-    stream: i64,
+    /// Number of the producer whose batch is walked through.
+    producer: i64,
     prefix: Option<(Prefix, bool)>,
     source: Option<Rc<str>>,
     rows: Vec<Row<'a>>,
@@ -44,7 +44,7 @@ struct Grown {
 /// A message on its way into the table.
 struct Row<'a> {
     key: i64,
-    stream: i64,
+    producer: i64,
     sequence: i64,
     checksum: u32,
     source: Option<Rc<str>>,
@@ -72,7 +72,7 @@ impl<'a> Backend<'a> for Work<'a> {
         self.sorted &= self.rows.last().is_none_or(|last| last.key < key);
         self.rows.push(Row {
             key,
-            stream: self.stream,
+            producer: self.producer,
             sequence: sequence as i64,
             checksum: prefix.of(offset, sequence, self.time, self.source.as_deref(), None, message),
             source: self.source.clone(),
@@ -80,12 +80,12 @@ impl<'a> Backend<'a> for Work<'a> {
         });
     }
 
-    fn keep_run(&mut self, stream: i64, run: PlacedRun) -> Result<(), StoreError> {
-        Ok(streams::keep_run(self.connection, stream, run)?)
+    fn keep_run(&mut self, producer: i64, run: PlacedRun) -> Result<(), StoreError> {
+        Ok(producers::keep_run(self.connection, producer, run)?)
     }
 
-    fn earlier_run(&mut self, stream: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError> {
-        Ok(streams::earlier_run(self.connection, stream, sequence)?)
+    fn earlier_run(&mut self, producer: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError> {
+        Ok(producers::earlier_run(self.connection, producer, sequence)?)
     }
 
     fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError> {
@@ -127,7 +127,7 @@ impl<'a> Work<'a> {
         Work {
             connection,
             time,
-            stream: 0,
+            producer: 0,
             prefix: None,
             source: None,
             rows: Vec::with_capacity(messages),
@@ -138,11 +138,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What comes now is of this batch, in this stream.
-    pub(super) fn begin(&mut self, batch: &Batch, stream: i64, prefix: &Prefix) {
-        self.stream = stream;
+    /// What comes now is of this batch, in this producer.
+    pub(super) fn begin(&mut self, batch: &Batch, producer: i64, prefix: &Prefix) {
+        self.producer = producer;
         self.source = source_word(&batch.source).map(Rc::from);
-        self.prefix = Some((prefix.clone(), batch.stream.is_some()));
+        self.prefix = Some((prefix.clone(), batch.producer.is_some()));
         self.is_pseudo = batch.sender.is_pseudo();
     }
 
@@ -225,7 +225,7 @@ fn insert(
     };
     for row in rows {
         bind(&row.key)?;
-        bind(&row.stream)?;
+        bind(&row.producer)?;
         bind(&row.sequence)?;
         bind(&time)?;
         bind(&row.checksum)?;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use tenfour_proto::native::StreamKind;
+use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{
-    CursorName, Durability, MailboxName, Reply, Sender, Settlement, StreamId, TemporaryCode,
+    CursorName, Durability, MailboxName, ProducerId, Reply, Sender, Settlement, TemporaryCode,
 };
 
 use super::checkpoint::Checkpointer;
@@ -15,10 +15,10 @@ use super::connection::{configure, settle_on_disk};
 use super::hours::Hours;
 use super::open::{folder_of, open};
 use super::options::SqliteOptions;
+use super::producers::{self, Producers};
 use super::reader::SqliteReader;
 use super::retention::{self, Retention};
 use super::sizes::Sizes;
-use super::streams::{self, Streams};
 use super::work::Work;
 use super::{cursors, replies};
 use crate::batch::{Batch, Committed, Outcome, Stored};
@@ -45,7 +45,7 @@ pub struct SqliteStore {
     connection: Connection,
     mailboxes: Mailboxes,
     sizes: Sizes,
-    streams: Streams,
+    producers: Producers,
     /// Senders without a key may hold so many bytes.
     quota: Quota,
     /// Number of the mailbox -> what it holds of `tenfour bench`.
@@ -94,7 +94,7 @@ impl SqliteStore {
                     .anonymous_quota
                     .unwrap_or_else(|| place::usual_quota(folder_of(&path))),
             ),
-            streams: Streams::default(),
+            producers: Producers::default(),
             bench: HashMap::new(),
             retention: Retention::default(),
             hours: Hours::start(&connection).map_err(sqlite)?,
@@ -155,23 +155,23 @@ impl SqliteStore {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
-            let (stream, kind) = batch
-                .stream
-                .unwrap_or((StreamId::from_bytes([0; 16]), StreamKind::OneShot));
+            let (producer, kind) = batch
+                .producer
+                .unwrap_or((ProducerId::from_bytes([0; 16]), ProducerKind::OneShot));
             if batch.sender.is_pseudo() && !self.quota.has_room(work.pseudo(), batch) {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
             let policy = Policy::of(&batch.sender, kind);
-            let Some(known) = self
-                .streams
-                .open(&self.connection, &batch.sender, stream, policy, hours)?
+            let Some(known) =
+                self.producers
+                    .open(&self.connection, &batch.sender, producer, policy, hours)?
             else {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
                 continue;
             };
             work.begin(batch, known.state.row, &known.prefix);
-            let state = batch.stream.is_some().then_some(&mut known.state);
+            let state = batch.producer.is_some().then_some(&mut known.state);
             let before = state.as_ref().map(|state| state.mark);
             let settlement = deposit::deposit(
                 &mut work,
@@ -182,7 +182,7 @@ impl SqliteStore {
             )?;
             // A repeat is a use, too.
             if before.is_some_and(|before| before != known.state.mark || known.used != hours) {
-                streams::save(&self.connection, &known.state, hours)?;
+                producers::save(&self.connection, &known.state, hours)?;
                 known.used = hours;
             }
             outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
@@ -249,7 +249,7 @@ impl SqliteStore {
     fn tidy_up(&mut self) -> rusqlite::Result<bool> {
         let hours = self.hours.now();
         self.sizes.tidy(&self.connection)?;
-        Ok(self.streams.sweep(&self.connection, hours)?
+        Ok(self.producers.sweep(&self.connection, hours)?
             | replies::sweep(&self.connection, hours)?
             | self.delete_expendable()?
             | self.delete_old(hours)?)
@@ -298,7 +298,7 @@ impl SqliteStore {
         match result {
             Ok(done) => Ok(done),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
-                self.streams.forget();
+                self.producers.forget();
                 Ok(later)
             }
             Err(error) => {
@@ -319,7 +319,7 @@ impl SqliteStore {
         // SQLite may have rolled back by itself already.
         let rolled_back =
             self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
-        self.streams.forget();
+        self.producers.forget();
         if full && rolled_back && self.load_mailboxes().is_ok() {
             tracing::warn!("the disk is full, nothing was stored");
             return Ok(Committed {
@@ -384,44 +384,50 @@ impl Store for SqliteStore {
     fn reply(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreError> {
         self.check_poison()?;
         let hours = self.hours.now();
-        Ok(replies::find(&self.connection, sender, stream, sequence, hours)?)
+        Ok(replies::find(
+            &self.connection,
+            sender,
+            producer,
+            sequence,
+            hours,
+        )?)
     }
 
-    fn mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(streams::state(&self.connection, sender, stream)?.map_or(0, |state| state.mark))
+        Ok(producers::state(&self.connection, sender, producer)?.map_or(0, |state| state.mark))
     }
 
-    fn forgotten_mark(&mut self, sender: &Sender, stream: StreamId) -> Result<u64, StoreError> {
+    fn forgotten_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(streams::forgotten_mark(&self.connection, sender, stream)?)
+        Ok(producers::forgotten_mark(&self.connection, sender, producer)?)
     }
 
     fn replay(
         &mut self,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         after: u64,
         most: usize,
     ) -> Result<Settlement, StoreError> {
         self.check_poison()?;
-        let Some(state) = streams::state(&self.connection, sender, stream)? else {
+        let Some(state) = producers::state(&self.connection, sender, producer)? else {
             return Ok(deposit::replay(&self.mailboxes, [], after, most));
         };
-        let mut runs = streams::runs_above(&self.connection, state.row, after, most)?;
+        let mut runs = producers::runs_above(&self.connection, state.row, after, most)?;
         runs.extend(state.last_run);
         Ok(deposit::replay(&self.mailboxes, runs, after, most))
     }
 
-    fn finish(&mut self, sender: &Sender, streams: &[StreamId]) -> Result<(), StoreError> {
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
         self.check_poison()?;
         let hours = self.hours.now();
-        let finished = self.streams.finish(&self.connection, sender, streams, hours);
+        let finished = self.producers.finish(&self.connection, sender, producers, hours);
         self.unless_full(finished, ())
     }
 

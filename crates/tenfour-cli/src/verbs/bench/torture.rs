@@ -179,7 +179,7 @@ async fn send(
     until: Instant,
     history: Arc<Mutex<History>>,
 ) {
-    let stream = client.stream().to_string();
+    let stream = client.producer().to_string();
     let hear = |sequence: u64, outcome: Outcome| {
         let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
         history.hear(&stream, sequence, outcome);
@@ -243,7 +243,7 @@ async fn content(
         found.push(Found {
             mailbox: mailbox.to_string(),
             offset: item.offset,
-            stream: item.stream.to_string(),
+            producer: item.producer.to_string(),
             sequence: item.sequence,
             body: item.message.body.to_vec(),
         });

@@ -75,7 +75,7 @@ fn is_same(path: &Path, item: &Item) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenfour::proto::StreamId;
+    use tenfour::proto::ProducerId;
     use tenfour::{MailboxName, Message};
 
     use super::*;
@@ -87,7 +87,7 @@ mod tests {
             offset,
             time: 0,
             sender: "anonymous".to_owned(),
-            stream: StreamId::from_bytes([0; 16]),
+            producer: ProducerId::from_bytes([0; 16]),
             sequence: 0,
             source: None,
             origin: None,

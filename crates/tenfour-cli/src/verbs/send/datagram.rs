@@ -9,7 +9,7 @@ use tenfour::datagram::{
     Outcome as DatagramOutcome, Request as DatagramRequest, Verdict as DatagramVerdict,
     deliver as deliver_datagram, send as send_datagram,
 };
-use tenfour::proto::{Listener, RefusalCode, StreamId};
+use tenfour::proto::{Listener, ProducerId, RefusalCode};
 use tenfour::server::Record;
 
 use super::content::Input;
@@ -87,7 +87,7 @@ async fn deliver(
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let bytes = body.len() as u64;
-    let stream = StreamId::of_key(id);
+    let producer = ProducerId::of_key(id);
     let route = Route {
         id: (!arguments.no_receipt).then(|| id.to_owned()),
         sender: Some(
@@ -98,7 +98,7 @@ async fn deliver(
             }
             .to_owned(),
         ),
-        stream: (!arguments.no_receipt).then(|| stream.to_string()),
+        producer: (!arguments.no_receipt).then(|| producer.to_string()),
         listener: Some(Listener::Datagram),
         address: Some(target.address.to_string()),
         mailbox: Some(mailbox.to_string()),
@@ -118,7 +118,7 @@ async fn deliver(
         return Ok(());
     }
     let request = DatagramRequest {
-        stream,
+        producer,
         sequence: 1,
         mailbox,
         body,

@@ -1,4 +1,4 @@
-//! `tenfour send -l` and `-0`: stdin as a stream of messages, with a bounded window.
+//! `tenfour send -l` and `-0`: stdin as a row of messages, with a bounded window.
 
 use std::collections::VecDeque;
 
@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
     job.report(ended)
 }
 
-/// Why the stream ended.
+/// Why the producer ended.
 enum Ended {
     All,
     /// The client gives up: what is unanswered stays so.

@@ -1,40 +1,42 @@
 //! A server that went back: what it lacks is found out and written down, and nothing more goes there until somebody has
 //! decided.
 
-use tenfour_proto::StreamId;
+use tenfour_proto::ProducerId;
 use tenfour_proto::native::Past;
-use tenfour_store::OutboxStream;
+use tenfour_store::OutboxProducer;
 
-use super::{Route, Step, new_stream, witnesses};
+use super::{Route, Step, new_producer, witnesses};
 use crate::error::{ConnectError, WentBack};
 use crate::outbox::error::{Trouble, lost};
 use crate::outbox::resumed::Resumed;
 
 impl Route {
     /// The server went back: what was decided?
-    pub(super) async fn decide(&mut self, streams: &[OutboxStream]) -> Result<Step, Trouble> {
+    pub(super) async fn decide(&mut self, producers: &[OutboxProducer]) -> Result<Step, Trouble> {
         let Some((again, gone)) = self.with(|dispatch, id| dispatch.take_verdict(id)).await? else {
-            return Err(lost(streams));
+            return Err(lost(producers));
         };
         tracing::info!(server = %self.text, again, gone, "going on with a server that went back");
         self.checked = false;
         // What this start has sent so far is as old as the rest now.
-        self.own = new_stream(self.own.sender);
+        self.own = new_producer(self.own.sender);
         Ok(Step::Moved)
     }
 
-    /// Another store answers, and nothing of this stream is missing there that has a receipt. `None`: nor of any other,
+    /// Another store answers, and nothing of this producer is missing there that has a receipt. `None`: nor of any other,
     /// and nothing is unknown; it is our store from here on.
     pub(super) async fn other_store(
         &mut self,
-        stream: &OutboxStream,
+        producer: &OutboxProducer,
         now: [u8; 16],
     ) -> Result<Option<Trouble>, Trouble> {
         // Where those without an answer are, nobody knows.
-        let unknown = stream.is_unsettled().then_some((stream.id, stream.settled + 1));
+        let unknown = producer
+            .is_unsettled()
+            .then_some((producer.id, producer.settled + 1));
         let missing: Vec<_> = unknown
             .into_iter()
-            .chain(self.missing_beside(stream).await?)
+            .chain(self.missing_beside(producer).await?)
             .collect();
         if missing.is_empty() {
             tracing::warn!(server = %self.text, "another store answers there now");
@@ -45,24 +47,25 @@ impl Route {
         Ok(Some(self.note_lost(missing, now).await?))
     }
 
-    /// Finds out of which streams the server lacks something, and writes it down.
+    /// Finds out of which producers the server lacks something, and writes it down.
     pub(super) async fn went_back(
         &mut self,
-        stream: &OutboxStream,
+        producer: &OutboxProducer,
         went_back: WentBack,
     ) -> Result<Trouble, Trouble> {
-        let mut missing = vec![(stream.id, stream.number(went_back.mark) + 1)];
-        missing.extend(self.missing_beside(stream).await?);
+        let mut missing = vec![(producer.id, producer.number(went_back.mark) + 1)];
+        missing.extend(self.missing_beside(producer).await?);
         tracing::error!(server = %self.text, "{went_back}");
         self.note_lost(missing, went_back.now).await
     }
 
-    /// What the server lacks of the other streams, from which numbers on.
-    async fn missing_beside(&self, stream: &OutboxStream) -> Result<Vec<(StreamId, u64)>, Trouble> {
-        let streams = self.with(|dispatch, id| dispatch.streams(id)).await?;
+    /// What the server lacks of the other producers, from which numbers on.
+    async fn missing_beside(&self, producer: &OutboxProducer) -> Result<Vec<(ProducerId, u64)>, Trouble> {
+        let producers = self.with(|dispatch, id| dispatch.producers(id)).await?;
         let config = self.config()?;
         let mut missing = Vec::new();
-        let others = witnesses(&streams, config.identity.fingerprint()).filter(|other| other.id != stream.id);
+        let others =
+            witnesses(&producers, config.identity.fingerprint()).filter(|other| other.id != producer.id);
         for other in others {
             let past = Past {
                 end: Some(other.sequence(other.settled)),
@@ -77,7 +80,7 @@ impl Route {
                 }
                 Err(error) => return Err(Trouble::Connect(error)),
             }
-            if stream.is_empty() || other.first < stream.first {
+            if producer.is_empty() || other.first < producer.first {
                 // What is older is older than the copy that came back.
                 break;
             }
@@ -85,10 +88,10 @@ impl Route {
         Ok(missing)
     }
 
-    async fn note_lost(&self, missing: Vec<(StreamId, u64)>, now: [u8; 16]) -> Result<Trouble, Trouble> {
+    async fn note_lost(&self, missing: Vec<(ProducerId, u64)>, now: [u8; 16]) -> Result<Trouble, Trouble> {
         self.with(move |dispatch, id| dispatch.note_lost(id, &missing, now))
             .await?;
-        let streams = self.with(|dispatch, id| dispatch.streams(id)).await?;
-        Ok(lost(&streams))
+        let producers = self.with(|dispatch, id| dispatch.producers(id)).await?;
+        Ok(lost(&producers))
     }
 }

@@ -34,7 +34,7 @@ impl Client {
         Frame::Backup(request).encode(&mut self.transmit);
     }
 
-    /// Asks what the server is doing, or what became of the messages of a stream of ours.
+    /// Asks what the server is doing, or what became of the messages of a producer of ours.
     pub fn status(&mut self, request: StatusRequest) {
         Frame::Status(request).encode(&mut self.transmit);
     }

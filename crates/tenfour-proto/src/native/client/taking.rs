@@ -140,7 +140,7 @@ impl Client {
             });
         }
         let mark = welcome.mark.unwrap_or(0);
-        if self.options.stream.is_some() && mark < self.outgoing.receipted() {
+        if self.options.producer.is_some() && mark < self.outgoing.receipted() {
             self.phase = Phase::Ended;
             self.events.push_back(self.went_back(mark, welcome.store));
             return Ok(());
@@ -154,7 +154,7 @@ impl Client {
             });
             return Ok(());
         }
-        if let Some((_, resumption, _)) = self.options.stream {
+        if let Some((_, resumption, _)) = self.options.producer {
             let mark = welcome
                 .mark
                 .ok_or(Fault::protocol("WELCOME lacks the mark of the stream"))?;

@@ -79,7 +79,7 @@ impl Server {
         self.finish_draining();
     }
 
-    /// The reply to a message of this stream that asked.
+    /// The reply to a message of this producer that asked.
     pub fn send_reply(&mut self, sequence: u64, reply: Reply) {
         if self.is_open() {
             Frame::Reply(ReplyFrame { sequence, reply }).encode(&mut self.transmit);

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tenfour_proto::{ContentType, Listener, MailboxName, Message, MessageName, Source, StreamId};
+use tenfour_proto::{ContentType, Listener, MailboxName, Message, MessageName, ProducerId, Source};
 
 use super::header::one;
 use super::place::{self, Place};
@@ -161,7 +161,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
 }
 
 /// What makes a repeat of a request a repeat.
-fn idempotency_key(who: &Who, headers: &HeaderMap) -> Result<Option<StreamId>, Problem> {
+fn idempotency_key(who: &Who, headers: &HeaderMap) -> Result<Option<ProducerId>, Problem> {
     let Some(key) = one(headers, &HeaderName::from_static("idempotency-key"))? else {
         return Ok(None);
     };
@@ -183,7 +183,7 @@ fn idempotency_key(who: &Who, headers: &HeaderMap) -> Result<Option<StreamId>, P
             format!("an Idempotency-Key has {shortest} to {LONGEST_KEY} characters{why}"),
         ));
     }
-    Ok(Some(StreamId::of_key(&format!("http {key}"))))
+    Ok(Some(ProducerId::of_key(&format!("http {key}"))))
 }
 
 fn content_type(headers: &HeaderMap) -> Result<Option<ContentType>, Problem> {

@@ -1,8 +1,8 @@
 //! What is known of a client that was let in.
 
 use tenfour_identity::{AuthorizedKeys, Rights};
-use tenfour_proto::StreamId;
-use tenfour_proto::native::StreamKind;
+use tenfour_proto::ProducerId;
+use tenfour_proto::native::ProducerKind;
 use tokio::sync::watch;
 
 use super::group_reads::Consuming;
@@ -14,7 +14,7 @@ use crate::admission::producer_lease::Held;
 /// What is known of a client that was let in.
 pub(super) struct Admitted {
     pub(super) rights: Rights,
-    pub(super) stream: Option<StreamHeld>,
+    pub(super) producer: Option<ProducerHeld>,
     pub(super) reading: Option<Reading>,
     /// Until the next read: what was given out is still its reader's.
     pub(super) consuming: Option<Box<Consuming>>,
@@ -22,10 +22,10 @@ pub(super) struct Admitted {
     pub(super) changes: watch::Receiver<AuthorizedKeys>,
 }
 
-pub(super) struct StreamHeld {
+pub(super) struct ProducerHeld {
     pub(super) held: Held,
     /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
     pub(super) mark: u64,
-    pub(super) id: (StreamId, StreamKind),
+    pub(super) id: (ProducerId, ProducerKind),
     pub(super) asked: Asked,
 }

@@ -24,10 +24,13 @@ pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
         return pending().await;
     };
     let lease = admitted
-        .stream
+        .producer
         .as_ref()
-        .map(|stream| Arc::clone(stream.held.lease()));
-    let hole = admitted.stream.as_ref().and_then(|stream| stream.asked.hole());
+        .map(|producer| Arc::clone(producer.held.lease()));
+    let hole = admitted
+        .producer
+        .as_ref()
+        .and_then(|producer| producer.asked.hole());
     tokio::select! {
         Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
         replies = replies(hole) => Happening::Replies(replies),

@@ -28,7 +28,7 @@ impl Connection {
         let Some(admitted) = self.admitted.as_deref_mut() else {
             return;
         };
-        let (Some(stream), Some(key)) = (&mut admitted.stream, self.key) else {
+        let (Some(producer), Some(key)) = (&mut admitted.producer, self.key) else {
             return;
         };
         if messages.is_empty() {
@@ -40,7 +40,7 @@ impl Connection {
         let mut bytes = 0;
         for (sequence, message) in messages {
             let may = match &latest {
-                _ if sequence <= stream.mark => true,
+                _ if sequence <= producer.mark => true,
                 Some((mailbox, may)) if *mailbox == message.mailbox => *may,
                 _ => {
                     let may = admitted.rights.may_send(&message.mailbox);
@@ -52,7 +52,7 @@ impl Connection {
                 bytes += message.body.len() + size_of_val(&message);
                 if message.asks {
                     // Before the deposit: nobody may answer before we listen.
-                    stream.asked.add(sequence, inbox, key, stream.id.0);
+                    producer.asked.add(sequence, inbox, key, producer.id.0);
                 }
                 allowed.push((sequence, message));
             } else {
@@ -63,7 +63,7 @@ impl Connection {
         if !allowed.is_empty() {
             let batch = Batch {
                 sender: Sender::Key(key),
-                stream: Some(stream.id),
+                producer: Some(producer.id),
                 // Its key says who it is.
                 source: Source {
                     listener: Listener::Native,
@@ -74,7 +74,7 @@ impl Connection {
             admitted.entry.count_received(batch.messages.len());
             let charge = inbox.budget().charge(Class::Known, bytes);
             let epoch = self.machine.epoch();
-            still_ours = stream
+            still_ours = producer
                 .held
                 .lease()
                 .while_held(|| inbox.deposit(batch, epoch, charge, &self.slip));
@@ -101,8 +101,8 @@ impl Connection {
             match answer {
                 Answer::Settled(stored) => {
                     let settlement = stored.into_settlement();
-                    if let Some(stream) = self.admitted.as_deref_mut().and_then(|a| a.stream.as_mut()) {
-                        stream.asked.settled(&settlement);
+                    if let Some(producer) = self.admitted.as_deref_mut().and_then(|a| a.producer.as_mut()) {
+                        producer.asked.settled(&settlement);
                     }
                     self.machine.handle_settlement(settlement);
                 }

@@ -1,17 +1,17 @@
-//! HELLO: who is it, may it come in, whose is the stream, and where does it go on?
+//! HELLO: who is it, may it come in, whose is the producer, and where does it go on?
 
 use std::sync::Arc;
 
 use tenfour_proto::native::{self, ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
-use tenfour_proto::{Fingerprint, Listener, Sender, Settlement, StreamId};
+use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Settlement};
 
-use super::admitted::{Admitted, StreamHeld};
+use super::admitted::{Admitted, ProducerHeld};
 use super::connection::Connection;
 use super::questions::Asked;
 use crate::admission::counters::Counter;
 
 impl Connection {
-    /// Who is it, may it, whose is the stream, where does it go on?
+    /// Who is it, may it, whose is the producer, where does it go on?
     pub(super) async fn take_hello(&mut self, hello: &Hello) {
         let context = Arc::clone(&self.context);
         let reference = reference();
@@ -43,13 +43,13 @@ impl Connection {
         self.pass.identified(context.clock.now());
         let (mut mark, mut known) = (None, 0);
         let mut receipts = Settlement::default();
-        let mut stream = None;
+        let mut producer = None;
         if context.inbox.durability() < hello.durability {
-            // Said before the stream is taken from a connection that works.
+            // Said before the producer is taken from a connection that works.
             let text = "this server's store is less durable than demanded";
             return deny(&mut self.machine, ErrorCode::Durability, text);
         }
-        if let Some(wish) = &hello.stream {
+        if let Some(wish) = &hello.producer {
             let sender = Sender::Key(key);
             let Some(held) = context
                 .leases
@@ -73,7 +73,7 @@ impl Connection {
                 }
                 Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
             }
-            stream = Some(StreamHeld {
+            producer = Some(ProducerHeld {
                 held,
                 mark: known,
                 id: (wish.id, wish.kind),
@@ -97,7 +97,7 @@ impl Connection {
         };
         self.machine.welcome(terms, hello);
         if !self.machine.is_open() {
-            if let (Some(wish), Some(mark)) = (&hello.stream, mark)
+            if let (Some(wish), Some(mark)) = (&hello.producer, mark)
                 && mark < wish.receipted
             {
                 tracing::error!(peer = %self.peer, %key, mark, receipted = wish.receipted,
@@ -105,7 +105,7 @@ impl Connection {
             }
             return;
         }
-        if let Some(held) = &stream
+        if let Some(held) = &producer
             && !self.replay(receipts, known, held.id.0, key).await
         {
             return;
@@ -114,7 +114,7 @@ impl Connection {
         tracing::debug!(peer = %self.peer, %key, software = %hello.software.escape_debug(), "client admitted");
         self.admitted = Some(Box::new(Admitted {
             rights,
-            stream,
+            producer,
             reading: None,
             consuming: None,
             entry: context.roster.enter(self.peer, Listener::Native, Some(key)),
@@ -130,7 +130,7 @@ impl Connection {
         &mut self,
         mut receipts: Settlement,
         mark: u64,
-        stream: StreamId,
+        producer: ProducerId,
         key: Fingerprint,
     ) -> bool {
         while !receipts.runs.is_empty() || !receipts.refused.is_empty() {
@@ -145,7 +145,7 @@ impl Connection {
             let more = self
                 .context
                 .inbox
-                .resume(sender, stream, Some(receipts.settled), false);
+                .resume(sender, producer, Some(receipts.settled), false);
             receipts = match more.await {
                 Ok(resumed) => resumed.receipts,
                 Err(error) => {

@@ -1,13 +1,13 @@
-//! What a stream has asked on a connection.
+//! What a producer has asked on a connection.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tenfour_proto::{Fingerprint, Sender, Settlement, StreamId};
+use tenfour_proto::{Fingerprint, ProducerId, Sender, Settlement};
 
 use crate::broker::{Inbox, Pigeonhole};
 
-/// What a stream has asked on this connection.
+/// What a producer has asked on this connection.
 #[derive(Default)]
 pub(super) struct Asked {
     /// Present once something was asked.
@@ -19,14 +19,14 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn add(&mut self, sequence: u64, inbox: &Inbox, key: Fingerprint, stream: StreamId) {
-        self.listen(inbox, key, stream);
+    pub(super) fn add(&mut self, sequence: u64, inbox: &Inbox, key: Fingerprint, producer: ProducerId) {
+        self.listen(inbox, key, producer);
         self.open.insert(sequence);
     }
 
-    pub(super) fn listen(&mut self, inbox: &Inbox, key: Fingerprint, stream: StreamId) {
+    pub(super) fn listen(&mut self, inbox: &Inbox, key: Fingerprint, producer: ProducerId) {
         self.hole
-            .get_or_insert_with(|| inbox.expect_replies(Sender::Key(key), stream));
+            .get_or_insert_with(|| inbox.expect_replies(Sender::Key(key), producer));
     }
 
     pub(super) fn hole(&self) -> Option<Arc<Pigeonhole>> {

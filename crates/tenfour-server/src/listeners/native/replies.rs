@@ -8,8 +8,8 @@ use crate::broker::Overflow;
 
 impl Connection {
     pub(super) fn reply_to_look_for(&mut self) -> Option<u64> {
-        let stream = self.admitted.as_deref_mut()?.stream.as_mut()?;
-        stream.asked.repeats.pop_front()
+        let producer = self.admitted.as_deref_mut()?.producer.as_mut()?;
+        producer.asked.repeats.pop_front()
     }
 
     /// Sends the reply to a message if there is one already. Those that come later find us by themselves.
@@ -17,12 +17,12 @@ impl Connection {
         let (Some(admitted), Some(key)) = (self.admitted.as_deref_mut(), self.key) else {
             return;
         };
-        let Some(stream) = &mut admitted.stream else {
+        let Some(producer) = &mut admitted.producer else {
             return;
         };
         let inbox = &self.context.inbox;
-        stream.asked.listen(inbox, key, stream.id.0);
-        match inbox.reply(Sender::Key(key), stream.id.0, sequence).await {
+        producer.asked.listen(inbox, key, producer.id.0);
+        match inbox.reply(Sender::Key(key), producer.id.0, sequence).await {
             Ok(Some(reply)) => {
                 self.machine.send_reply(sequence, reply);
                 // One after the other: many long ones must not gather here. A failure shows at the next write.

@@ -15,13 +15,13 @@ impl Connection {
             return;
         };
         let context = Arc::clone(&self.context);
-        let end = match asked.stream {
-            Some(stream) => {
+        let end = match asked.producer {
+            Some(producer) => {
                 let mut after = 0;
                 loop {
                     let found = context
                         .inbox
-                        .resume(Sender::Key(key), stream, Some(after), false)
+                        .resume(Sender::Key(key), producer, Some(after), false)
                         .await;
                     let Ok(found) = found else {
                         break StatusEnd::Failed;

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use tenfour_proto::{Message, StreamId};
+use tenfour_proto::{Message, ProducerId};
 
 use super::error::OutboxError;
 use super::item::OutboxRoute;
 use super::kept::{Kept, count_kept, size, trim};
+use super::producer::{OutboxProducer, drop_old_producers, producers, save};
 use super::queue::Outbox;
 use super::rows;
-use super::stream::{OutboxStream, drop_old_streams, save, streams};
 use crate::error::OpenError;
 use crate::lock::Lock;
 use crate::sqlite::columns::{OFFSET_MASK, message_key};
@@ -38,7 +38,7 @@ pub struct Dispatch {
     /// Bytes of delivered messages that are kept for each server, in case it goes back.
     keep: u64,
     pub(super) kept: HashMap<i64, Kept>,
-    /// The stream of each route that is being carried.
+    /// The producer of each route that is being carried.
     carried: HashMap<i64, Carried>,
     flushes: bool,
     _lock: Lock,
@@ -46,7 +46,7 @@ pub struct Dispatch {
 
 #[derive(Debug)]
 struct Carried {
-    stream: OutboxStream,
+    producer: OutboxProducer,
     /// New messages are put into it.
     grows: bool,
     /// Up to this number its messages were handed out.
@@ -81,7 +81,7 @@ impl Dispatch {
         self.keep = bytes;
     }
 
-    /// As [`Outbox::put`]. While a stream to that server grows, the messages are in it at once.
+    /// As [`Outbox::put`]. While a producer to that server grows, the messages are in it at once.
     pub fn put(&mut self, address: &str, messages: &[Message]) -> Result<u64, OutboxError> {
         self.flush_commits(true)?;
         let mut grown = None;
@@ -91,12 +91,12 @@ impl Dispatch {
             .put_and(address, messages, |transaction, route, first| {
                 let last = first + messages.len() as u64 - 1;
                 if let Some(carried) = carried.get(&route).filter(|carried| carried.grows)
-                    && !carried.stream.is_empty()
-                    && carried.stream.numbered + 1 == first
+                    && !carried.producer.is_empty()
+                    && carried.producer.numbered + 1 == first
                 {
-                    let mut stream = carried.stream.clone();
-                    stream.numbered = last;
-                    save(transaction, route, &stream)?;
+                    let mut producer = carried.producer.clone();
+                    producer.numbered = last;
+                    save(transaction, route, &producer)?;
                     grown = Some((route, last));
                 }
                 Ok(())
@@ -104,18 +104,25 @@ impl Dispatch {
         if let Some((route, last)) = grown
             && let Some(carried) = self.carried.get_mut(&route)
         {
-            carried.stream.numbered = last;
+            carried.producer.numbered = last;
         }
         Ok(first)
     }
 
-    /// Begins to carry a stream, of which messages up to the number `given` were handed out. With `grows`, new
+    /// Begins to carry a producer, of which messages up to the number `given` were handed out. With `grows`, new
     /// messages are put into it. Before, and after [`end`](Self::end), they are in none.
-    pub fn begin(&mut self, route: i64, stream: OutboxStream, given: u64, grows: bool) {
-        self.carried.insert(route, Carried { stream, grows, given });
+    pub fn begin(&mut self, route: i64, producer: OutboxProducer, given: u64, grows: bool) {
+        self.carried.insert(
+            route,
+            Carried {
+                producer,
+                grows,
+                given,
+            },
+        );
     }
 
-    /// Carries no stream to that server any more.
+    /// Carries no producer to that server any more.
     pub fn end(&mut self, route: i64) {
         self.carried.remove(&route);
     }
@@ -168,12 +175,12 @@ impl Dispatch {
         Ok(())
     }
 
-    /// The streams to a server in the order of their numbers, the oldest first.
-    pub fn streams(&self, route: i64) -> Result<Vec<OutboxStream>, OutboxError> {
-        Ok(streams(&self.outbox.connection, route)?)
+    /// The producers to a server in the order of their numbers, the oldest first.
+    pub fn producers(&self, route: i64) -> Result<Vec<OutboxProducer>, OutboxError> {
+        Ok(producers(&self.outbox.connection, route)?)
     }
 
-    /// The first number that is in no stream yet.
+    /// The first number that is in no producer yet.
     pub fn next_new(&self, route: i64) -> Result<Option<u64>, OutboxError> {
         let connection = &self.outbox.connection;
         let first = rows::numbered(connection, route)? + 1;
@@ -186,16 +193,16 @@ impl Dispatch {
             .map(|number| number as u64))
     }
 
-    /// The next messages of a stream that have no answers: at most `items`, and no more once they have `bytes` bytes.
+    /// The next messages of a producer that have no answers: at most `items`, and no more once they have `bytes` bytes.
     pub fn unsettled(
         &self,
         route: i64,
-        stream: &OutboxStream,
+        producer: &OutboxProducer,
         items: usize,
         bytes: u64,
     ) -> Result<Vec<(u64, Message)>, OutboxError> {
         let address = self.address(route)?;
-        let (first, last) = (stream.settled + 1, stream.numbered);
+        let (first, last) = (producer.settled + 1, producer.numbered);
         let found = rows::stretch(
             &self.outbox.connection,
             &address,
@@ -226,14 +233,14 @@ impl Dispatch {
             .query_row([route], |row| row.get(0))
     }
 
-    /// Writes down what the server answered, and gives the next messages of the stream that is carried: they are in it,
-    /// on the disk, and may leave. None when the next one does not follow the last without a gap; it needs a stream of
+    /// Writes down what the server answered, and gives the next messages of the producer that is carried: they are in it,
+    /// on the disk, and may leave. None when the next one does not follow the last without a gap; it needs a producer of
     /// its own.
     pub fn advance(
         &mut self,
         route: i64,
         step: &Advance,
-    ) -> Result<(OutboxStream, Vec<(u64, Message)>), OutboxError> {
+    ) -> Result<(OutboxProducer, Vec<(u64, Message)>), OutboxError> {
         let Some(mut carried) = self.carried.remove(&route) else {
             return Err(OutboxError::Closed);
         };
@@ -242,9 +249,9 @@ impl Dispatch {
             // It may count what was rolled back.
             self.kept.remove(&route);
         }
-        let stream = carried.stream.clone();
+        let producer = carried.producer.clone();
         self.carried.insert(route, carried);
-        Ok((stream, advanced?))
+        Ok((producer, advanced?))
     }
 
     fn try_advance(
@@ -255,10 +262,10 @@ impl Dispatch {
     ) -> Result<Vec<(u64, Message)>, OutboxError> {
         loop {
             let new = self.next(route, carried, step)?;
-            let stream = &carried.stream;
-            let mut after = stream.clone();
+            let producer = &carried.producer;
+            let mut after = producer.clone();
             if let (Some((first, _)), Some((last, _))) = (new.first(), new.last()) {
-                if stream.is_empty() {
+                if producer.is_empty() {
                     after.first = *first;
                     after.settled = first - 1;
                     after.receipted = first - 1;
@@ -270,11 +277,11 @@ impl Dispatch {
                 after.receipted = after.receipted.max(step.receipted);
             }
             // Somebody may have dropped one of them since they were read. Then they are read again.
-            if !self.write(route, stream, &after, step)? {
+            if !self.write(route, producer, &after, step)? {
                 continue;
             }
             carried.given = new.last().map_or(carried.given, |last| last.0);
-            carried.stream = after;
+            carried.producer = after;
             return Ok(new);
         }
     }
@@ -284,8 +291,8 @@ impl Dispatch {
     fn write(
         &mut self,
         route: i64,
-        before: &OutboxStream,
-        after: &OutboxStream,
+        before: &OutboxProducer,
+        after: &OutboxProducer,
         step: &Advance,
     ) -> Result<bool, OutboxError> {
         if after == before && step.refused.is_empty() {
@@ -328,20 +335,20 @@ impl Dispatch {
         Ok(true)
     }
 
-    /// Messages that may leave next, if the stream covers them or can.
+    /// Messages that may leave next, if the producer covers them or can.
     fn next(
         &self,
         route: i64,
         carried: &Carried,
         step: &Advance,
     ) -> Result<Vec<(u64, Message)>, OutboxError> {
-        let stream = &carried.stream;
+        let producer = &carried.producer;
         if step.items == 0 {
             return Ok(Vec::new());
         }
         let connection = &self.outbox.connection;
-        let is_last = stream.is_empty() || rows::numbered(connection, route)? == stream.numbered;
-        let first = if stream.is_empty() {
+        let is_last = producer.is_empty() || rows::numbered(connection, route)? == producer.numbered;
+        let first = if producer.is_empty() {
             rows::numbered(connection, route)? + 1
         } else {
             carried.given + 1
@@ -349,12 +356,12 @@ impl Dispatch {
         let last = if is_last && carried.grows {
             OFFSET_MASK as u64
         } else {
-            stream.numbered
+            producer.numbered
         };
         let address = self.address(route)?;
         let found = rows::stretch(connection, &address, route, first, last, step.items, step.bytes)?;
         let begin = match found.first() {
-            Some(item) if stream.is_empty() => item.number,
+            Some(item) if producer.is_empty() => item.number,
             _ => first,
         };
         Ok((begin..)
@@ -364,16 +371,16 @@ impl Dispatch {
             .collect())
     }
 
-    /// The server knows that these streams are finished.
-    pub fn finished(&mut self, route: i64, streams: &[StreamId]) -> Result<(), OutboxError> {
+    /// The server knows that these producers are finished.
+    pub fn finished(&mut self, route: i64, producers: &[ProducerId]) -> Result<(), OutboxError> {
         self.flush_commits(true)?;
         let transaction = rows::write(&mut self.outbox.connection)?;
-        for stream in streams {
+        for producer in producers {
             transaction
                 .prepare_cached("UPDATE stream SET finished = 1 WHERE stream = ?1")?
-                .execute([stream.as_bytes()])?;
+                .execute([producer.as_bytes()])?;
         }
-        drop_old_streams(&transaction, route)?;
+        drop_old_producers(&transaction, route)?;
         transaction.commit()?;
         Ok(())
     }
@@ -457,8 +464,8 @@ mod tests {
             .unwrap();
         let mut dispatch = outbox.claim().unwrap();
         let route = dispatch.addresses().unwrap()[0].0;
-        let stream = OutboxStream::new(StreamId::of_key("s"), Fingerprint::from_bytes([7; 32]));
-        dispatch.begin(route, stream, 0, true);
+        let producer = OutboxProducer::new(ProducerId::of_key("s"), Fingerprint::from_bytes([7; 32]));
+        dispatch.begin(route, producer, 0, true);
         let other = Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         rows::delete(&other, route, 2, 2).unwrap();
@@ -469,9 +476,9 @@ mod tests {
             bytes: 1_000,
             ..Advance::default()
         };
-        let (stream, given) = dispatch.advance(route, &step).unwrap();
+        let (producer, given) = dispatch.advance(route, &step).unwrap();
         assert!(OTHER.take().is_none(), "somebody had dropped it in between");
         let given: Vec<u64> = given.iter().map(|(number, _)| *number).collect();
-        assert_eq!((given.as_slice(), stream.numbered), (&[1][..], 1));
+        assert_eq!((given.as_slice(), producer.numbered), (&[1][..], 1));
     }
 }

@@ -1,6 +1,6 @@
 //! What is in an outbox.
 
-use tenfour_proto::{Message, StreamId};
+use tenfour_proto::{Message, ProducerId};
 
 use super::verdict::Verdict;
 
@@ -44,8 +44,8 @@ pub struct OutboxItem {
     pub time: i64,
     /// The server's reason, if it refused.
     pub refused: Option<String>,
-    /// Its stream and sequence, if it may have left already.
-    pub identity: Option<(StreamId, u64)>,
+    /// Its producer and sequence, if it may have left already.
+    pub identity: Option<(ProducerId, u64)>,
     /// What it is.
     pub message: Message,
 }

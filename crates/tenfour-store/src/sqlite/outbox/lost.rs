@@ -1,26 +1,26 @@
 //! A server that went back: what it lacks, and what is done about it.
 
 use rusqlite::{Connection, OptionalExtension};
-use tenfour_proto::StreamId;
+use tenfour_proto::ProducerId;
 
 use super::dispatch::Dispatch;
 use super::error::OutboxError;
+use super::producer::{producers, save};
 use super::rows;
-use super::stream::{save, streams};
 use super::verdict::Verdict;
 use crate::sqlite::columns::message_key;
 
 impl Dispatch {
-    /// Notes that the server lacks what it gave receipts for: of each stream, from this number on. `store` is the one
+    /// Notes that the server lacks what it gave receipts for: of each producer, from this number on. `store` is the one
     /// that it has now.
     pub fn note_lost(
         &mut self,
         route: i64,
-        lost: &[(StreamId, u64)],
+        lost: &[(ProducerId, u64)],
         store: [u8; 16],
     ) -> Result<(), OutboxError> {
         self.flush_commits(true)?;
-        // What is queued from here on belongs to no stream that is decided about.
+        // What is queued from here on belongs to no producer that is decided about.
         self.end(route);
         let transaction = rows::write(&mut self.outbox.connection)?;
         // What was decided about that store stays so, when it is found out again.
@@ -28,10 +28,10 @@ impl Dispatch {
             "UPDATE route SET now = ?2, verdict = CASE WHEN now IS ?2 THEN verdict ELSE 0 END WHERE id = ?1",
             (route, store),
         )?;
-        for (stream, from) in lost {
+        for (producer, from) in lost {
             transaction.execute(
                 "UPDATE stream SET lost = ?2 WHERE stream = ?1",
-                (stream.as_bytes(), *from as i64),
+                (producer.as_bytes(), *from as i64),
             )?;
         }
         transaction.commit()?;
@@ -52,19 +52,21 @@ impl Dispatch {
         };
         let resend = verdict == Verdict::Resend;
         let (mut again, mut gone) = (0, 0);
-        let streams = streams(&transaction, route)?;
-        let went_back = streams
+        let producers = producers(&transaction, route)?;
+        let went_back = producers
             .iter()
-            .any(|stream| stream.lost.is_some_and(|lost| lost <= stream.receipted));
-        for mut stream in streams {
-            let Some(lost) = stream.lost.take() else { continue };
-            let receipted = stream.receipted;
+            .any(|producer| producer.lost.is_some_and(|lost| lost <= producer.receipted));
+        for mut producer in producers {
+            let Some(lost) = producer.lost.take() else {
+                continue;
+            };
+            let receipted = producer.receipted;
             // The server's mark is there now.
-            stream.receipted = receipted.min(lost - 1);
+            producer.receipted = receipted.min(lost - 1);
             let here: Option<i64> = transaction
                 .query_row(
                     "SELECT min(id) & 0xffffffffffff FROM message WHERE id BETWEEN ?1 AND ?2 AND refused IS NULL",
-                    (message_key(route, lost), message_key(route, stream.numbered)),
+                    (message_key(route, lost), message_key(route, producer.numbered)),
                     |row| row.get(0),
                 )
                 .optional()?
@@ -76,23 +78,23 @@ impl Dispatch {
             if !resend && !went_back {
                 // Another store, which lacks nothing: the verdict is about what may be in the first one.
                 rows::keep_last(&transaction, route)?;
-                rows::delete(&transaction, route, lost, stream.numbered)?;
-                gone += (stream.numbered + 1).saturating_sub(lost);
-                stream.settled = stream.numbered;
+                rows::delete(&transaction, route, lost, producer.numbered)?;
+                gone += (producer.numbered + 1).saturating_sub(lost);
+                producer.settled = producer.numbered;
             }
             match here.filter(|_| resend) {
                 // Nothing is missing from there on: it goes on as it was, under the same identities.
-                Some(here) if rows::whole(&transaction, route, here, stream.numbered)? => {
+                Some(here) if rows::whole(&transaction, route, here, producer.numbered)? => {
                     again += (receipted + 1).saturating_sub(here);
-                    stream.settled = here - 1;
-                    stream.finished = false;
-                    save(&transaction, route, &stream)?;
+                    producer.settled = here - 1;
+                    producer.finished = false;
+                    save(&transaction, route, &producer)?;
                 }
                 Some(here) => {
-                    again += move_to_the_end(&transaction, route, here, stream.settled)?;
-                    save(&transaction, route, &stream)?;
+                    again += move_to_the_end(&transaction, route, here, producer.settled)?;
+                    save(&transaction, route, &producer)?;
                 }
-                None => save(&transaction, route, &stream)?,
+                None => save(&transaction, route, &producer)?,
             }
         }
         transaction.execute(
@@ -105,7 +107,7 @@ impl Dispatch {
     }
 }
 
-/// Queues delivered messages again, as new ones: their stream has a gap that cannot be filled.
+/// Queues delivered messages again, as new ones: their producer has a gap that cannot be filled.
 fn move_to_the_end(connection: &Connection, route: i64, first: u64, last: u64) -> Result<u64, OutboxError> {
     let address: String =
         connection.query_row("SELECT address FROM route WHERE id = ?1", [route], |row| {

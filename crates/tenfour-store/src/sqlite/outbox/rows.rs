@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
-use tenfour_proto::{Message, RefusalCode, StreamId};
+use tenfour_proto::{Message, ProducerId, RefusalCode};
 
 use super::error::OutboxError;
 use super::item::{OutboxItem, OutboxRoute};
@@ -56,7 +56,7 @@ pub(super) fn keep_last(connection: &Connection, route: i64) -> rusqlite::Result
     Ok(())
 }
 
-/// The last number that is in a stream.
+/// The last number that is in a producer.
 pub(super) fn numbered(connection: &Connection, route: i64) -> rusqlite::Result<u64> {
     number(
         connection,
@@ -92,7 +92,7 @@ pub(super) fn delete(connection: &Connection, route: i64, first: u64, last: u64)
 }
 
 fn checksum(address: &str, number: u64, time: i64, message: &Message) -> u32 {
-    Prefix::new(address, StreamId::from_bytes([0; 16])).of(number, 0, time, None, None, message)
+    Prefix::new(address, ProducerId::from_bytes([0; 16])).of(number, 0, time, None, None, message)
 }
 
 pub(super) fn insert(
@@ -201,7 +201,7 @@ pub(super) fn waiting(
     items: usize,
 ) -> Result<Vec<OutboxItem>, OutboxError> {
     let settled = settled(connection, route)?;
-    let mut streams = connection.prepare_cached(
+    let mut producers = connection.prepare_cached(
         "SELECT stream, first FROM stream WHERE route = ?1 AND ?2 BETWEEN first AND numbered",
     )?;
     let mut statement = connection.prepare_cached(&format!(
@@ -216,10 +216,13 @@ pub(super) fn waiting(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let mut item = read(address, row)?;
-        item.identity = streams
+        item.identity = producers
             .query_row((route, item.number as i64), |row| {
                 let first: i64 = row.get(1)?;
-                Ok((StreamId::from_bytes(row.get(0)?), item.number - first as u64 + 1))
+                Ok((
+                    ProducerId::from_bytes(row.get(0)?),
+                    item.number - first as u64 + 1,
+                ))
             })
             .optional()?;
         found.push(item);

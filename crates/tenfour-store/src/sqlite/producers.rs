@@ -1,101 +1,101 @@
-//! The streams of a store as its writer sees them: a cache over their rows.
+//! The producers of a store as its writer sees them: a cache over their rows.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
-use tenfour_proto::{Sender, StreamId};
+use tenfour_proto::{ProducerId, Sender};
 
 use crate::checksum::Prefix;
-use crate::deposit::{PlacedRun, StreamState};
+use crate::deposit::{PlacedRun, ProducerState};
 use crate::policy::Policy;
 
-/// Streams kept in memory. Each takes about 250 bytes; the others are read again when they come back.
+/// Producers kept in memory. Each takes about 250 bytes; the others are read again when they come back.
 const CACHED: usize = 16_384;
 
-/// Senders whose streams are counted in memory.
+/// Senders whose producers are counted in memory.
 const CACHED_SENDERS: usize = 16_384;
 
-/// Rows looked at for old streams in one go: about a millisecond, for which a message may have to wait.
+/// Rows looked at for old producers in one go: about a millisecond, for which a message may have to wait.
 const SWEEP: i64 = 2_000;
 
-/// Which streams of a piece of the table are old enough to be forgotten; of the others no age is asked.
+/// Which producers of a piece of the table are old enough to be forgotten; of the others no age is asked.
 const OLD: &str = "id > ?1 AND id <= ?2 AND (kind = 0 AND used < ?3 OR kind = 3 AND used < ?4)";
 
-/// A stream, and what is hashed the same for all of its messages.
-pub(super) struct KnownStream {
-    pub(super) state: StreamState,
+/// A producer, and what is hashed the same for all of its messages.
+pub(super) struct KnownProducer {
+    pub(super) state: ProducerState,
     pub(super) prefix: Prefix,
     /// The hour that its row names as the last of its use.
     pub(super) used: i64,
 }
 
 #[derive(Default)]
-pub(super) struct Streams {
-    known: HashMap<(Sender, StreamId), KnownStream>,
+pub(super) struct Producers {
+    known: HashMap<(Sender, ProducerId), KnownProducer>,
     senders: HashMap<Sender, KnownSender>,
-    /// The sweep for old streams goes on behind this row; none is under way otherwise.
+    /// The sweep for old producers goes on behind this row; none is under way otherwise.
     sweep: Option<i64>,
     /// The hour of the last sweep.
     swept: i64,
 }
 
-/// A sender's row, and the number of its streams by kind. Counting costs a look at an index, once; a row of
+/// A sender's row, and the number of its producers by kind. Counting costs a look at an index, once; a row of
 /// its own for the count would be one more page in the commit of each single message.
 struct KnownSender {
     row: i64,
-    /// One-shot streams; of `datagram`, its streams.
+    /// One-shot producers; of `datagram`, its producers.
     others: u64,
     outbox: u64,
 }
 
-impl Streams {
+impl Producers {
     /// Forgets everything: after a rollback only the rows are true.
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.senders.clear();
     }
 
-    /// The stream, made if it is new. `None`: the sender has too many.
+    /// The producer, made if it is new. `None`: the sender has too many.
     pub(super) fn open(
         &mut self,
         connection: &Connection,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         policy: Policy,
         hours: i64,
-    ) -> rusqlite::Result<Option<&mut KnownStream>> {
-        let key = (sender.clone(), stream);
+    ) -> rusqlite::Result<Option<&mut KnownProducer>> {
+        let key = (sender.clone(), producer);
         if !self.known.contains_key(&key) {
             if self.known.len() >= CACHED {
                 self.known.clear();
             }
-            let (state, used) = match find(connection, sender, stream)? {
+            let (state, used) = match find(connection, sender, producer)? {
                 Some(Found::Live(state, used)) => (state, used),
                 found => {
                     let forgotten = matches!(found, Some(Found::Forgotten(_)));
-                    match self.create(connection, sender, stream, policy, hours, forgotten)? {
+                    match self.create(connection, sender, producer, policy, hours, forgotten)? {
                         Some(state) => (state, hours),
                         None => return Ok(None),
                     }
                 }
             };
-            let prefix = Prefix::new(&sender.to_string(), stream);
+            let prefix = Prefix::new(&sender.to_string(), producer);
             self.known
-                .insert(key.clone(), KnownStream { state, prefix, used });
+                .insert(key.clone(), KnownProducer { state, prefix, used });
         }
         Ok(self.known.get_mut(&key))
     }
 
-    /// Begins a stream; one that was forgotten has a row already, for the sake of its messages.
+    /// Begins a producer; one that was forgotten has a row already, for the sake of its messages.
     fn create(
         &mut self,
         connection: &Connection,
         sender: &Sender,
-        stream: StreamId,
+        producer: ProducerId,
         policy: Policy,
         hours: i64,
         forgotten: bool,
-    ) -> rusqlite::Result<Option<StreamState>> {
+    ) -> rusqlite::Result<Option<ProducerState>> {
         if !self.senders.contains_key(sender) {
             if self.senders.len() >= CACHED_SENDERS {
                 self.senders.clear();
@@ -118,32 +118,32 @@ impl Streams {
                 .prepare_cached(
                     "UPDATE stream SET kind = ?3, used = ?4, mark = 0 WHERE sender = ?1 AND stream = ?2 RETURNING id",
                 )?
-                .query_row((known.row, stream.as_bytes(), policy.kind, hours), |row| row.get(0))?
+                .query_row((known.row, producer.as_bytes(), policy.kind, hours), |row| row.get(0))?
         } else {
             connection
                 .prepare_cached(
                     "INSERT INTO stream(sender, stream, kind, mark, used) VALUES (?1, ?2, ?3, 0, ?4)",
                 )?
-                .execute((known.row, stream.as_bytes(), policy.kind, hours))?;
+                .execute((known.row, producer.as_bytes(), policy.kind, hours))?;
             connection.last_insert_rowid()
         };
-        Ok(Some(StreamState {
+        Ok(Some(ProducerState {
             row,
             mark: 0,
             last_run: None,
         }))
     }
 
-    /// Makes streams of an outbox one-shot streams, in a transaction of its own.
+    /// Makes producers of an outbox one-shot producers, in a transaction of its own.
     pub(super) fn finish(
         &mut self,
         connection: &Connection,
         sender: &Sender,
-        streams: &[StreamId],
+        producers: &[ProducerId],
         hours: i64,
     ) -> rusqlite::Result<()> {
         let transaction = connection.unchecked_transaction()?;
-        for stream in streams {
+        for producer in producers {
             transaction
                 .prepare_cached(&format!(
                     "UPDATE stream SET kind = {}, used = ?3 WHERE kind = {} AND stream = ?2
@@ -151,15 +151,15 @@ impl Streams {
                     Policy::ONE_SHOT,
                     Policy::OUTBOX
                 ))?
-                .execute((sender.to_string(), stream.as_bytes(), hours))?;
-            self.known.remove(&(sender.clone(), *stream));
+                .execute((sender.to_string(), producer.as_bytes(), hours))?;
+            self.known.remove(&(sender.clone(), *producer));
         }
         transaction.commit()?;
         self.senders.remove(sender);
         Ok(())
     }
 
-    /// Forgets a piece of the streams that were not used for so long; true when there is more to look at.
+    /// Forgets a piece of the producers that were not used for so long; true when there is more to look at.
     pub(super) fn sweep(&mut self, connection: &Connection, hours: i64) -> rusqlite::Result<bool> {
         let after = match self.sweep {
             Some(after) => after,
@@ -232,55 +232,55 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
     })
 }
 
-/// What there is of a stream.
+/// What there is of a producer.
 enum Found {
     /// With the hour of its last use.
-    Live(StreamState, i64),
+    Live(ProducerState, i64),
     /// Only the row that its messages name, with the mark that it had.
     Forgotten(u64),
 }
 
-/// Reads what is known of a stream; nothing of one that is new or forgotten.
+/// Reads what is known of a producer; nothing of one that is new or forgotten.
 pub(super) fn state(
     connection: &Connection,
     sender: &Sender,
-    stream: StreamId,
-) -> rusqlite::Result<Option<StreamState>> {
-    Ok(match find(connection, sender, stream)? {
+    producer: ProducerId,
+) -> rusqlite::Result<Option<ProducerState>> {
+    Ok(match find(connection, sender, producer)? {
         Some(Found::Live(state, _)) => Some(state),
         Some(Found::Forgotten(_)) | None => None,
     })
 }
 
-/// The mark that a stream had which is forgotten; 0 for any other.
+/// The mark that a producer had which is forgotten; 0 for any other.
 pub(super) fn forgotten_mark(
     connection: &Connection,
     sender: &Sender,
-    stream: StreamId,
+    producer: ProducerId,
 ) -> rusqlite::Result<u64> {
-    Ok(match find(connection, sender, stream)? {
+    Ok(match find(connection, sender, producer)? {
         Some(Found::Forgotten(mark)) => mark,
         Some(Found::Live(..)) | None => 0,
     })
 }
 
-fn find(connection: &Connection, sender: &Sender, stream: StreamId) -> rusqlite::Result<Option<Found>> {
+fn find(connection: &Connection, sender: &Sender, producer: ProducerId) -> rusqlite::Result<Option<Found>> {
     connection
         .prepare_cached(
             "SELECT stream.id, mark, first, count, mailbox, offset, kind, used FROM stream
              JOIN sender ON sender.id = stream.sender WHERE sender.name = ?1 AND stream.stream = ?2",
         )?
-        .query_row((sender.to_string(), stream.as_bytes()), found)
+        .query_row((sender.to_string(), producer.as_bytes()), found)
         .optional()
 }
 
-/// The same by the stream's number.
-pub(super) fn by_row(connection: &Connection, stream: i64) -> rusqlite::Result<Option<StreamState>> {
+/// The same by the producer's number.
+pub(super) fn by_row(connection: &Connection, producer: i64) -> rusqlite::Result<Option<ProducerState>> {
     let row = connection
         .prepare_cached(
             "SELECT id, mark, first, count, mailbox, offset, kind, used FROM stream WHERE id = ?1",
         )?
-        .query_row([stream], found)
+        .query_row([producer], found)
         .optional()?;
     Ok(match row {
         Some(Found::Live(state, _)) => Some(state),
@@ -301,7 +301,7 @@ fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
             offset: row.get::<_, i64>(5)? as u64,
         }),
     };
-    let state = StreamState {
+    let state = ProducerState {
         row: row.get(0)?,
         mark: row.get::<_, i64>(1)? as u64,
         last_run,
@@ -309,8 +309,8 @@ fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
     Ok(Found::Live(state, row.get(7)?))
 }
 
-/// Writes a stream's row after its messages.
-pub(super) fn save(connection: &Connection, state: &StreamState, hours: i64) -> rusqlite::Result<()> {
+/// Writes a producer's row after its messages.
+pub(super) fn save(connection: &Connection, state: &ProducerState, hours: i64) -> rusqlite::Result<()> {
     let run = state.last_run;
     connection
         .prepare_cached(
@@ -331,21 +331,21 @@ pub(super) fn save(connection: &Connection, state: &StreamState, hours: i64) -> 
 /// A run that has begun at or before `sequence`, the latest of them.
 pub(super) fn earlier_run(
     connection: &Connection,
-    stream: i64,
+    producer: i64,
     sequence: u64,
 ) -> rusqlite::Result<Option<PlacedRun>> {
     connection
         .prepare_cached(
             "SELECT first, count, mailbox, offset FROM run WHERE stream = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
         )?
-        .query_row((stream, sequence as i64), placed_run)
+        .query_row((producer, sequence as i64), placed_run)
         .optional()
 }
 
 /// The first `most` kept runs that reach above `after`, in order.
 pub(super) fn runs_above(
     connection: &Connection,
-    stream: i64,
+    producer: i64,
     after: u64,
     most: usize,
 ) -> rusqlite::Result<Vec<PlacedRun>> {
@@ -354,15 +354,15 @@ pub(super) fn runs_above(
             "SELECT first, count, mailbox, offset FROM run WHERE stream = ?1 AND first + count - 1 > ?2
              ORDER BY first LIMIT ?3",
         )?
-        .query_map((stream, after as i64, most as i64), placed_run)?
+        .query_map((producer, after as i64, most as i64), placed_run)?
         .collect()
 }
 
-pub(super) fn keep_run(connection: &Connection, stream: i64, run: PlacedRun) -> rusqlite::Result<()> {
+pub(super) fn keep_run(connection: &Connection, producer: i64, run: PlacedRun) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO run(stream, first, count, mailbox, offset) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((
-            stream,
+            producer,
             run.first as i64,
             run.count as i64,
             run.mailbox,

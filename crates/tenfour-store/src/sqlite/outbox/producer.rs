@@ -1,16 +1,16 @@
-//! The streams of an outbox, as their rows have them.
+//! The producers of an outbox, as their rows have them.
 
 use rusqlite::Connection;
-use tenfour_proto::{Fingerprint, StreamId};
+use tenfour_proto::{Fingerprint, ProducerId};
 
-/// Finished streams of a server that are remembered: about one for each start.
+/// Finished producers of a server that are remembered: about one for each start.
 const REMEMBERED: usize = 256;
 
-/// A stretch of numbers that is, or was, sent as one stream. The message of number `first` has sequence 1.
+/// A stretch of numbers that is, or was, sent as one producer. The message of number `first` has sequence 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxStream {
+pub struct OutboxProducer {
     /// Its id.
-    pub id: StreamId,
+    pub id: ProducerId,
     /// The key under which it is sent: another key would make other messages of these.
     pub sender: Fingerprint,
     /// Its first number.
@@ -27,10 +27,10 @@ pub struct OutboxStream {
     pub lost: Option<u64>,
 }
 
-impl OutboxStream {
+impl OutboxProducer {
     /// One with nothing in it.
-    pub fn new(id: StreamId, sender: Fingerprint) -> Self {
-        OutboxStream {
+    pub fn new(id: ProducerId, sender: Fingerprint) -> Self {
+        OutboxProducer {
             id,
             sender,
             first: 1,
@@ -42,7 +42,7 @@ impl OutboxStream {
         }
     }
 
-    /// The sequence of a number; 0 for one before the stream.
+    /// The sequence of a number; 0 for one before the producer.
     pub fn sequence(&self, number: u64) -> u64 {
         (number + 1).saturating_sub(self.first)
     }
@@ -68,15 +68,15 @@ impl OutboxStream {
     }
 }
 
-pub(super) fn streams(connection: &Connection, route: i64) -> rusqlite::Result<Vec<OutboxStream>> {
+pub(super) fn producers(connection: &Connection, route: i64) -> rusqlite::Result<Vec<OutboxProducer>> {
     let mut statement = connection.prepare_cached(
         "SELECT stream, sender, first, numbered, settled, receipted, finished, lost FROM stream
          WHERE route = ?1 ORDER BY first, id",
     )?;
     let rows = statement.query_map([route], |row| {
         let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
-        Ok(OutboxStream {
-            id: StreamId::from_bytes(row.get(0)?),
+        Ok(OutboxProducer {
+            id: ProducerId::from_bytes(row.get(0)?),
             sender: row
                 .get_ref(1)?
                 .as_str()?
@@ -93,8 +93,8 @@ pub(super) fn streams(connection: &Connection, route: i64) -> rusqlite::Result<V
     rows.collect()
 }
 
-pub(super) fn save(connection: &Connection, route: i64, stream: &OutboxStream) -> rusqlite::Result<()> {
-    if stream.is_empty() {
+pub(super) fn save(connection: &Connection, route: i64, producer: &OutboxProducer) -> rusqlite::Result<()> {
+    if producer.is_empty() {
         return Ok(());
     }
     connection
@@ -106,20 +106,20 @@ pub(super) fn save(connection: &Connection, route: i64, stream: &OutboxStream) -
         )?
         .execute((
             route,
-            stream.id.as_bytes(),
-            stream.sender.to_string(),
-            stream.first as i64,
-            stream.numbered as i64,
-            stream.settled as i64,
-            stream.receipted as i64,
-            stream.finished,
-            stream.lost.map(|number| number as i64),
+            producer.id.as_bytes(),
+            producer.sender.to_string(),
+            producer.first as i64,
+            producer.numbered as i64,
+            producer.settled as i64,
+            producer.receipted as i64,
+            producer.finished,
+            producer.lost.map(|number| number as i64),
         ))?;
     Ok(())
 }
 
-/// Forgets finished streams, except the last ones: by them it is found out what a server that went back lacks.
-pub(super) fn drop_old_streams(connection: &Connection, route: i64) -> rusqlite::Result<()> {
+/// Forgets finished producers, except the last ones: by them it is found out what a server that went back lacks.
+pub(super) fn drop_old_producers(connection: &Connection, route: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM stream WHERE route = ?1 AND finished AND lost IS NULL AND first <
