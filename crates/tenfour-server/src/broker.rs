@@ -41,9 +41,9 @@ const IDLE_READERS: usize = 8;
 
 /// A handle that listeners hold. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Inbox(Arc<Shared>);
+pub(crate) struct Broker(Arc<Shared>);
 
-impl Inbox {
+impl Broker {
     /// Gives the store to a thread of its own, if there is anything to wait for.
     pub(crate) fn start(
         store: Box<dyn Store>,
@@ -66,14 +66,14 @@ impl Inbox {
             under_way: Arc::default(),
             untidy: AtomicBool::new(true),
         });
-        let inbox = Inbox(Arc::clone(&shared));
+        let broker = Broker(Arc::clone(&shared));
         if durability == Durability::Memory {
-            return Ok((inbox, None));
+            return Ok((broker, None));
         }
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || committer::run(&shared))?;
-        Ok((inbox, Some(thread)))
+        Ok((broker, Some(thread)))
     }
 
     /// The store's id.

@@ -11,14 +11,14 @@ use crate::admission::connections::Roster;
 use crate::admission::counters::Counters;
 use crate::admission::gate::Gate;
 use crate::admission::producer_lease::Leases;
-use crate::broker::Inbox;
+use crate::broker::Broker;
 use crate::config::ServerConfig;
 use crate::event::Event;
 use crate::reading::response_budget::Outgoing;
 
 /// What every connection shares.
 pub(crate) struct Context {
-    pub(crate) inbox: Inbox,
+    pub(crate) broker: Broker,
     pub(crate) config: ServerConfig,
     pub(crate) tls: TlsAcceptor,
     pub(crate) clock: Clock,

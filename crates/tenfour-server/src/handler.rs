@@ -18,7 +18,7 @@ pub(crate) fn start(options: HandlerOptions, handler: impl Handler) -> Start {
     Box::new(move |context, alive| {
         tokio::spawn(async move {
             let (mailbox, cursor) = (options.mailbox.clone(), options.cursor.clone());
-            let draw = Draw::begin(&context.inbox, &mailbox, &cursor, options.from, options.retries).await;
+            let draw = Draw::begin(&context.broker, &mailbox, &cursor, options.from, options.retries).await;
             let reason = match draw {
                 Ok(draw) => run(&context, Worker::new(Group(draw), options, handler)).await,
                 Err(EndReason::TooManyCursors) => Err("there are too many cursors".to_owned()),

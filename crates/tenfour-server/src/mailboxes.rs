@@ -4,19 +4,19 @@ use tenfour_proto::{Item, MailboxName};
 use tenfour_store::ReadError;
 use tokio::sync::watch;
 
-use crate::broker::Inbox;
+use crate::broker::Broker;
 
 /// What is in the store, for a console beside the server. It lags rather than hold anybody up.
 pub struct Mailboxes {
     commits: watch::Receiver<u64>,
-    inbox: Inbox,
+    broker: Broker,
 }
 
 impl Mailboxes {
-    pub(crate) fn of(inbox: &Inbox) -> Self {
+    pub(crate) fn of(broker: &Broker) -> Self {
         Mailboxes {
-            commits: inbox.follow_all(),
-            inbox: inbox.clone(),
+            commits: broker.follow_all(),
+            broker: broker.clone(),
         }
     }
 
@@ -27,7 +27,7 @@ impl Mailboxes {
 
     /// All mailboxes with their last offsets; none once the server is gone.
     pub async fn last_offsets(&self) -> Vec<(MailboxName, u64)> {
-        match self.inbox.read(|reader| reader.mailboxes()).await {
+        match self.broker.read(|reader| reader.mailboxes()).await {
             Ok(Ok(mailboxes)) => mailboxes.into_iter().map(|info| (info.name, info.last)).collect(),
             _ => Vec::new(),
         }
@@ -37,7 +37,7 @@ impl Mailboxes {
     pub async fn read(&self, mailbox: MailboxName, from: u64, items: usize) -> Result<Vec<Item>, ReadError> {
         const BYTES: u64 = 1024 * 1024;
         match self
-            .inbox
+            .broker
             .read(move |reader| reader.read(&mailbox, from, items, BYTES))
             .await
         {

@@ -14,7 +14,7 @@ use crate::admission::connections::Roster;
 use crate::admission::counters::Counters;
 use crate::admission::gate::Gate;
 use crate::admission::producer_lease::Leases;
-use crate::broker::Inbox;
+use crate::broker::Broker;
 use crate::config::ServerConfig;
 use crate::context::Context;
 use crate::error::ServeError;
@@ -30,7 +30,7 @@ use crate::reading::response_budget::Outgoing;
 /// Sockets that listen already, by dialect.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `inbox`.
+    /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `broker`.
     pub text: Vec<TcpListener>,
     /// Datagrams: the same without a connection, and with an identity where the sender gives one.
     pub datagram: Vec<UdpSocket>,
@@ -55,10 +55,11 @@ impl Server {
     /// Takes the store. Nothing is received before [`run`](Self::run).
     pub fn new(store: Box<dyn Store>, config: ServerConfig) -> Result<Self, ServeError> {
         let tls = tls::server_config(&config.identity).map_err(ServeError::Identity)?;
-        let (inbox, writer) = Inbox::start(store, config.limits.message_budget).map_err(ServeError::Start)?;
+        let (broker, writer) =
+            Broker::start(store, config.limits.message_budget).map_err(ServeError::Start)?;
         let counters = Counters::default();
         let context = Context {
-            inbox,
+            broker,
             tls: tls.into(),
             clock: Clock::start(),
             gate: Gate::new(config.limits.max_connections, counters.clone()),
@@ -117,7 +118,7 @@ impl Server {
 
     /// A view of the mailboxes, for a console.
     pub fn mailboxes(&self) -> Mailboxes {
-        Mailboxes::of(&self.context.inbox)
+        Mailboxes::of(&self.context.broker)
     }
 
     /// What was refused and dropped, by reason.
@@ -163,7 +164,7 @@ impl Server {
             start(Arc::clone(&context), alive.clone());
         }
         drop(alive);
-        let mut failed = context.inbox.failed();
+        let mut failed = context.broker.failed();
         let store_failed = tokio::select! {
             () = shutdown => false,
             _ = failed.wait_for(|failed| *failed) => true,
@@ -174,11 +175,11 @@ impl Server {
         if drained.is_err() {
             tracing::warn!("some connections did not end in time");
         }
-        context.inbox.close();
+        context.broker.close();
         if let Some(writer) = writer {
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }
-        if store_failed || *context.inbox.failed().borrow() {
+        if store_failed || *context.broker.failed().borrow() {
             Err(ServeError::StoreFailed)
         } else {
             Ok(())

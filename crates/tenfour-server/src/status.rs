@@ -12,14 +12,14 @@ use crate::context::Context;
 /// The whole server.
 pub(crate) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGone> {
     let found = context
-        .inbox
+        .broker
         .read(|reader| Ok::<_, ReadError>((reader.mailboxes()?, reader.cursors()?)))
         .await?;
     let (mailboxes, cursors) = found.map_err(|error| {
         tracing::error!(%error, "the store cannot be read");
         StoreGone
     })?;
-    let sizes: HashMap<MailboxName, u64> = context.inbox.sizes().await?.into_iter().collect();
+    let sizes: HashMap<MailboxName, u64> = context.broker.sizes().await?.into_iter().collect();
     let mut rows = vec![about(context)];
     rows.extend(connections(context));
     rows.extend(mailboxes.iter().map(|info| {
@@ -37,14 +37,14 @@ pub(crate) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGon
 }
 
 fn about(context: &Context) -> StatusRow {
-    let store = hex(&context.inbox.store_id());
+    let store = hex(&context.broker.store_id());
     StatusRow::new("server")
         .with("software", native::SOFTWARE)
         .with("key", context.config.identity.fingerprint().to_string())
         .with("store", store)
-        .with("durability", context.inbox.durability().as_str())
+        .with("durability", context.broker.durability().as_str())
         .with("since", moment(context.since))
-        .with("stored", context.inbox.latency().messages())
+        .with("stored", context.broker.latency().messages())
         .with("max-connections", context.config.limits.max_connections as u64)
         .with("max-message", u64::from(context.config.limits.max_message))
 }
@@ -54,7 +54,7 @@ fn receipts(context: &Context) -> impl Iterator<Item = StatusRow> {
     let bounds = LATENCY_BOUNDS.iter().map(|bound| StatusValue::from(*bound));
     bounds
         .chain(["more".into()])
-        .zip(context.inbox.latency().buckets)
+        .zip(context.broker.latency().buckets)
         .map(|(within, count)| {
             StatusRow::new("receipt")
                 .with("within-us", within)

@@ -70,7 +70,7 @@ impl Access {
         self
     }
 
-    /// Every key may send to `inbox`.
+    /// Every key may send to `broker`.
     pub fn open_to_everybody(mut self) -> Self {
         self.open = true;
         self
@@ -110,7 +110,7 @@ impl Access {
             .then_some((name, line.rights))
     }
 
-    /// Senders that showed neither key nor token may put messages there: into `inbox`, unless a line says more.
+    /// Senders that showed neither key nor token may put messages there: into `broker`, unless a line says more.
     pub(crate) fn anonymous_may_send(&self, mailbox: &MailboxName) -> bool {
         self.keys.with(|keys| keys.anonymous_may_send(mailbox))
     }
@@ -188,7 +188,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn inbox() -> MailboxName {
+    fn broker() -> MailboxName {
         MailboxName::inbox()
     }
 
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(access.rights(key(2), here()), None);
         assert_eq!(access.rights_after_a_look(key(2), here()), None);
         assert_eq!(access.token(key(2), here()), None);
-        assert!(access.anonymous_may_send(&inbox()));
+        assert!(access.anonymous_may_send(&broker()));
         assert!(!access.anonymous_may_send(&"logs".parse().unwrap()));
         assert_eq!(access.name_of(key(1)), "own key");
         assert_eq!(access.name_of(key(2)), "");
@@ -273,7 +273,7 @@ mod tests {
             .unwrap();
         let (found, its) = access.token(token.hash(), here()).unwrap();
         assert_eq!(
-            (&found, its.may_read(&inbox()), its.is_admin()),
+            (&found, its.may_read(&broker()), its.is_admin()),
             (&name, true, false)
         );
         assert_eq!(access.token(token.hash(), elsewhere()), None);

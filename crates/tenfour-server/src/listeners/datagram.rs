@@ -149,7 +149,7 @@ impl Listening {
         let mut plain: Vec<(u64, Message)> = Vec::new();
         while let Some(arrival) = arrivals.next() {
             let peer = arrival.peer;
-            if !self.context.inbox.budget().has_room(Class::Stranger) {
+            if !self.context.broker.budget().has_room(Class::Stranger) {
                 self.context.counters.count(Counter::DatagramDropped);
                 continue;
             }
@@ -227,9 +227,9 @@ impl Listening {
         // Each deposit stands alone: what is turned away now says nothing about the next one.
         self.deposits += 1;
         self.expected.push_back(expected);
-        let inbox = &self.context.inbox;
-        let charge = inbox.budget().charge(Class::Stranger, bytes);
-        inbox.deposit(batch, self.deposits, charge, &self.slip);
+        let broker = &self.context.broker;
+        let charge = broker.budget().charge(Class::Stranger, bytes);
+        broker.deposit(batch, self.deposits, charge, &self.slip);
     }
 
     fn take_answers(&mut self, answers: Vec<Answer>) {
@@ -286,7 +286,7 @@ impl Listening {
         let run = settlement.runs.first().map(|run| Verdict::Stored {
             mailbox: run.mailbox.clone(),
             offset: run.offset,
-            durability: self.context.inbox.durability(),
+            durability: self.context.broker.durability(),
             duplicate: run.duplicate,
         });
         run.or_else(|| {

@@ -30,7 +30,7 @@ pub(crate) async fn store(
     message: Message,
 ) -> Result<Run, Unstored> {
     let charge = context
-        .inbox
+        .broker
         .budget()
         .charge(class, message.body.len() + size_of::<Message>());
     let batch = Batch {
@@ -40,7 +40,7 @@ pub(crate) async fn store(
         messages: vec![(1, message)],
     };
     let slip = Arc::new(Slip::default());
-    context.inbox.deposit(batch, 1, charge, &slip);
+    context.broker.deposit(batch, 1, charge, &slip);
     match slip.answers().await.pop() {
         Some(Answer::Settled(stored)) => {
             let settlement = stored.into_settlement();

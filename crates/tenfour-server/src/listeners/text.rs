@@ -46,7 +46,7 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
     context.tell_connected(peer, Listener::Text);
     tracing::debug!(%peer, "text connection");
     let mut connection = Connection {
-        machine: Machine::new(context.config.limits.max_message, context.inbox.durability()),
+        machine: Machine::new(context.config.limits.max_message, context.broker.durability()),
         stream,
         context: Arc::clone(context),
         pass,
@@ -101,7 +101,7 @@ impl Connection {
                 break;
             }
             let reading = !self.machine.has_ended();
-            let budget = self.context.inbox.budget();
+            let budget = self.context.broker.budget();
             let full = reading && !budget.has_room(Class::Stranger);
             tokio::select! {
                 ready = self.stream.readable(), if reading && !full => {
@@ -147,7 +147,7 @@ impl Connection {
     }
 
     fn read(&mut self) {
-        let inbox = self.context.inbox.clone();
+        let broker = self.context.broker.clone();
         BUFFER.with_borrow_mut(|buffer| {
             loop {
                 match self.stream.try_read(buffer) {
@@ -157,7 +157,7 @@ impl Connection {
                     }
                     Ok(count) => {
                         self.machine.handle_bytes(buffer.get(..count).unwrap_or_default());
-                        if count == buffer.len() && inbox.budget().has_room(Class::Stranger) {
+                        if count == buffer.len() && broker.budget().has_room(Class::Stranger) {
                             self.deposit();
                             continue;
                         }
@@ -195,9 +195,9 @@ impl Connection {
                 }
             }
         }
-        let inbox = &self.context.inbox;
+        let broker = &self.context.broker;
         let unfinished = self.machine.buffered();
-        self.charge = (unfinished > 0).then(|| inbox.budget().charge(Class::Stranger, unfinished));
+        self.charge = (unfinished > 0).then(|| broker.budget().charge(Class::Stranger, unfinished));
         self.pass.seat.heard(self.context.clock.now(), unfinished);
         if messages.is_empty() {
             return;
@@ -216,10 +216,10 @@ impl Connection {
         let slip = self.slip.get_or_insert_default();
         // Each deposit stands alone: what is turned away now says nothing about the next line.
         self.deposits += 1;
-        inbox.deposit(
+        broker.deposit(
             batch,
             self.deposits,
-            inbox.budget().charge(Class::Stranger, bytes),
+            broker.budget().charge(Class::Stranger, bytes),
             slip,
         );
     }

@@ -8,13 +8,13 @@ use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
-use crate::broker::{Cursor, Inbox};
+use crate::broker::{Broker, Cursor};
 use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, start, unbroken};
 use tenfour_identity::clock::sleep_until;
 
 /// A reader of a cursor. When it is dropped, what it had begun with has failed, and the rest is given back.
 pub(crate) struct Draw {
-    inbox: Inbox,
+    broker: Broker,
     cursor: Arc<Cursor>,
     reader: u64,
     mailbox: MailboxName,
@@ -28,22 +28,24 @@ pub(crate) struct Draw {
 impl Draw {
     /// Joins the readers of the cursor. A new one is saved before anything is given out by it.
     pub(crate) async fn begin(
-        inbox: &Inbox,
+        broker: &Broker,
         mailbox: &MailboxName,
         name: &CursorName,
         from: ReadFrom,
         retries: Option<u32>,
     ) -> Result<Self, EndReason> {
-        let newest = inbox.follow(mailbox);
-        let (first, last) = start(inbox, mailbox, from).await.map_err(|_| EndReason::Failed)?;
-        let known = inbox.cursor(mailbox, name).await;
+        let newest = broker.follow(mailbox);
+        let (first, last) = start(broker, mailbox, from)
+            .await
+            .map_err(|_| EndReason::Failed)?;
+        let known = broker.cursor(mailbox, name).await;
         let cursor = match known.map_err(|_| EndReason::Failed)? {
             Some(cursor) => cursor,
-            None => inbox.new_cursor(mailbox, name, first - 1),
+            None => broker.new_cursor(mailbox, name, first - 1),
         };
-        make(inbox, &cursor).await?;
+        make(broker, &cursor).await?;
         Ok(Draw {
-            inbox: inbox.clone(),
+            broker: broker.clone(),
             reader: cursor.join(),
             mailbox: mailbox.clone(),
             retries,
@@ -70,7 +72,7 @@ impl Draw {
         let version = self
             .cursor
             .report(self.reader, steps, last, self.retries, Instant::now());
-        self.inbox.save_cursor(&self.cursor);
+        self.broker.save_cursor(&self.cursor);
         version
     }
 
@@ -78,7 +80,7 @@ impl Draw {
     pub(crate) fn answer(&mut self, offset: u64, reply: Reply) -> u64 {
         let last = self.last();
         let version = self.cursor.answer(offset, reply, last);
-        self.inbox.save_cursor(&self.cursor);
+        self.broker.save_cursor(&self.cursor);
         version
     }
 
@@ -86,13 +88,13 @@ impl Draw {
     pub(crate) fn look(&mut self) -> u64 {
         self.changes.borrow_and_update();
         self.last();
-        self.inbox.save_cursor(&self.cursor);
+        self.broker.save_cursor(&self.cursor);
         self.cursor.saved()
     }
 
     /// Waits until a version is saved. False: the store has failed.
     pub(crate) async fn saved(&mut self, version: u64) -> bool {
-        let mut failed = self.inbox.failed();
+        let mut failed = self.broker.failed();
         while self.look() < version {
             tokio::select! {
                 changed = self.changes.changed() => if changed.is_err() { return false },
@@ -124,7 +126,7 @@ impl Draw {
         }
         let (mailbox, wanted) = (self.mailbox.clone(), offered.clone());
         let read = self
-            .inbox
+            .broker
             .read(move |reader| fetch(reader, &mailbox, &wanted, bytes.min(BYTES)));
         let found = match unbroken(read.await) {
             Ok(found) => found,
@@ -155,15 +157,15 @@ impl Draw {
 impl Drop for Draw {
     fn drop(&mut self) {
         self.cursor.leave(self.reader, self.retries, Instant::now());
-        self.inbox.save_cursor(&self.cursor);
+        self.broker.save_cursor(&self.cursor);
     }
 }
 
 /// Waits until the store has the cursor, whoever was the first to want it.
-async fn make(inbox: &Inbox, cursor: &Arc<Cursor>) -> Result<(), EndReason> {
-    let (mut changes, mut failed) = (cursor.changes(), inbox.failed());
+async fn make(broker: &Broker, cursor: &Arc<Cursor>) -> Result<(), EndReason> {
+    let (mut changes, mut failed) = (cursor.changes(), broker.failed());
     loop {
-        inbox.save_cursor(cursor);
+        broker.save_cursor(cursor);
         if cursor.is_refused() {
             return Err(EndReason::TooManyCursors);
         }

@@ -5,14 +5,14 @@ use tenfour_proto::{Item, MailboxName};
 use tenfour_store::ReadError;
 use tokio::sync::watch;
 
-use crate::broker::Inbox;
+use crate::broker::Broker;
 
 /// Of one look into the store.
 pub(crate) const ITEMS: usize = 1_000;
 pub(crate) const BYTES: u64 = 256 * 1024;
 
 pub(crate) struct Trail {
-    inbox: Inbox,
+    broker: Broker,
     mailbox: MailboxName,
     /// The next offset.
     pub(crate) next: u64,
@@ -32,12 +32,16 @@ pub(crate) enum Broken {
 
 impl Trail {
     /// Finds where to begin.
-    pub(crate) async fn begin(inbox: &Inbox, mailbox: &MailboxName, from: ReadFrom) -> Result<Self, Broken> {
+    pub(crate) async fn begin(
+        broker: &Broker,
+        mailbox: &MailboxName,
+        from: ReadFrom,
+    ) -> Result<Self, Broken> {
         // Whatever is committed from here on raises it.
-        let newest = inbox.follow(mailbox);
-        let (next, last) = start(inbox, mailbox, from).await?;
+        let newest = broker.follow(mailbox);
+        let (next, last) = start(broker, mailbox, from).await?;
         Ok(Trail {
-            inbox: inbox.clone(),
+            broker: broker.clone(),
             mailbox: mailbox.clone(),
             next,
             newest,
@@ -63,7 +67,7 @@ impl Trail {
         let (mailbox, next) = (self.mailbox.clone(), self.next);
         let (items, bytes) = (items.min(ITEMS), bytes.min(BYTES));
         let read = self
-            .inbox
+            .broker
             .read(move |reader| reader.read(&mailbox, next, items, bytes));
         let found = unbroken(read.await)?;
         // What is not there any more is passed over.
@@ -83,12 +87,12 @@ impl Trail {
 
 /// Where a walk begins, and the last offset of now.
 pub(crate) async fn start(
-    inbox: &Inbox,
+    broker: &Broker,
     mailbox: &MailboxName,
     from: ReadFrom,
 ) -> Result<(u64, u64), Broken> {
     let mailbox = mailbox.clone();
-    let read = inbox.read(move |reader| {
+    let read = broker.read(move |reader| {
         let last = reader.last_offset(&mailbox)?;
         let first = match from {
             ReadFrom::Oldest => 1,

@@ -46,7 +46,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// `inbox` if it is left out.
+    /// `broker` if it is left out.
     mailbox: Option<String>,
     /// Begin at this offset; without it, with what comes from now on.
     from: Option<u64>,
@@ -103,7 +103,7 @@ pub(super) async fn follow(
     };
     let tokens = visitor.context.config.access.token_changes();
     let following = Following {
-        trail: Trail::begin(&visitor.context.inbox, &mailbox, from).await?,
+        trail: Trail::begin(&visitor.context.broker, &mailbox, from).await?,
         tokens,
         stopping: visitor.context.stopping.subscribe(),
         visitor,

@@ -163,7 +163,7 @@ impl Text {
     /// A histogram of seconds.
     fn latency(&mut self, visitor: &Visitor) {
         const NAME: &str = "tenfour_receipt_seconds";
-        let counted = visitor.context.inbox.latency();
+        let counted = visitor.context.broker.latency();
         self.family(
             NAME,
             "histogram",

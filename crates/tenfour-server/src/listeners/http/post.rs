@@ -38,7 +38,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Sends a message
 ///
 /// The answer comes after the flush: 201 means that the message is stored, as durably as the receipt says. There is no
-/// 202. `POST /{mailbox}` is the same. Without a token: to `inbox` only, from the server's own machine only.
+/// 202. `POST /{mailbox}` is the same. Without a token: to `broker` only, from the server's own machine only.
 #[utoipa::path(
     post,
     path = "/v1/mailboxes/{mailbox}/messages",
@@ -98,7 +98,7 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
         outcome: "stored",
         mailbox: Some(run.mailbox.to_string()),
         offset: Some(run.offset),
-        durability: Some(visitor.context.inbox.durability().as_str()),
+        durability: Some(visitor.context.broker.durability().as_str()),
         duplicate: Some(run.duplicate),
         bytes: Some(bytes),
         ..Record::default()
@@ -124,7 +124,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
     if announced.is_some_and(|length| length > u64::from(limit)) {
         return Err(Problem::too_large(limit));
     }
-    let budget = visitor.context.inbox.budget();
+    let budget = visitor.context.broker.budget();
     let begun = tokio::time::Instant::now();
     let slow = |_| {
         Problem::new(

@@ -124,7 +124,7 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Res
         .map_err(|error| Problem::bad("bad-query", format!("`wait`: {error}")))?
         .map(|wait| wait.min(MAX_WAIT));
     let limit = wanted.limit.unwrap_or(LIMIT).min(MAX_LIMIT);
-    let mut trail = Trail::begin(&visitor.context.inbox, &mailbox, from).await?;
+    let mut trail = Trail::begin(&visitor.context.broker, &mailbox, from).await?;
     if let Some(wait) = wait.filter(|_| limit > 0) {
         let mut stopping = visitor.context.stopping.subscribe();
         tokio::select! {
@@ -212,7 +212,7 @@ async fn message(visitor: &Visitor, mailbox: MailboxName, offset: u64) -> Result
     let wanted = mailbox.clone();
     let read = visitor
         .context
-        .inbox
+        .broker
         .read(move |reader| reader.read(&wanted, offset, 1, BYTES));
     let found = unbroken(read.await)?;
     let Some(item) = found.into_iter().next().filter(|item| item.offset == offset) else {

@@ -35,7 +35,7 @@ pub(super) async fn registers(device: &Device, unit: u8) -> Result<Vec<u16>, Bro
     let mut registers = vec![VERSION, u16::from(works(context))];
     for number in [
         u64::try_from(uptime).unwrap_or(0),
-        context.inbox.latency().messages(),
+        context.broker.latency().messages(),
         refused,
         context.roster.all().len() as u64,
     ] {
@@ -62,7 +62,7 @@ pub(super) async fn discrete(device: &Device, unit: u8) -> Result<Vec<bool>, Bro
 }
 
 fn works(context: &Context) -> bool {
-    !*context.inbox.failed().borrow()
+    !*context.broker.failed().borrow()
 }
 
 /// The lower 32 bits, the higher word first; a number beyond is a clock that goes round.
@@ -77,7 +77,7 @@ async fn watch(device: &Device, unit: u8) -> Result<Vec<Watched>, Broken> {
         .chain(device.config.watch.iter().cloned())
         .collect();
     let now = wall_clock();
-    let read = device.context.inbox.read(move |reader| {
+    let read = device.context.broker.read(move |reader| {
         let (mailboxes, cursors) = (reader.mailboxes()?, reader.cursors()?);
         let mut watched = Vec::with_capacity(names.len());
         for name in &names {

@@ -153,7 +153,7 @@ impl Unit {
             self.loaded = true;
         }
         let from = ReadFrom::Offset(self.upto + 1);
-        let mut trail = Trail::begin(&device.context.inbox, &device.mailbox(number), from).await?;
+        let mut trail = Trail::begin(&device.context.broker, &device.mailbox(number), from).await?;
         loop {
             let items = trail.read(ITEMS, BYTES).await?;
             let Some(last) = items.last() else { break };
@@ -169,7 +169,7 @@ impl Unit {
     /// What was written down last.
     async fn load(&mut self, device: &Device, number: u8) -> Result<(), Broken> {
         let mut trail = Trail::begin(
-            &device.context.inbox,
+            &device.context.broker,
             &Device::snapshots(number),
             ReadFrom::Last(1),
         )

@@ -60,7 +60,7 @@ impl Connection {
         let context = Arc::clone(&self.context);
         let wanted = Wanted::default();
         let flag = Arc::clone(&wanted.0);
-        let copying = context.inbox.read(move |reader| Ok(reader.copy(&flag)));
+        let copying = context.broker.read(move |reader| Ok(reader.copy(&flag)));
         tokio::pin!(copying);
         loop {
             match tokio::time::timeout(SIGN_OF_LIFE, &mut copying).await {

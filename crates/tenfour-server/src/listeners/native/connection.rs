@@ -94,7 +94,7 @@ impl Connection {
             // hold elsewhere is nothing to wait for.
             let class = Class::Known;
             let context = Arc::clone(&self.context);
-            let full = !context.inbox.budget().has_room(class);
+            let full = !context.broker.budget().has_room(class);
             let timeout = self.machine.poll_timeout().map(|at| context.clock.instant(at));
             let slip = Arc::clone(&self.slip);
             let holds_some = self.machine.buffered() > 0;
@@ -157,12 +157,12 @@ impl Connection {
                     return self.machine.end_read(0, EndReason::NotAllowed);
                 }
                 admitted.consuming = None;
-                let inbox = &self.context.inbox;
+                let broker = &self.context.broker;
                 let begun = match &request.cursor {
-                    Some(by) => Box::pin(Consuming::begin(inbox, &request, by))
+                    Some(by) => Box::pin(Consuming::begin(broker, &request, by))
                         .await
                         .map(|consuming| admitted.consuming = Some(Box::new(consuming))),
-                    None => Box::pin(Reading::begin(inbox, &request))
+                    None => Box::pin(Reading::begin(broker, &request))
                         .await
                         .map(|reading| admitted.reading = Some(reading)),
                 };
@@ -287,7 +287,7 @@ impl Connection {
 
 /// False when a connection that holds memory itself has waited for too long.
 async fn wait_for_room(context: &Context, class: Class, holds_some: bool) -> bool {
-    let room = context.inbox.budget().room(class);
+    let room = context.broker.budget().room(class);
     if holds_some {
         tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
     } else {

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 impl Connection {
     /// Puts what the machine has understood on the queue, and refuses what this key may not send.
     pub(super) fn deposit(&mut self) {
-        let inbox = &self.context.inbox;
+        let broker = &self.context.broker;
         let messages = self.machine.take_messages();
         let unfinished = self.machine.buffered();
         let class = if self.admitted.is_some() {
@@ -24,7 +24,7 @@ impl Connection {
         } else {
             Class::Stranger
         };
-        self.charge = (unfinished > 0).then(|| inbox.budget().charge(class, unfinished));
+        self.charge = (unfinished > 0).then(|| broker.budget().charge(class, unfinished));
         let Some(admitted) = self.admitted.as_deref_mut() else {
             return;
         };
@@ -52,7 +52,7 @@ impl Connection {
                 bytes += message.body.len() + size_of_val(&message);
                 if message.asks {
                     // Before the deposit: nobody may answer before we listen.
-                    producer.asked.add(sequence, inbox, key, producer.id.0);
+                    producer.asked.add(sequence, broker, key, producer.id.0);
                 }
                 allowed.push((sequence, message));
             } else {
@@ -72,12 +72,12 @@ impl Connection {
                 messages: allowed,
             };
             admitted.entry.count_received(batch.messages.len());
-            let charge = inbox.budget().charge(Class::Known, bytes);
+            let charge = broker.budget().charge(Class::Known, bytes);
             let epoch = self.machine.epoch();
             still_ours = producer
                 .held
                 .lease()
-                .while_held(|| inbox.deposit(batch, epoch, charge, &self.slip));
+                .while_held(|| broker.deposit(batch, epoch, charge, &self.slip));
         }
         for sequence in refused {
             self.machine.refuse(sequence, RefusalCode::NotAllowed);

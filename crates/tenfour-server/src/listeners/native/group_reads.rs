@@ -6,7 +6,7 @@ use tenfour_proto::native::{AnswerFrame, CursorUse, EndReason, ReadRequest, Serv
 use tenfour_proto::{MailboxName, Progress};
 
 use super::reads::end_read;
-use crate::broker::Inbox;
+use crate::broker::Broker;
 use crate::reading::group_reader::Draw;
 
 pub(super) struct Consuming {
@@ -26,11 +26,11 @@ pub(super) struct Consuming {
 impl Consuming {
     /// Joins the readers of the cursor.
     pub(super) async fn begin(
-        inbox: &Inbox,
+        broker: &Broker,
         request: &ReadRequest,
         by: &CursorUse,
     ) -> Result<Self, EndReason> {
-        let mut draw = Draw::begin(inbox, &request.mailbox, &by.name, request.from, by.retries).await?;
+        let mut draw = Draw::begin(broker, &request.mailbox, &by.name, request.from, by.retries).await?;
         Ok(Consuming {
             until: (!request.follow).then(|| draw.last()),
             draw,

@@ -44,7 +44,7 @@ impl Connection {
         let (mut mark, mut known) = (None, 0);
         let mut receipts = Settlement::default();
         let mut producer = None;
-        if context.inbox.durability() < hello.durability {
+        if context.broker.durability() < hello.durability {
             // Said before the producer is taken from a connection that works.
             let text = "this server's store is less durable than demanded";
             return deny(&mut self.machine, ErrorCode::Durability, text);
@@ -59,7 +59,7 @@ impl Connection {
             };
             let after = (wish.resumption == Resumption::Continue).then_some(wish.settled);
             match context
-                .inbox
+                .broker
                 .resume(sender, wish.id, after, wish.receipted > 0)
                 .await
             {
@@ -82,7 +82,7 @@ impl Connection {
         }
         if !hello.finished.is_empty()
             && let Err(error) = context
-                .inbox
+                .broker
                 .finish(Sender::Key(key), hello.finished.clone())
                 .await
         {
@@ -90,8 +90,8 @@ impl Connection {
         }
         let terms = WelcomeTerms {
             software: native::SOFTWARE.to_owned(),
-            store: context.inbox.store_id(),
-            durability: context.inbox.durability(),
+            store: context.broker.store_id(),
+            durability: context.broker.durability(),
             mark,
             rights: rights.to_string(),
         };
@@ -144,7 +144,7 @@ impl Connection {
             let sender = Sender::Key(key);
             let more = self
                 .context
-                .inbox
+                .broker
                 .resume(sender, producer, Some(receipts.settled), false);
             receipts = match more.await {
                 Ok(resumed) => resumed.receipts,

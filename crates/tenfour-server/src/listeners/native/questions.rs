@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tenfour_proto::{Fingerprint, ProducerId, Sender, Settlement};
 
-use crate::broker::{Inbox, Pigeonhole};
+use crate::broker::{Broker, Pigeonhole};
 
 /// What a producer has asked on this connection.
 #[derive(Default)]
@@ -19,14 +19,14 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn add(&mut self, sequence: u64, inbox: &Inbox, key: Fingerprint, producer: ProducerId) {
-        self.listen(inbox, key, producer);
+    pub(super) fn add(&mut self, sequence: u64, broker: &Broker, key: Fingerprint, producer: ProducerId) {
+        self.listen(broker, key, producer);
         self.open.insert(sequence);
     }
 
-    pub(super) fn listen(&mut self, inbox: &Inbox, key: Fingerprint, producer: ProducerId) {
+    pub(super) fn listen(&mut self, broker: &Broker, key: Fingerprint, producer: ProducerId) {
         self.hole
-            .get_or_insert_with(|| inbox.expect_replies(Sender::Key(key), producer));
+            .get_or_insert_with(|| broker.expect_replies(Sender::Key(key), producer));
     }
 
     pub(super) fn hole(&self) -> Option<Arc<Pigeonhole>> {

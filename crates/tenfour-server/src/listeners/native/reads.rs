@@ -3,7 +3,7 @@
 use tenfour_proto::MailboxName;
 use tenfour_proto::native::{EndReason, ReadRequest, Server as Machine};
 
-use crate::broker::Inbox;
+use crate::broker::Broker;
 use crate::reading::mailbox_reader::{Broken, Trail};
 
 pub(super) struct Reading {
@@ -16,8 +16,8 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Finds where to begin.
-    pub(super) async fn begin(inbox: &Inbox, request: &ReadRequest) -> Result<Self, EndReason> {
-        let mut trail = Trail::begin(inbox, &request.mailbox, request.from)
+    pub(super) async fn begin(broker: &Broker, request: &ReadRequest) -> Result<Self, EndReason> {
+        let mut trail = Trail::begin(broker, &request.mailbox, request.from)
             .await
             .map_err(|_| EndReason::Failed)?;
         Ok(Reading {

@@ -20,9 +20,9 @@ impl Connection {
         let Some(producer) = &mut admitted.producer else {
             return;
         };
-        let inbox = &self.context.inbox;
-        producer.asked.listen(inbox, key, producer.id.0);
-        match inbox.reply(Sender::Key(key), producer.id.0, sequence).await {
+        let broker = &self.context.broker;
+        producer.asked.listen(broker, key, producer.id.0);
+        match broker.reply(Sender::Key(key), producer.id.0, sequence).await {
             Ok(Some(reply)) => {
                 self.machine.send_reply(sequence, reply);
                 // One after the other: many long ones must not gather here. A failure shows at the next write.

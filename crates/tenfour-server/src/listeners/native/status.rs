@@ -20,7 +20,7 @@ impl Connection {
                 let mut after = 0;
                 loop {
                     let found = context
-                        .inbox
+                        .broker
                         .resume(Sender::Key(key), producer, Some(after), false)
                         .await;
                     let Ok(found) = found else {
