@@ -185,7 +185,7 @@ impl Source for Consumer {
             match begun.await {
                 Ok(()) => ours.push(item),
                 // The connection was lost: it may be somebody else's by now.
-                Err(_) => drop(self.read.settle(&item, Step::Returned)),
+                Err(_) => drop(self.read.settle(&item, Step::Release)),
             }
         }
         Ok(ours)

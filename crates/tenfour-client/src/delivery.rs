@@ -45,7 +45,7 @@ impl Delivery {
 
     /// It was handled: nobody gets it again.
     pub fn ack(mut self) -> Saved {
-        self.settle(Step::Done)
+        self.settle(Step::Ack)
     }
 
     /// It was handled, and whoever asked gets this reply; at most [`MAX_REPLY`](tenfour_proto::limits::MAX_REPLY) bytes, the
@@ -57,17 +57,17 @@ impl Delivery {
 
     /// It was not handled: it comes again later, or goes to the dead letters.
     pub fn nack(mut self) -> Saved {
-        self.settle(Step::Failed)
+        self.settle(Step::Nack)
     }
 
     /// Nothing was done with it: somebody else may have it.
     pub fn release(mut self) -> Saved {
-        self.settle(Step::Returned)
+        self.settle(Step::Release)
     }
 
     /// It must not be handled: it goes to the dead letters at once.
     pub fn reject(mut self) -> Saved {
-        self.settle(Step::Rejected)
+        self.settle(Step::Reject)
     }
 
     fn settle(&mut self, step: Step) -> Saved {
@@ -87,7 +87,7 @@ impl Deref for Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if !self.settled {
-            drop(self.settle(Step::Returned));
+            drop(self.settle(Step::Release));
         }
     }
 }

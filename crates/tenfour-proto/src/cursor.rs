@@ -113,15 +113,15 @@ pub enum CursorNameError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It is being handled: from here on it counts as an attempt.
-    Begun,
+    InProgress,
     /// It was handled, and is never given out again.
-    Done,
+    Ack,
     /// It was not handled; it is given out again later, or buried.
-    Failed,
+    Nack,
     /// Nothing was done with it; somebody else may have it. No attempt is counted.
-    Returned,
+    Release,
     /// It must not be handled: buried at once.
-    Rejected,
+    Reject,
 }
 
 /// The same step of a stretch of messages.

@@ -439,11 +439,11 @@ fn a_consumer_says_what_it_did_and_hears_that_it_is_saved() {
     assert!(matches!(welcomed, Some(ClientEvent::Welcomed(_))));
     assert_eq!(client.poll_event(), Some(ClientEvent::Item(Box::new(item))));
     let steps = [
-        Step::Begun,
-        Step::Done,
-        Step::Failed,
-        Step::Returned,
-        Step::Rejected,
+        Step::InProgress,
+        Step::Ack,
+        Step::Nack,
+        Step::Release,
+        Step::Reject,
     ]
     .map(|step| Progress {
         first: 41,

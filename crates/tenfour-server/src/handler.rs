@@ -67,7 +67,7 @@ impl Source for Group {
     async fn begin(&mut self, items: Vec<Item>) -> Result<Vec<Item>, Self::Error> {
         let steps: Vec<Progress> = items
             .iter()
-            .map(|item| Progress::one(item.offset, Step::Begun))
+            .map(|item| Progress::one(item.offset, Step::InProgress))
             .collect();
         let version = self.0.report(&steps);
         if self.0.saved(version).await {
@@ -85,7 +85,7 @@ impl Source for Group {
         if item.message.asks {
             self.0.answer(item.offset, reply.of_handler());
         } else {
-            self.settle(item, Step::Done);
+            self.settle(item, Step::Ack);
         }
     }
 }

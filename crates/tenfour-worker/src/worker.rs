@@ -153,8 +153,8 @@ impl<S: Source, H: Handler> Worker<S, H> {
             let step = match self.options.unauthenticated {
                 _ if is_known => None,
                 Unauthenticated::Handle => None,
-                Unauthenticated::Skip => Some(Step::Done),
-                Unauthenticated::DeadLetter => Some(Step::Rejected),
+                Unauthenticated::Skip => Some(Step::Ack),
+                Unauthenticated::DeadLetter => Some(Step::Reject),
             };
             match step {
                 None => wanted.push(item),
@@ -201,15 +201,15 @@ impl<S: Source, H: Handler> Worker<S, H> {
             Err(error) => match error.kind {
                 Kind::Failed => {
                     (self.options.on_event)(WorkEvent::Failed(&item, &error));
-                    self.source.settle(&item, Step::Failed);
+                    self.source.settle(&item, Step::Nack);
                 }
                 Kind::Unavailable => {
                     (self.options.on_event)(WorkEvent::Unavailable(&error));
                     self.rests_until = Some(Instant::now() + REST);
-                    self.source.settle(&item, Step::Returned);
+                    self.source.settle(&item, Step::Release);
                 }
                 Kind::Fatal => {
-                    self.source.settle(&item, Step::Returned);
+                    self.source.settle(&item, Step::Release);
                     return Err(WorkerError::Handler(error));
                 }
             },

@@ -87,7 +87,7 @@ impl Report {
     /// What is done is done, whoever has the message now. All else is void with the connection.
     fn outlives_connections(&self) -> bool {
         match self {
-            Report::Step(progress) => progress.step == Step::Done,
+            Report::Step(progress) => progress.step == Step::Ack,
             Report::Answer(..) => true,
         }
     }
@@ -244,7 +244,7 @@ impl Read {
         if item.message.asks {
             self.settle_by(item, Report::Answer(item.offset, reply.of_handler()))
         } else {
-            self.settle(item, Step::Done)
+            self.settle(item, Step::Ack)
         }
     }
 
@@ -270,12 +270,12 @@ impl Read {
 
     /// Somebody has begun with the message: from here on that counts as an attempt.
     pub(crate) fn begin(self: &Arc<Self>, item: &Item) -> Saved {
-        self.say(Progress::one(item.offset, Step::Begun))
+        self.say(Progress::one(item.offset, Step::InProgress))
     }
 
     /// Passes over a message that was not given to us, for every reader of the cursor.
     pub(crate) fn skip(self: &Arc<Self>, offset: u64) -> Saved {
-        self.say(Progress::one(offset, Step::Done))
+        self.say(Progress::one(offset, Step::Ack))
     }
 
     fn say(self: &Arc<Self>, progress: Progress) -> Saved {
@@ -306,7 +306,7 @@ impl Read {
                 .as_mut()
                 .is_some_and(|group| group.open.remove(&item.offset))
             {
-                state.report(Report::Step(Progress::one(item.offset, Step::Returned)));
+                state.report(Report::Step(Progress::one(item.offset, Step::Release)));
             }
         }
         drop(state);
@@ -388,7 +388,7 @@ impl State {
             return self.put(item);
         };
         if self.left {
-            group.report(Report::Step(Progress::one(item.offset, Step::Returned)));
+            group.report(Report::Step(Progress::one(item.offset, Step::Release)));
         } else if group.open.insert(item.offset) {
             self.put(item);
         }
@@ -533,7 +533,9 @@ enum Voided {
 impl Saved {
     fn of(read: &Arc<Read>, state: &mut State, report: Report) -> Self {
         let voided = match &report {
-            Report::Step(progress) if matches!(progress.step, Step::Begun | Step::Rejected) => Voided::Lost,
+            Report::Step(progress) if matches!(progress.step, Step::InProgress | Step::Reject) => {
+                Voided::Lost
+            }
             _ => Voided::Saved,
         };
         state.report(report);

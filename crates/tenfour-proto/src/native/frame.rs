@@ -335,7 +335,7 @@ mod tests {
             }),
             Frame::Progress(ProgressFrame {
                 request: 1,
-                steps: vec![Progress::one(2, Step::Done)],
+                steps: vec![Progress::one(2, Step::Ack)],
             }),
             Frame::Progressed(Progressed { request: 1, count: 2 }),
             Frame::Answer(answer),

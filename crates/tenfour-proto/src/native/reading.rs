@@ -241,11 +241,11 @@ impl ProgressFrame {
             out.extend_from_slice(&progress.first.to_be_bytes());
             out.extend_from_slice(&progress.count.to_be_bytes());
             out.push(match progress.step {
-                Step::Begun => 0,
-                Step::Done => 1,
-                Step::Failed => 2,
-                Step::Returned => 3,
-                Step::Rejected => 4,
+                Step::InProgress => 0,
+                Step::Ack => 1,
+                Step::Nack => 2,
+                Step::Release => 3,
+                Step::Reject => 4,
             });
         }
     }
@@ -262,11 +262,11 @@ impl ProgressFrame {
                 ));
             }
             let step = match fields::number::<u8>(&mut body)? {
-                0 => Step::Begun,
-                1 => Step::Done,
-                2 => Step::Failed,
-                3 => Step::Returned,
-                4 => Step::Rejected,
+                0 => Step::InProgress,
+                1 => Step::Ack,
+                2 => Step::Nack,
+                3 => Step::Release,
+                4 => Step::Reject,
                 _ => return Err(Fault::protocol("PROGRESS with an unknown step")),
             };
             steps.push(Progress { first, count, step });

@@ -202,7 +202,7 @@ impl Cursor {
                 .collect();
             match progress.step {
                 // Whoever says that it is done is believed, whoever has it now.
-                Step::Done => {
+                Step::Ack => {
                     for offset in progress.first..end.min(last.saturating_add(1)) {
                         if !state.done(offset) {
                             break;
@@ -211,21 +211,21 @@ impl Cursor {
                     // The window may have opened for other readers.
                     came_back = true;
                 }
-                Step::Begun => held.into_iter().for_each(|offset| state.begin(offset)),
-                Step::Failed => {
+                Step::InProgress => held.into_iter().for_each(|offset| state.begin(offset)),
+                Step::Nack => {
                     for offset in held {
                         state.fail(offset, retries, now);
                     }
                     came_back = true;
                 }
-                Step::Returned => {
+                Step::Release => {
                     for offset in held {
                         state.held.remove(&offset);
                         state.waiting.insert(offset, None);
                     }
                     came_back = true;
                 }
-                Step::Rejected => {
+                Step::Reject => {
                     for offset in held {
                         state.reject(offset, self.may_bury(), now);
                     }
@@ -475,14 +475,14 @@ mod tests {
         assert_eq!(cursor.offer(b, 4, 9, now), [(3, 0), (4, 0)]);
         cursor.report(
             b,
-            &[step(3, 2, Step::Begun), step(3, 2, Step::Done)],
+            &[step(3, 2, Step::InProgress), step(3, 2, Step::Ack)],
             4,
             None,
             now,
         );
         let change = save(&cursor);
         assert_eq!((change.floor, change.above.len()), (0, 2));
-        cursor.report(a, &[step(1, 2, Step::Done)], 4, None, now);
+        cursor.report(a, &[step(1, 2, Step::Ack)], 4, None, now);
         let change = save(&cursor);
         assert_eq!((change.floor, change.above.len()), (4, 0));
         assert!(cursor.is_drained(a, 4));
@@ -493,7 +493,7 @@ mod tests {
         let (cursor, now) = (cursor(), Instant::now());
         let a = cursor.join();
         assert_eq!(cursor.offer(a, 3, 3, now).len(), 3);
-        cursor.report(a, &[step(1, 1, Step::Begun)], 3, Some(5), now);
+        cursor.report(a, &[step(1, 1, Step::InProgress)], 3, Some(5), now);
         cursor.leave(a, Some(5), now);
         let b = cursor.join();
         assert_eq!(cursor.offer(b, 3, 9, now), [(2, 0), (3, 0)]);
@@ -509,7 +509,7 @@ mod tests {
             assert_eq!(cursor.offer(a, 1, 1, now), [(1, attempt)]);
             cursor.report(
                 a,
-                &[step(1, 1, Step::Begun), step(1, 1, Step::Failed)],
+                &[step(1, 1, Step::InProgress), step(1, 1, Step::Nack)],
                 1,
                 Some(2),
                 now,
@@ -527,7 +527,7 @@ mod tests {
         let (cursor, now) = (cursor(), Instant::now());
         let a = cursor.join();
         cursor.offer(a, 1, 1, now);
-        let version = cursor.report(a, &[step(1, 1, Step::Rejected)], 1, None, now);
+        let version = cursor.report(a, &[step(1, 1, Step::Reject)], 1, None, now);
         assert!(cursor.claim_saving(now));
         let (change, taken) = cursor.take_change();
         cursor.take_outcome(change, taken, CursorOutcome::NotNow);
@@ -549,11 +549,11 @@ mod tests {
             }
             given += offered.len();
             for (offset, _) in offered.into_iter().filter(|(offset, _)| *offset > 1) {
-                cursor.report(a, &[step(offset, 1, Step::Done)], 1_000_000, None, now);
+                cursor.report(a, &[step(offset, 1, Step::Ack)], 1_000_000, None, now);
             }
         }
         assert_eq!(given, MAX_ABOVE);
-        cursor.report(a, &[step(1, 1, Step::Done)], 1_000_000, None, now);
+        cursor.report(a, &[step(1, 1, Step::Ack)], 1_000_000, None, now);
         assert!(!cursor.offer(a, 1_000_000, 100, now).is_empty());
     }
 
@@ -563,10 +563,10 @@ mod tests {
         let a = cursor.join();
         cursor.offer(a, 2, 2, now);
         for wrong in [
-            step(3, 1_024, Step::Done),
-            step(u64::MAX, 1_024, Step::Done),
-            step(0, 1, Step::Done),
-            step(7, 3, Step::Failed),
+            step(3, 1_024, Step::Ack),
+            step(u64::MAX, 1_024, Step::Ack),
+            step(0, 1, Step::Ack),
+            step(7, 3, Step::Nack),
         ] {
             cursor.report(a, &[wrong], 2, Some(0), now);
         }
