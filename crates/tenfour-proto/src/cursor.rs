@@ -129,7 +129,7 @@ pub enum Step {
 pub struct Progress {
     /// The first offset.
     pub first: u64,
-    /// How many; at most [`MAX_ABOVE`](crate::limits::MAX_ABOVE).
+    /// How many; at most [`MAX_OUT_OF_ORDER`](crate::limits::MAX_OUT_OF_ORDER).
     pub count: u32,
     /// What has happened to each of them.
     pub step: Step,

@@ -41,7 +41,7 @@ pub const MAX_MAILBOX_SEGMENTS: usize = 4;
 pub const MAX_WORD: usize = 255;
 
 /// Most messages above a cursor's floor that are with readers or done: what a cursor may have to remember.
-pub const MAX_ABOVE: usize = 1_024;
+pub const MAX_OUT_OF_ORDER: usize = 1_024;
 
 /// Longest reply, in bytes: it fits one frame.
 pub const MAX_REPLY: usize = MAX_FRAME_BODY - 64;

@@ -185,8 +185,8 @@ impl Broker {
     }
 
     /// A cursor that is not there yet; whoever makes it saves it.
-    pub(crate) fn new_cursor(&self, mailbox: &MailboxName, name: &CursorName, floor: u64) -> Arc<Cursor> {
-        self.share(Cursor::new(mailbox.clone(), name.clone(), floor))
+    pub(crate) fn new_cursor(&self, mailbox: &MailboxName, name: &CursorName, committed: u64) -> Arc<Cursor> {
+        self.share(Cursor::new(mailbox.clone(), name.clone(), committed))
     }
 
     /// The same cursor for everybody, whoever was first.

@@ -89,8 +89,8 @@ fn mailbox(info: &MailboxInfo, bytes: u64) -> StatusRow {
 /// The number of messages that nobody has done by this cursor yet.
 pub(crate) fn lag(cursor: &CursorInfo, mailbox: Option<&MailboxInfo>) -> u64 {
     let (first, last) = mailbox.map_or((1, 0), |mailbox| (mailbox.first, mailbox.last));
-    let floor = cursor.floor.max(first - 1);
-    last.saturating_sub(floor).saturating_sub(cursor.done)
+    let committed = cursor.committed.max(first - 1);
+    last.saturating_sub(committed).saturating_sub(cursor.done)
 }
 
 fn cursor(info: &CursorInfo, mailboxes: &[MailboxInfo]) -> StatusRow {
@@ -99,7 +99,7 @@ fn cursor(info: &CursorInfo, mailboxes: &[MailboxInfo]) -> StatusRow {
         .with("mailbox", info.mailbox.as_str())
         .with("cursor", info.name.as_str())
         .with("lag", lag(info, mailbox))
-        .with("floor", info.floor)
+        .with("floor", info.committed)
         .with("done-above", info.done)
         .with("holds-back", if info.expired { "no" } else { "yes" })
 }

@@ -64,14 +64,14 @@ pub enum Finding {
         last: u64,
     },
     /// A cursor is further than its mailbox.
-    #[error("cursor {name} of {mailbox}: it is at #{floor}, behind the last message")]
+    #[error("cursor {name} of {mailbox}: it is at #{committed}, behind the last message")]
     Ahead {
         /// The mailbox.
         mailbox: MailboxName,
         /// The cursor.
         name: CursorName,
         /// Where it is.
-        floor: u64,
+        committed: u64,
     },
     /// The bytes of a mailbox are counted wrongly.
     #[error("{mailbox}: {counted} bytes are counted, and {found} are there")]

@@ -10,9 +10,9 @@ pub const MAX_CURSORS: usize = 1_024;
 /// A cursor that nobody used for so many hours of the store's own holds no message back any more: 30 days.
 pub const CURSOR_HOURS: i64 = 30 * 24;
 
-/// A message above the floor that a reader has begun with.
+/// A message above the committed offset that a reader has begun with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct AckState {
     /// How many readers have begun with it.
     pub attempts: u32,
     /// Nobody gets it again.
@@ -23,9 +23,9 @@ pub struct Given {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// All messages up to this offset are done.
-    pub floor: u64,
+    pub committed: u64,
     /// What is known of messages above it, by offset.
-    pub above: BTreeMap<u64, Given>,
+    pub out_of_order: BTreeMap<u64, AckState>,
 }
 
 /// A cursor that moves in a commit, or is made there.
@@ -35,10 +35,10 @@ pub struct CursorChange {
     pub mailbox: MailboxName,
     /// Its name.
     pub name: CursorName,
-    /// The floor of now. What was known of messages up to it is forgotten.
-    pub floor: u64,
+    /// The committed offset of now. What was known of messages up to it is forgotten.
+    pub committed: u64,
     /// What has changed above it.
-    pub above: Vec<(u64, Given)>,
+    pub out_of_order: Vec<(u64, AckState)>,
     /// These messages are copied to the dead letters of the cursor, in the same transaction.
     pub bury: Vec<u64>,
     /// These messages are done, and to those of them that asked this is the reply, in the same transaction.
@@ -72,8 +72,8 @@ pub struct CursorInfo {
     /// Its name.
     pub name: CursorName,
     /// All messages up to this offset are done.
-    pub floor: u64,
-    /// Of those above the floor, so many are done.
+    pub committed: u64,
+    /// Of those above the committed offset, so many are done.
     pub done: u64,
     /// Nobody has used it for [`CURSOR_HOURS`].
     pub expired: bool,

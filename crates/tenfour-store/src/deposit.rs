@@ -188,8 +188,8 @@ pub(crate) fn replay(
         ..Settlement::default()
     };
     let mut next = after + 1;
-    let above = runs.into_iter().filter(|run| run.first + run.count > after + 1);
-    for run in above.take(most) {
+    let out_of_order = runs.into_iter().filter(|run| run.first + run.count > after + 1);
+    for run in out_of_order.take(most) {
         let end = run.first + run.count;
         settlement.settled = end - 1;
         let Some(mailbox) = mailboxes.by_id(run.mailbox) else {

@@ -39,7 +39,7 @@ mod store;
 
 pub use batch::{Answered, Batch, Committed, Outcome, Stored};
 pub use check::{Checked, Finding};
-pub use cursor::{CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, Given, MAX_CURSORS, Position};
+pub use cursor::{AckState, CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
 pub use error::{CopyError, OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{

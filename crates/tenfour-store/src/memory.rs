@@ -203,9 +203,9 @@ impl MemoryStore {
             }
         }
         let position = shared.cursors.entry(key).or_default();
-        position.floor = change.floor;
-        position.above.extend(change.above.iter().copied());
-        position.above = position.above.split_off(&(change.floor + 1));
+        position.committed = change.committed;
+        position.out_of_order.extend(change.out_of_order.iter().copied());
+        position.out_of_order = position.out_of_order.split_off(&(change.committed + 1));
         CursorOutcome::Moved
     }
 
@@ -596,8 +596,8 @@ impl Reader for MemoryReader {
             .map(|((mailbox, name), position)| CursorInfo {
                 mailbox: mailbox.clone(),
                 name: name.clone(),
-                floor: position.floor,
-                done: position.above.values().filter(|given| given.done).count() as u64,
+                committed: position.committed,
+                done: position.out_of_order.values().filter(|given| given.done).count() as u64,
                 expired: false,
             });
         Ok(infos.collect())
@@ -646,8 +646,8 @@ mod tests {
         let answer = CursorChange {
             mailbox: MailboxName::inbox(),
             name: "worker".parse().unwrap(),
-            floor: 1,
-            above: vec![],
+            committed: 1,
+            out_of_order: vec![],
             bury: vec![],
             answers: vec![(1, Reply::new("!"))],
         };

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Listener, Message, ProducerId, Reply, Sender, Source};
-use tenfour_store::{Batch, Checked, CursorChange, Given, SqliteOptions, SqliteStore, Store, check};
+use tenfour_store::{AckState, Batch, Checked, CursorChange, SqliteOptions, SqliteStore, Store, check};
 
 fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, SqliteOptions::default()).unwrap()
@@ -66,10 +66,10 @@ fn store_with_a_short_past() -> (TempDir, PathBuf) {
     let change = CursorChange {
         mailbox: "a".parse().unwrap(),
         name: "worker".parse().unwrap(),
-        floor: 2,
-        above: vec![(
+        committed: 2,
+        out_of_order: vec![(
             4,
-            Given {
+            AckState {
                 attempts: 1,
                 done: false,
             },

@@ -7,8 +7,8 @@ use tenfour_proto::{
     TemporaryCode,
 };
 use tenfour_store::{
-    Batch, CursorChange, CursorOutcome, DEFAULT_MEMORY_LIMIT, Given, MAX_CURSORS, MAX_MAILBOXES, MailboxInfo,
-    MemoryStore, Outcome, SqliteOptions, SqliteStore, Store,
+    AckState, Batch, CursorChange, CursorOutcome, DEFAULT_MEMORY_LIMIT, MAX_CURSORS, MAX_MAILBOXES,
+    MailboxInfo, MemoryStore, Outcome, SqliteOptions, SqliteStore, Store,
 };
 
 const SOURCE: Source = Source {
@@ -459,13 +459,13 @@ fn of_datagrams_only_the_next_is_stored() {
     });
 }
 
-fn cursor(floor: u64, above: &[(u64, Given)], bury: &[u64]) -> CursorChange {
+fn cursor(committed: u64, out_of_order: &[(u64, AckState)], bury: &[u64]) -> CursorChange {
     CursorChange {
         answers: Vec::new(),
         mailbox: mailbox("inbox"),
         name: "worker".parse().unwrap(),
-        floor,
-        above: above.to_vec(),
+        committed,
+        out_of_order: out_of_order.to_vec(),
         bury: bury.to_vec(),
     }
 }
@@ -475,14 +475,14 @@ fn a_cursor_is_where_the_last_commit_left_it() {
     each(|store| {
         let (inbox, worker) = (mailbox("inbox"), "worker".parse().unwrap());
         assert_eq!(store.cursor(&inbox, &worker).unwrap(), None);
-        let given = |attempts, done| Given { attempts, done };
+        let given = |attempts, done| AckState { attempts, done };
         let first = cursor(2, &[(3, given(1, false)), (5, given(2, true))], &[]);
         let committed = store.commit(&[], &[first], 1).unwrap();
         assert_eq!(committed.cursors, [CursorOutcome::Moved]);
         let position = store.cursor(&inbox, &worker).unwrap().unwrap();
-        assert_eq!(position.floor, 2);
+        assert_eq!(position.committed, 2);
         assert_eq!(
-            position.above.into_iter().collect::<Vec<_>>(),
+            position.out_of_order.into_iter().collect::<Vec<_>>(),
             [(3, given(1, false)), (5, given(2, true))]
         );
         // What lies below a floor that rose is forgotten.
@@ -491,14 +491,14 @@ fn a_cursor_is_where_the_last_commit_left_it() {
             .unwrap();
         let position = store.cursor(&inbox, &worker).unwrap().unwrap();
         assert_eq!(
-            position.above.into_iter().collect::<Vec<_>>(),
+            position.out_of_order.into_iter().collect::<Vec<_>>(),
             [(5, given(3, true))]
         );
         assert_eq!(store.cursor(&mailbox("other"), &worker).unwrap(), None);
         let listed = store.reader().unwrap().cursors().unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(
-            (listed[0].floor, listed[0].done, listed[0].expired),
+            (listed[0].committed, listed[0].done, listed[0].expired),
             (3, 1, false)
         );
     });

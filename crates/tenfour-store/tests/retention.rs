@@ -78,12 +78,12 @@ fn range(store: &SqliteStore, mailbox: &str) -> (u64, u64) {
     (info.first, info.last)
 }
 
-fn read_to(store: &mut SqliteStore, floor: u64) {
+fn read_to(store: &mut SqliteStore, committed: u64) {
     let change = CursorChange {
         mailbox: MailboxName::inbox(),
         name: "worker".parse().unwrap(),
-        floor,
-        above: Vec::new(),
+        committed,
+        out_of_order: Vec::new(),
         bury: Vec::new(),
         answers: Vec::new(),
     };

@@ -357,8 +357,8 @@ fn answered(path: &Path, reply: &'static str) {
     let answer = CursorChange {
         mailbox: MailboxName::inbox(),
         name: "worker".parse().unwrap(),
-        floor: 1,
-        above: Vec::new(),
+        committed: 1,
+        out_of_order: Vec::new(),
         bury: Vec::new(),
         answers: vec![(1, Reply::new(reply))],
     };
@@ -411,12 +411,12 @@ fn a_damaged_reply_is_none() {
 fn a_cursor_that_nobody_used_for_thirty_days_holds_nothing_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let used = |store: &mut SqliteStore, floor| {
+    let used = |store: &mut SqliteStore, committed| {
         let change = CursorChange {
             mailbox: MailboxName::inbox(),
             name: "worker".parse().unwrap(),
-            floor,
-            above: Vec::new(),
+            committed,
+            out_of_order: Vec::new(),
             bury: Vec::new(),
             answers: Vec::new(),
         };

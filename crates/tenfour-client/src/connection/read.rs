@@ -438,7 +438,7 @@ impl Group {
         if let (Some((number, Report::Step(last))), Report::Step(next)) = (self.pending.last_mut(), &report)
             && last.step == next.step
             && last.first + u64::from(last.count) == next.first
-            && (last.count as usize) < limits::MAX_ABOVE
+            && (last.count as usize) < limits::MAX_OUT_OF_ORDER
         {
             last.count += 1;
             *number = self.reported;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::transfer::{put_word, put_words};
 use super::{Credit, Fault, fields};
-use crate::limits::{MAX_ABOVE, MAX_FRAME_BODY};
+use crate::limits::{MAX_FRAME_BODY, MAX_OUT_OF_ORDER};
 use crate::{
     ContentType, CursorName, Item, MailboxName, Message, MessageName, ProducerId, Progress, Source, Step,
 };
@@ -256,7 +256,7 @@ impl ProgressFrame {
         while !body.is_empty() {
             let first = fields::number(&mut body)?;
             let count = fields::number(&mut body)?;
-            if count as usize > MAX_ABOVE {
+            if count as usize > MAX_OUT_OF_ORDER {
                 return Err(Fault::protocol(
                     "PROGRESS of more messages than a cursor gives out",
                 ));

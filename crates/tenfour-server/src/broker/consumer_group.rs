@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use tenfour_proto::limits::MAX_ABOVE;
+use tenfour_proto::limits::MAX_OUT_OF_ORDER;
 use tenfour_proto::{CursorName, MailboxName, Progress, Reply, Step};
-use tenfour_store::{CursorChange, CursorOutcome, Given, Position};
+use tenfour_store::{AckState, CursorChange, CursorOutcome, Position};
 use tokio::sync::watch;
 
 use tenfour_identity::lock;
@@ -38,7 +38,7 @@ struct State {
     held: BTreeMap<u64, Held>,
     /// What came back, and when it may be given out again.
     waiting: BTreeMap<u64, Option<Instant>>,
-    /// Offsets above the floor with news, since the last change was taken.
+    /// Offsets above the committed offset with news, since the last change was taken.
     touched: BTreeSet<u64>,
     bury: Vec<u64>,
     answers: Vec<(u64, Reply)>,
@@ -70,7 +70,7 @@ impl Cursor {
             mailbox,
             name,
             state: Mutex::new(State {
-                next: position.floor + 1,
+                next: position.committed + 1,
                 position,
                 held: BTreeMap::new(),
                 waiting: BTreeMap::new(),
@@ -90,9 +90,9 @@ impl Cursor {
     }
 
     /// One that the store is yet to make.
-    pub(super) fn new(mailbox: MailboxName, name: CursorName, floor: u64) -> Self {
+    pub(super) fn new(mailbox: MailboxName, name: CursorName, committed: u64) -> Self {
         let position = Position {
-            floor,
+            committed,
             ..Position::default()
         };
         let cursor = Cursor::loaded(mailbox, name, position);
@@ -143,7 +143,12 @@ impl Cursor {
         while offered.len() < most && state.next <= last && state.has_room() {
             let offset = state.next;
             state.next += 1;
-            if !state.position.above.get(&offset).is_some_and(|given| given.done) {
+            if !state
+                .position
+                .out_of_order
+                .get(&offset)
+                .is_some_and(|given| given.done)
+            {
                 offered.push(state.give(reader, offset));
             }
         }
@@ -167,12 +172,12 @@ impl Cursor {
     /// Messages below `first` are not kept any more.
     pub(crate) fn gone_below(&self, first: u64) {
         let mut state = lock(&self.state);
-        if first <= state.position.floor + 1 {
+        if first <= state.position.committed + 1 {
             return;
         }
-        state.position.floor = first - 1;
+        state.position.committed = first - 1;
         state.next = state.next.max(first);
-        state.position.above = state.position.above.split_off(&first);
+        state.position.out_of_order = state.position.out_of_order.split_off(&first);
         state.held = state.held.split_off(&first);
         state.waiting = state.waiting.split_off(&first);
         state.touched = state.touched.split_off(&first);
@@ -244,7 +249,7 @@ impl Cursor {
     /// Takes a reader's word that a message is done, with the reply to it. Gives the version that holds it.
     pub(crate) fn answer(&self, offset: u64, reply: Reply, last: u64) -> u64 {
         let mut state = lock(&self.state);
-        let is_known = offset <= state.position.floor;
+        let is_known = offset <= state.position.committed;
         if offset <= last && !is_known && state.done(offset) {
             state.answers.push((offset, reply));
         }
@@ -330,15 +335,15 @@ impl Cursor {
         let mut state = lock(&self.state);
         state.queued = false;
         let touched = std::mem::take(&mut state.touched);
-        let above = touched
+        let out_of_order = touched
             .into_iter()
-            .filter_map(|offset| Some((offset, *state.position.above.get(&offset)?)))
+            .filter_map(|offset| Some((offset, *state.position.out_of_order.get(&offset)?)))
             .collect();
         let change = CursorChange {
             mailbox: self.mailbox.clone(),
             name: self.name.clone(),
-            floor: state.position.floor,
-            above,
+            committed: state.position.committed,
+            out_of_order,
             bury: std::mem::take(&mut state.bury),
             answers: std::mem::take(&mut state.answers),
         };
@@ -358,9 +363,9 @@ impl Cursor {
             }
             CursorOutcome::TooMany => state.refused = true,
             CursorOutcome::NotNow => {
-                let floor = state.position.floor;
-                let offsets = change.above.into_iter().map(|(offset, _)| offset);
-                state.touched.extend(offsets.filter(|offset| *offset > floor));
+                let committed = state.position.committed;
+                let offsets = change.out_of_order.into_iter().map(|(offset, _)| offset);
+                state.touched.extend(offsets.filter(|offset| *offset > committed));
                 state.bury.splice(0..0, change.bury);
                 state.answers.splice(0..0, change.answers);
                 state.retry = Some(Instant::now() + NO_ROOM);
@@ -378,12 +383,16 @@ impl Cursor {
 
 impl State {
     fn has_room(&self) -> bool {
-        self.held.len() + self.waiting.len() + self.position.above.len() < MAX_ABOVE
+        self.held.len() + self.waiting.len() + self.position.out_of_order.len() < MAX_OUT_OF_ORDER
     }
 
     fn give(&mut self, reader: u64, offset: u64) -> (u64, u32) {
         self.held.insert(offset, Held { reader, begun: false });
-        let attempts = self.position.above.get(&offset).map_or(0, |given| given.attempts);
+        let attempts = self
+            .position
+            .out_of_order
+            .get(&offset)
+            .map_or(0, |given| given.attempts);
         (offset, attempts)
     }
 
@@ -391,43 +400,48 @@ impl State {
         if let Some(held) = self.held.get_mut(&offset)
             && !std::mem::replace(&mut held.begun, true)
         {
-            self.position.above.entry(offset).or_default().attempts += 1;
+            self.position.out_of_order.entry(offset).or_default().attempts += 1;
             self.touched.insert(offset);
         }
     }
 
     /// False when there is no room to remember it.
     fn done(&mut self, offset: u64) -> bool {
-        if offset <= self.position.floor {
+        if offset <= self.position.committed {
             return true;
         }
         let known = self.held.remove(&offset).is_some() | self.waiting.remove(&offset).is_some();
         if !known && !self.has_room() {
             return false;
         }
-        self.position.above.entry(offset).or_default().done = true;
+        self.position.out_of_order.entry(offset).or_default().done = true;
         self.touched.insert(offset);
         self.advance();
         true
     }
 
-    /// Moves the floor over what is done.
+    /// Moves the committed offset over what is done.
     fn advance(&mut self) {
         let position = &mut self.position;
-        while let Some(entry) = position.above.first_entry()
-            && *entry.key() == position.floor + 1
+        while let Some(entry) = position.out_of_order.first_entry()
+            && *entry.key() == position.committed + 1
             && entry.get().done
         {
             self.touched.remove(entry.key());
             entry.remove();
-            position.floor += 1;
+            position.committed += 1;
         }
-        self.next = self.next.max(position.floor + 1);
+        self.next = self.next.max(position.committed + 1);
     }
 
     fn fail(&mut self, offset: u64, retries: Option<u32>, now: Instant) {
         self.held.remove(&offset);
-        let Given { attempts, .. } = self.position.above.get(&offset).copied().unwrap_or_default();
+        let AckState { attempts, .. } = self
+            .position
+            .out_of_order
+            .get(&offset)
+            .copied()
+            .unwrap_or_default();
         if retries.is_some_and(|retries| attempts > retries) {
             self.bury.push(offset);
             self.done(offset);
@@ -481,10 +495,10 @@ mod tests {
             now,
         );
         let change = save(&cursor);
-        assert_eq!((change.floor, change.above.len()), (0, 2));
+        assert_eq!((change.committed, change.out_of_order.len()), (0, 2));
         cursor.report(a, &[step(1, 2, Step::Ack)], 4, None, now);
         let change = save(&cursor);
-        assert_eq!((change.floor, change.above.len()), (4, 0));
+        assert_eq!((change.committed, change.out_of_order.len()), (4, 0));
         assert!(cursor.is_drained(a, 4));
     }
 
@@ -518,7 +532,7 @@ mod tests {
         }
         assert!(cursor.offer(a, 1, 1, now).is_empty());
         let change = save(&cursor);
-        assert_eq!((change.floor, change.bury), (1, vec![1]));
+        assert_eq!((change.committed, change.bury), (1, vec![1]));
         assert!(save(&cursor).bury.is_empty());
     }
 
@@ -552,7 +566,7 @@ mod tests {
                 cursor.report(a, &[step(offset, 1, Step::Ack)], 1_000_000, None, now);
             }
         }
-        assert_eq!(given, MAX_ABOVE);
+        assert_eq!(given, MAX_OUT_OF_ORDER);
         cursor.report(a, &[step(1, 1, Step::Ack)], 1_000_000, None, now);
         assert!(!cursor.offer(a, 1_000_000, 100, now).is_empty());
     }
@@ -571,7 +585,10 @@ mod tests {
             cursor.report(a, &[wrong], 2, Some(0), now);
         }
         let change = save(&cursor);
-        assert_eq!((change.floor, change.above, change.bury), (0, vec![], vec![]));
+        assert_eq!(
+            (change.committed, change.out_of_order, change.bury),
+            (0, vec![], vec![])
+        );
     }
 
     #[test]
@@ -581,6 +598,6 @@ mod tests {
         assert_eq!(cursor.offer(a, 500, 3, now).len(), 3);
         cursor.gone_below(100);
         assert_eq!(cursor.offer(a, 500, 2, now), [(100, 0), (101, 0)]);
-        assert_eq!(save(&cursor).floor, 99);
+        assert_eq!(save(&cursor).committed, 99);
     }
 }

@@ -325,15 +325,19 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         let cursors: Vec<(String, String, i64)> = statement
             .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        for (mailbox, name, floor) in cursors {
+        for (mailbox, name, committed) in cursors {
             let (Ok(mailbox), Ok(name)) = (mailbox.parse::<MailboxName>(), name.parse()) else {
                 self.say(Finding::File(format!("a cursor of `{}`", mailbox.escape_debug())));
                 continue;
             };
             let place = mailboxes.iter().find(|known| known.name == mailbox);
-            let floor = floor.unsigned_abs();
-            if floor > place.map_or(0, |place| place.last) {
-                self.say(Finding::Ahead { mailbox, name, floor });
+            let committed = committed.unsigned_abs();
+            if committed > place.map_or(0, |place| place.last) {
+                self.say(Finding::Ahead {
+                    mailbox,
+                    name,
+                    committed,
+                });
             }
         }
         Ok(())

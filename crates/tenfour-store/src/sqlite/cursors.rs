@@ -8,7 +8,7 @@ use tenfour_proto::{CursorName, MailboxName, Origin, Sender};
 use super::columns::{message_key, source_word};
 use super::reader::message_at;
 use super::sizes::Sizes;
-use crate::cursor::{CursorChange, CursorOutcome, Given, MAX_CURSORS, Position};
+use crate::cursor::{AckState, CursorChange, CursorOutcome, MAX_CURSORS, Position};
 use crate::mailboxes::Mailboxes;
 use crate::{ReadError, StoreError};
 
@@ -18,20 +18,23 @@ pub(super) fn position(
     mailbox: &MailboxName,
     name: &CursorName,
 ) -> rusqlite::Result<Option<Position>> {
-    let Some((id, floor)) = find(connection, mailbox, name)? else {
+    let Some((id, committed)) = find(connection, mailbox, name)? else {
         return Ok(None);
     };
-    let above = connection
+    let out_of_order = connection
         .prepare_cached("SELECT offset, attempts, done FROM given WHERE cursor = ?1")?
         .query_map([id], |row| {
-            let given = Given {
+            let given = AckState {
                 attempts: row.get(1)?,
                 done: row.get(2)?,
             };
             Ok((row.get::<_, i64>(0)? as u64, given))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Position { floor, above }))
+    Ok(Some(Position {
+        committed,
+        out_of_order,
+    }))
 }
 
 fn find(
@@ -80,14 +83,14 @@ pub(super) fn change(
     }
     connection
         .prepare_cached("UPDATE cursor SET floor = ?2, used = ?3 WHERE id = ?1")?
-        .execute((id, change.floor as i64, hours))?;
+        .execute((id, change.committed as i64, hours))?;
     connection
         .prepare_cached("DELETE FROM given WHERE cursor = ?1 AND offset <= ?2")?
-        .execute((id, change.floor as i64))?;
+        .execute((id, change.committed as i64))?;
     let mut put = connection.prepare_cached(
         "INSERT OR REPLACE INTO given(cursor, offset, attempts, done) VALUES (?1, ?2, ?3, ?4)",
     )?;
-    for (offset, given) in &change.above {
+    for (offset, given) in &change.out_of_order {
         put.execute((id, *offset as i64, given.attempts, given.done))?;
     }
     Ok(CursorOutcome::Moved)

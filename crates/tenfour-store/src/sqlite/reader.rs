@@ -147,7 +147,7 @@ impl Reader for SqliteReader {
                 cursors.push(CursorInfo {
                     mailbox,
                     name,
-                    floor: row.get::<_, i64>(2)? as u64,
+                    committed: row.get::<_, i64>(2)? as u64,
                     done: row.get::<_, i64>(3)? as u64,
                     expired: row.get(4)?,
                 });

@@ -68,12 +68,12 @@ impl Retention {
             };
             let wanted = large.max(old.unwrap_or(0));
             let last = match held(connection, mailbox, hours)? {
-                Some((floor, cursor)) if !retain.unread && floor < wanted => {
+                Some((committed, cursor)) if !retain.unread && committed < wanted => {
                     if self.said.insert(mailbox.id, hours) != Some(hours) {
-                        tracing::warn!(mailbox = %mailbox.name, cursor, floor, wanted,
+                        tracing::warn!(mailbox = %mailbox.name, cursor, committed, wanted,
                             "messages that need not be kept are held back by a cursor");
                     }
-                    floor
+                    committed
                 }
                 _ => wanted,
             };
