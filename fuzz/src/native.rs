@@ -129,12 +129,12 @@ pub fn native_server(input: &[u8]) {
     assert!(!decode(std::iter::once(&out[..])).1, "what it says is frames");
 }
 
-fn terms(hello: &Hello, mark: u8) -> WelcomeTerms {
+fn terms(hello: &Hello, high_water_mark: u8) -> WelcomeTerms {
     WelcomeTerms {
         software: "fuzz".to_owned(),
         store: [1; 16],
         durability: Durability::Os,
-        mark: hello.producer.is_some().then_some(u64::from(mark)),
+        high_water_mark: hello.producer.is_some().then_some(u64::from(high_water_mark)),
         rights: String::new(),
     }
 }

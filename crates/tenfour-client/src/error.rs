@@ -289,7 +289,7 @@ impl ReaderError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WentBack {
     /// The last message of the producer that the server has.
-    pub mark: u64,
+    pub high_water_mark: u64,
     /// The last one that we have a receipt for.
     pub receipted: u64,
     /// The store that gave the receipts.
@@ -300,11 +300,15 @@ pub struct WentBack {
 
 impl std::fmt::Display for WentBack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let WentBack { mark, receipted, .. } = self;
+        let WentBack {
+            high_water_mark,
+            receipted,
+            ..
+        } = self;
         write!(
             f,
             "the server went back: it gave receipts for the messages up to {receipted} of this stream, and lacks those from {} on",
-            mark + 1
+            high_water_mark + 1
         )?;
         if self.first != self.now {
             write!(

@@ -24,7 +24,7 @@ fn client() -> Client {
 }
 
 /// A new connection, with the producer at this mark.
-fn connect(client: &mut Client, mark: u64) -> Server {
+fn connect(client: &mut Client, high_water_mark: u64) -> Server {
     let now = Moment::default();
     let mut server = Server::new(ServerOptions::default(), now);
     client.connected(now);
@@ -36,7 +36,7 @@ fn connect(client: &mut Client, mark: u64) -> Server {
         software: "test".into(),
         store: [2; 16],
         durability: Durability::Disk,
-        mark: Some(mark),
+        high_water_mark: Some(high_water_mark),
         rights: String::new(),
     };
     server.welcome(terms, &hello);

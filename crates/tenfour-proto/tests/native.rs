@@ -193,7 +193,7 @@ fn a_server_that_went_back_is_noticed_by_both() {
     assert!(matches!(
         pair.seen.last(),
         Some(ClientEvent::WentBack {
-            mark: 0,
+            high_water_mark: 0,
             receipted: 8,
             first,
             now,
@@ -226,7 +226,7 @@ fn a_wiped_disk_is_a_server_that_went_back() {
     pair.connect();
     pair.exchange();
     assert!(
-        matches!(pair.seen.last(), Some(ClientEvent::WentBack { mark: 0, receipted: 8, first, now }) if first != now),
+        matches!(pair.seen.last(), Some(ClientEvent::WentBack { high_water_mark: 0, receipted: 8, first, now }) if first != now),
         "{:?}",
         pair.seen
     );
@@ -379,7 +379,7 @@ fn consuming() -> (Client, Server) {
         software: "test".into(),
         store: [2; 16],
         durability: Durability::Disk,
-        mark: None,
+        high_water_mark: None,
         rights: String::new(),
     };
     server.welcome(terms, &hello);

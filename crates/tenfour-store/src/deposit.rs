@@ -30,7 +30,7 @@ pub(crate) struct ProducerState {
     /// Number of the producer in the store.
     pub(crate) row: i64,
     /// The highest sequence settled.
-    pub(crate) mark: u64,
+    pub(crate) high_water_mark: u64,
     /// The run that ends at the mark; earlier ones are kept apart.
     pub(crate) last_run: Option<PlacedRun>,
 }
@@ -71,13 +71,13 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
         if in_turn
             && producer
                 .as_deref()
-                .is_some_and(|producer| sequence > producer.mark + 1)
+                .is_some_and(|producer| sequence > producer.high_water_mark + 1)
         {
             continue;
         }
         settlement.settled = sequence;
         if let Some(producer) = producer.as_deref_mut()
-            && sequence <= producer.mark
+            && sequence <= producer.high_water_mark
         {
             match repeat(backend, mailboxes, producer, sequence, message)? {
                 Ok((mailbox, offset)) => extend(&mut settlement.runs, sequence, &mailbox, offset, true),
@@ -97,7 +97,7 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
         backend.append(id, offset, sequence, message);
         extend(&mut settlement.runs, sequence, &message.mailbox, offset, false);
         if let Some(producer) = producer.as_deref_mut() {
-            producer.mark = sequence;
+            producer.high_water_mark = sequence;
             match &mut producer.last_run {
                 Some(run)
                     if run.mailbox == id

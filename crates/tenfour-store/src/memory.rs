@@ -155,7 +155,7 @@ impl MemoryStore {
         shared.used += PRODUCER;
         let state = ProducerState {
             row: i64::try_from(self.runs.len()).ok()?,
-            mark: 0,
+            high_water_mark: 0,
             last_run: None,
         };
         self.runs.push(Vec::new());
@@ -463,11 +463,11 @@ impl Store for MemoryStore {
             .find(&(sender.clone(), producer, sequence), self.hours()))
     }
 
-    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+    fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         Ok(self
             .producers
             .get(&(sender.clone(), producer))
-            .map_or(0, |(state, ..)| state.mark))
+            .map_or(0, |(state, ..)| state.high_water_mark))
     }
 
     fn replay(

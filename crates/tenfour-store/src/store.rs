@@ -58,11 +58,15 @@ pub trait Store: Send {
     ) -> Result<Option<Reply>, StoreError>;
 
     /// The highest sequence of the producer that is settled; 0 for a producer that is not known.
-    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError>;
+    fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError>;
 
     /// The mark that a producer had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
     /// tell.
-    fn forgotten_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+    fn forgotten_high_water_mark(
+        &mut self,
+        sender: &Sender,
+        producer: ProducerId,
+    ) -> Result<u64, StoreError> {
         let _ = (sender, producer);
         Ok(0)
     }

@@ -133,7 +133,10 @@ fn a_repeat_gets_the_first_receipt_again() {
             ]
         );
         assert_eq!(bodies(store, "a"), ["one", "three", "between", "four"]);
-        assert_eq!(store.mark(&Sender::Anonymous, producer("s")).unwrap(), 4);
+        assert_eq!(
+            store.high_water_mark(&Sender::Anonymous, producer("s")).unwrap(),
+            4
+        );
     });
 }
 
@@ -288,7 +291,7 @@ fn senders_do_not_share_producers() {
             sender: key.clone(),
             ..batch("s", &[(1, "a", "theirs")])
         };
-        assert_eq!(store.mark(&key, producer("s")).unwrap(), 0);
+        assert_eq!(store.high_water_mark(&key, producer("s")).unwrap(), 0);
         assert_eq!(settle(store, theirs).runs, [run(1, 1, "a", 2, false)]);
     });
 }

@@ -57,7 +57,9 @@ fn what_was_stored_is_there_after_opening_again() {
     let mut store = open(&path).unwrap();
     assert_eq!(store.id(), id);
     assert_eq!(
-        store.mark(&Sender::Anonymous, ProducerId::of_key("s")).unwrap(),
+        store
+            .high_water_mark(&Sender::Anonymous, ProducerId::of_key("s"))
+            .unwrap(),
         100
     );
     put(&mut store, 101, 1);
@@ -311,25 +313,34 @@ fn a_one_shot_producer_is_known_for_thirty_days_of_the_stores_own_time_after_its
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let producer = ProducerId::of_key("s");
-    let mark = |store: &mut SqliteStore| store.mark(&Sender::Anonymous, producer).unwrap();
+    let high_water_mark =
+        |store: &mut SqliteStore| store.high_water_mark(&Sender::Anonymous, producer).unwrap();
     put(&mut open(&path).unwrap(), 1, 3);
     pass_hours(&path, 700);
     let mut store = open(&path).unwrap();
     tidy(&mut store);
-    assert_eq!(mark(&mut store), 3);
+    assert_eq!(high_water_mark(&mut store), 3);
     // A repeat is a use.
     put(&mut store, 1, 3);
     drop(store);
     pass_hours(&path, 700);
     let mut store = open(&path).unwrap();
     tidy(&mut store);
-    assert_eq!(mark(&mut store), 3, "1,400 hours old, but used 700 hours ago");
+    assert_eq!(
+        high_water_mark(&mut store),
+        3,
+        "1,400 hours old, but used 700 hours ago"
+    );
     drop(store);
     pass_hours(&path, 21);
     let mut store = open(&path).unwrap();
     tidy(&mut store);
-    assert_eq!(mark(&mut store), 0, "forgotten after 721 hours");
-    let forgotten = |store: &mut SqliteStore| store.forgotten_mark(&Sender::Anonymous, producer).unwrap();
+    assert_eq!(high_water_mark(&mut store), 0, "forgotten after 721 hours");
+    let forgotten = |store: &mut SqliteStore| {
+        store
+            .forgotten_high_water_mark(&Sender::Anonymous, producer)
+            .unwrap()
+    };
     assert_eq!(forgotten(&mut store), 3, "for whom has receipts for it");
     // Its messages still say whose they are, and the id begins anew.
     put(&mut store, 1, 3);
@@ -341,7 +352,7 @@ fn a_one_shot_producer_is_known_for_thirty_days_of_the_stores_own_time_after_its
     let sequences: Vec<_> = items.iter().map(|item| (item.offset, item.sequence)).collect();
     assert_eq!(sequences, [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2), (6, 3)]);
     assert!(items.iter().all(|item| item.producer == producer));
-    assert_eq!((mark(&mut store), forgotten(&mut store)), (3, 0));
+    assert_eq!((high_water_mark(&mut store), forgotten(&mut store)), (3, 0));
 }
 
 /// A store with a question of the producer `q`, and this reply to it.
@@ -508,7 +519,9 @@ fn an_outbox_is_never_forgotten() {
     let mut store = open(&path).unwrap();
     tidy(&mut store);
     assert_eq!(
-        store.mark(&Sender::Anonymous, ProducerId::of_key("o")).unwrap(),
+        store
+            .high_water_mark(&Sender::Anonymous, ProducerId::of_key("o"))
+            .unwrap(),
         1
     );
 }
@@ -530,11 +543,14 @@ fn an_outbox_that_is_finished_is_forgotten_like_any_producer() {
     store.finish(&Sender::Anonymous, &[producer, unknown]).unwrap();
     store.finish(&Sender::Datagram, &[producer]).unwrap();
     drop(store);
-    for (hours, mark) in [(720, 1), (1, 0)] {
+    for (hours, high_water_mark) in [(720, 1), (1, 0)] {
         pass_hours(&path, hours);
         let mut store = open(&path).unwrap();
         tidy(&mut store);
-        assert_eq!(store.mark(&Sender::Anonymous, producer).unwrap(), mark);
+        assert_eq!(
+            store.high_water_mark(&Sender::Anonymous, producer).unwrap(),
+            high_water_mark
+        );
     }
 }
 
@@ -600,10 +616,13 @@ fn producers_of_datagrams_are_known_for_a_day() {
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
     open(&path).unwrap().deposit(&[batch], 1).unwrap();
-    for (hours, mark) in [(24, 1), (1, 0)] {
+    for (hours, high_water_mark) in [(24, 1), (1, 0)] {
         pass_hours(&path, hours);
         let mut store = open(&path).unwrap();
         tidy(&mut store);
-        assert_eq!(store.mark(&Sender::Datagram, producer).unwrap(), mark);
+        assert_eq!(
+            store.high_water_mark(&Sender::Datagram, producer).unwrap(),
+            high_water_mark
+        );
     }
 }

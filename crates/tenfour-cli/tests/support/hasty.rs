@@ -112,8 +112,8 @@ impl Store for Promising {
         self.memory.reply(sender, producer, sequence)
     }
 
-    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
-        self.memory.mark(sender, producer)
+    fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+        self.memory.high_water_mark(sender, producer)
     }
 
     fn replay(

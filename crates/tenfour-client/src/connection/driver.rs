@@ -122,12 +122,12 @@ async fn greet(
             Some(ClientEvent::Welcomed(welcome)) => return Ok(*welcome),
             Some(ClientEvent::Failed(error)) => ConnectError::of_server(address, config.durability, error),
             Some(ClientEvent::WentBack {
-                mark,
+                high_water_mark,
                 receipted,
                 first,
                 now,
             }) => ConnectError::WentBack(WentBack {
-                mark,
+                high_water_mark,
                 receipted,
                 first,
                 now,

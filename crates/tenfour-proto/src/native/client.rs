@@ -57,7 +57,7 @@ pub enum ClientEvent {
     /// are two servers of that name.
     WentBack {
         /// The server's mark.
-        mark: u64,
+        high_water_mark: u64,
         /// The last sequence we hold a receipt for.
         receipted: u64,
         /// The store that gave the receipts.

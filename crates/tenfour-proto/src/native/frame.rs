@@ -225,7 +225,7 @@ mod tests {
             credit: credit(),
             heartbeat_ms: 9,
             durability: Durability::Os,
-            mark: Some(10),
+            high_water_mark: Some(10),
             features: 11,
             rights: "send=inbox".into(),
         };

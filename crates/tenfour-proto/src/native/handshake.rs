@@ -96,7 +96,7 @@ pub struct Welcome {
     /// What a receipt of this server means.
     pub durability: Durability,
     /// The producer's mark, if a producer was wished for.
-    pub mark: Option<u64>,
+    pub high_water_mark: Option<u64>,
     /// Bits of optional abilities; none are defined yet.
     pub features: u64,
     /// What this key may do, in the words of `authorized_keys`.
@@ -238,8 +238,8 @@ impl Welcome {
         fields::put(out, 0x85, &credit);
         fields::put(out, 0x06, &self.heartbeat_ms.to_be_bytes());
         fields::put(out, 0x87, &[self.durability.to_wire()]);
-        if let Some(mark) = self.mark {
-            fields::put(out, 0x88, &mark.to_be_bytes());
+        if let Some(high_water_mark) = self.high_water_mark {
+            fields::put(out, 0x88, &high_water_mark.to_be_bytes());
         }
         fields::put(out, 0x09, &self.features.to_be_bytes());
         fields::put(out, 0x0a, self.rights.as_bytes());
@@ -257,7 +257,7 @@ impl Welcome {
             },
             heartbeat_ms: u32::try_from(crate::limits::HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
             durability: Durability::Memory,
-            mark: None,
+            high_water_mark: None,
             features: 0,
             rights: String::new(),
         };
@@ -271,7 +271,7 @@ impl Welcome {
                 0x85 => welcome.credit = Credit::decode(value)?,
                 0x06 => welcome.heartbeat_ms = fields::number(&mut value)?,
                 0x87 => welcome.durability = durability(&mut value)?,
-                0x88 => welcome.mark = Some(fields::number(&mut value)?),
+                0x88 => welcome.high_water_mark = Some(fields::number(&mut value)?),
                 0x09 => welcome.features = fields::number(&mut value)?,
                 0x0a => welcome.rights = fields::text(&value)?.to_owned(),
                 other => fields::unknown(other)?,
@@ -294,8 +294,8 @@ impl ErrorFrame {
         fields::put(out, 0x01, &self.code.to_wire().to_be_bytes());
         fields::put(out, 0x02, self.text.as_bytes());
         fields::put(out, 0x03, self.reference.as_bytes());
-        if let Some((mark, store)) = self.went_back {
-            let mut value = mark.to_be_bytes().to_vec();
+        if let Some((high_water_mark, store)) = self.went_back {
+            let mut value = high_water_mark.to_be_bytes().to_vec();
             value.extend_from_slice(&store);
             fields::put(out, 0x04, &value);
         }

@@ -48,7 +48,7 @@ pub(super) struct Outgoing {
     end: Option<u64>,
     /// The highest mark a server named: up to here something is stored under our identity, by us or by
     /// whoever used the same id before.
-    mark: u64,
+    high_water_mark: u64,
     /// What the server of now has settled or may settle: a receipt above it is a lie.
     acceptable: u64,
     /// How much of the message after `transmitted` has gone.
@@ -67,7 +67,7 @@ impl Outgoing {
             transmitted: past.settled,
             exposed: past.numbered,
             end: past.end,
-            mark: 0,
+            high_water_mark: 0,
             acceptable: past.settled,
             progress: None,
             bytes_in_flight: 0,
@@ -106,7 +106,7 @@ impl Outgoing {
     }
 
     pub(super) fn fate(&self, sequence: u64) -> Fate {
-        if sequence <= self.exposed.max(self.mark) {
+        if sequence <= self.exposed.max(self.high_water_mark) {
             Fate::Unknown
         } else {
             Fate::NotStored
@@ -115,15 +115,19 @@ impl Outgoing {
 
     /// A new connection to a server with this mark. A producer of our own goes on behind what the server has,
     /// whose receipts will come; otherwise everything without an answer is sent again.
-    pub(super) fn resume(&mut self, mark: u64, own: bool) -> Result<(), Fault> {
-        let mark = mark.min(self.end.unwrap_or(u64::MAX));
-        if own && mark > self.exposed {
+    pub(super) fn resume(&mut self, high_water_mark: u64, own: bool) -> Result<(), Fault> {
+        let high_water_mark = high_water_mark.min(self.end.unwrap_or(u64::MAX));
+        if own && high_water_mark > self.exposed {
             return Err(Fault::protocol(
                 "the server has messages of this stream that were never sent",
             ));
         }
-        self.mark = self.mark.max(mark);
-        self.restart_after(if own { self.settled.max(mark) } else { self.settled });
+        self.high_water_mark = self.high_water_mark.max(high_water_mark);
+        self.restart_after(if own {
+            self.settled.max(high_water_mark)
+        } else {
+            self.settled
+        });
         Ok(())
     }
 

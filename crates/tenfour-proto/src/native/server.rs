@@ -78,7 +78,7 @@ pub struct WelcomeTerms {
     /// What a receipt means here.
     pub durability: Durability,
     /// The mark of the producer wished for, read behind everything an older connection had deposited.
-    pub mark: Option<u64>,
+    pub high_water_mark: Option<u64>,
     /// What this key may do.
     pub rights: String,
 }
@@ -330,18 +330,18 @@ impl Server {
             );
             return;
         }
-        if let (Some(wish), Some(mark)) = (&hello.producer, terms.mark) {
-            if mark < wish.receipted {
+        if let (Some(wish), Some(high_water_mark)) = (&hello.producer, terms.high_water_mark) {
+            if high_water_mark < wish.receipted {
                 self.fail(
                     ErrorCode::WentBack,
                     "the client holds receipts for messages that this store does not have",
                     String::new(),
-                    Some((mark, terms.store)),
+                    Some((high_water_mark, terms.store)),
                 );
                 return;
             }
             let resume_at = match wish.resumption {
-                Resumption::Continue => wish.settled.max(mark),
+                Resumption::Continue => wish.settled.max(high_water_mark),
                 Resumption::Repeat => wish.settled,
             };
             self.next = resume_at.saturating_add(1);
@@ -356,7 +356,7 @@ impl Server {
             credit: self.options.credit,
             heartbeat_ms: u32::try_from(self.options.heartbeat.as_millis()).unwrap_or(u32::MAX),
             durability: terms.durability,
-            mark: terms.mark,
+            high_water_mark: terms.high_water_mark,
             features: 0,
             rights: terms.rights,
         })

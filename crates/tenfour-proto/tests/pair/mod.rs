@@ -68,7 +68,7 @@ impl ModelStore {
         self.places.clear();
     }
 
-    fn mark(&self) -> u64 {
+    fn high_water_mark(&self) -> u64 {
         self.places.keys().next_back().copied().unwrap_or(0)
     }
 
@@ -77,7 +77,7 @@ impl ModelStore {
         for (sequence, message) in batch {
             settlement.settled = sequence;
             let mut duplicate = false;
-            if sequence <= self.mark() {
+            if sequence <= self.high_water_mark() {
                 match self.places.get(&sequence) {
                     None => {
                         settlement
@@ -120,10 +120,10 @@ impl ModelStore {
 
     fn replay(&self, after: u64) -> Settlement {
         let mut settlement = Settlement {
-            settled: self.mark(),
+            settled: self.high_water_mark(),
             ..Settlement::default()
         };
-        for sequence in after + 1..=self.mark() {
+        for sequence in after + 1..=self.high_water_mark() {
             if self.places.contains_key(&sequence) {
                 settlement.runs.push(self.run(sequence, true));
             } else {
@@ -369,17 +369,17 @@ impl Pair {
     fn serve(&mut self) {
         while let Some(event) = self.server.poll_event() {
             if let ServerEvent::Hello(hello) = event {
-                let mark = self.store.mark();
+                let high_water_mark = self.store.high_water_mark();
                 let terms = WelcomeTerms {
                     software: "test".into(),
                     store: self.store.id,
                     durability: self.store.durability,
-                    mark: hello.producer.is_some().then_some(mark),
+                    high_water_mark: hello.producer.is_some().then_some(high_water_mark),
                     rights: String::new(),
                 };
                 self.server.welcome(terms, &hello);
                 let wish = hello.producer.unwrap();
-                if self.resumption == Resumption::Continue && mark > wish.settled {
+                if self.resumption == Resumption::Continue && high_water_mark > wish.settled {
                     self.server.replay(&self.store.replay(wish.settled));
                 }
                 let _ = self.server.go_on();

@@ -216,22 +216,24 @@ fn resume(
     after: Option<u64>,
     has_receipts: bool,
 ) -> Result<Resumed, StoreGone> {
-    let answer = store.mark(sender, producer).and_then(|mark| {
-        let receipts = match after {
-            Some(after) if after < mark => store.replay(sender, producer, after, MAX_RUNS)?,
-            _ => Settlement::default(),
-        };
-        let forgotten = if mark == 0 && has_receipts {
-            store.forgotten_mark(sender, producer)?
-        } else {
-            0
-        };
-        Ok(Resumed {
-            mark,
-            forgotten,
-            receipts,
-        })
-    });
+    let answer = store
+        .high_water_mark(sender, producer)
+        .and_then(|high_water_mark| {
+            let receipts = match after {
+                Some(after) if after < high_water_mark => store.replay(sender, producer, after, MAX_RUNS)?,
+                _ => Settlement::default(),
+            };
+            let forgotten = if high_water_mark == 0 && has_receipts {
+                store.forgotten_high_water_mark(sender, producer)?
+            } else {
+                0
+            };
+            Ok(Resumed {
+                high_water_mark,
+                forgotten,
+                receipts,
+            })
+        });
     answer.map_err(|error| {
         tracing::error!(%error, "a stream's mark cannot be read");
         StoreGone

@@ -20,7 +20,7 @@ pub(crate) struct StoreGone;
 #[derive(Debug, Default)]
 pub(crate) struct Resumed {
     /// The highest sequence that is settled.
-    pub(crate) mark: u64,
+    pub(crate) high_water_mark: u64,
     /// What the mark was before the producer was forgotten.
     pub(crate) forgotten: u64,
     pub(crate) receipts: Settlement,

@@ -87,7 +87,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
             self.mailbox(mailbox)?;
         }
         self.homeless(&mailboxes)?;
-        self.marks(&mailboxes)?;
+        self.high_water_marks(&mailboxes)?;
         self.cursors(&mailboxes)
     }
 
@@ -263,7 +263,7 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
     }
 
     /// Each run leads to its messages: its ends are looked at, what lies between is in the offsets.
-    fn marks(&mut self, mailboxes: &[Mailbox]) -> rusqlite::Result<()> {
+    fn high_water_marks(&mut self, mailboxes: &[Mailbox]) -> rusqlite::Result<()> {
         let mut runs = self.connection.prepare(
             "SELECT stream.id, stream.stream, stream.mark, r.first, r.count, r.mailbox, r.offset, r.is_last FROM
              (SELECT id AS stream, first, count, mailbox, offset, 1 AS is_last FROM stream WHERE first IS NOT NULL
@@ -275,11 +275,11 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
         while let Some(row) = rows.next()? {
             let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
             let (producer, id): (i64, [u8; 16]) = (row.get(0)?, row.get(1)?);
-            let (mark, first, count, offset) = (number(2)?, number(3)?, number(4)?, number(6)?);
+            let (high_water_mark, first, count, offset) = (number(2)?, number(3)?, number(4)?, number(6)?);
             let (mailbox, is_last): (i64, bool) = (row.get(5)?, row.get(7)?);
             let last = (first + count).saturating_sub(1);
             let place = mailboxes.iter().find(|known| known.id == mailbox);
-            let ends_at_mark = !is_last || last == mark;
+            let ends_at_mark = !is_last || last == high_water_mark;
             let leads = |sequence: u64, offset: u64| self.leads_to(mailbox, offset, producer, sequence);
             let is_sound = count > 0
                 && ends_at_mark

@@ -129,7 +129,7 @@ impl Producers {
         };
         Ok(Some(ProducerState {
             row,
-            mark: 0,
+            high_water_mark: 0,
             last_run: None,
         }))
     }
@@ -253,13 +253,13 @@ pub(super) fn state(
 }
 
 /// The mark that a producer had which is forgotten; 0 for any other.
-pub(super) fn forgotten_mark(
+pub(super) fn forgotten_high_water_mark(
     connection: &Connection,
     sender: &Sender,
     producer: ProducerId,
 ) -> rusqlite::Result<u64> {
     Ok(match find(connection, sender, producer)? {
-        Some(Found::Forgotten(mark)) => mark,
+        Some(Found::Forgotten(high_water_mark)) => high_water_mark,
         Some(Found::Live(..)) | None => 0,
     })
 }
@@ -303,7 +303,7 @@ fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
     };
     let state = ProducerState {
         row: row.get(0)?,
-        mark: row.get::<_, i64>(1)? as u64,
+        high_water_mark: row.get::<_, i64>(1)? as u64,
         last_run,
     };
     Ok(Found::Live(state, row.get(7)?))
@@ -318,7 +318,7 @@ pub(super) fn save(connection: &Connection, state: &ProducerState, hours: i64) -
         )?
         .execute((
             state.row,
-            state.mark as i64,
+            state.high_water_mark as i64,
             run.map(|run| run.first as i64),
             run.map(|run| run.count as i64),
             run.map(|run| run.mailbox),

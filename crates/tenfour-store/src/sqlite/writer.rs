@@ -172,7 +172,7 @@ impl SqliteStore {
             };
             work.begin(batch, known.state.row, &known.prefix);
             let state = batch.producer.is_some().then_some(&mut known.state);
-            let before = state.as_ref().map(|state| state.mark);
+            let before = state.as_ref().map(|state| state.high_water_mark);
             let settlement = deposit::deposit(
                 &mut work,
                 &mut self.mailboxes,
@@ -181,7 +181,7 @@ impl SqliteStore {
                 &batch.messages,
             )?;
             // A repeat is a use, too.
-            if before.is_some_and(|before| before != known.state.mark || known.used != hours) {
+            if before.is_some_and(|before| before != known.state.high_water_mark || known.used != hours) {
                 producers::save(&self.connection, &known.state, hours)?;
                 known.used = hours;
             }
@@ -398,14 +398,22 @@ impl Store for SqliteStore {
         )?)
     }
 
-    fn mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+    fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(producers::state(&self.connection, sender, producer)?.map_or(0, |state| state.mark))
+        Ok(producers::state(&self.connection, sender, producer)?.map_or(0, |state| state.high_water_mark))
     }
 
-    fn forgotten_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+    fn forgotten_high_water_mark(
+        &mut self,
+        sender: &Sender,
+        producer: ProducerId,
+    ) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(producers::forgotten_mark(&self.connection, sender, producer)?)
+        Ok(producers::forgotten_high_water_mark(
+            &self.connection,
+            sender,
+            producer,
+        )?)
     }
 
     fn replay(

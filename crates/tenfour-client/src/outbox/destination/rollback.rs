@@ -53,7 +53,7 @@ impl Route {
         producer: &OutboxProducer,
         went_back: WentBack,
     ) -> Result<Trouble, Trouble> {
-        let mut missing = vec![(producer.id, producer.number(went_back.mark) + 1)];
+        let mut missing = vec![(producer.id, producer.number(went_back.high_water_mark) + 1)];
         missing.extend(self.missing_beside(producer).await?);
         tracing::error!(server = %self.text, "{went_back}");
         self.note_lost(missing, went_back.now).await
@@ -75,7 +75,7 @@ impl Route {
                 Ok((client, _)) => client.close().await,
                 Err(ConnectError::OtherStore { .. }) => {}
                 Err(ConnectError::WentBack(it)) => {
-                    missing.push((other.id, other.number(it.mark) + 1));
+                    missing.push((other.id, other.number(it.high_water_mark) + 1));
                     continue;
                 }
                 Err(error) => return Err(Trouble::Connect(error)),

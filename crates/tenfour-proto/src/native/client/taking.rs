@@ -26,7 +26,9 @@ impl Client {
             Frame::Error(error) => {
                 self.phase = Phase::Ended;
                 self.events.push_back(match (error.code, error.went_back) {
-                    (ErrorCode::WentBack, Some((mark, store))) => self.went_back(mark, store),
+                    (ErrorCode::WentBack, Some((high_water_mark, store))) => {
+                        self.went_back(high_water_mark, store)
+                    }
                     _ => ClientEvent::Failed(error),
                 });
                 Ok(())
@@ -139,10 +141,11 @@ impl Client {
                 text: "the server welcomes with less durability than demanded",
             });
         }
-        let mark = welcome.mark.unwrap_or(0);
-        if self.options.producer.is_some() && mark < self.outgoing.receipted() {
+        let high_water_mark = welcome.high_water_mark.unwrap_or(0);
+        if self.options.producer.is_some() && high_water_mark < self.outgoing.receipted() {
             self.phase = Phase::Ended;
-            self.events.push_back(self.went_back(mark, welcome.store));
+            self.events
+                .push_back(self.went_back(high_water_mark, welcome.store));
             return Ok(());
         }
         let first = *self.store.get_or_insert(welcome.store);
@@ -155,10 +158,11 @@ impl Client {
             return Ok(());
         }
         if let Some((_, resumption, _)) = self.options.producer {
-            let mark = welcome
-                .mark
+            let high_water_mark = welcome
+                .high_water_mark
                 .ok_or(Fault::protocol("WELCOME lacks the mark of the stream"))?;
-            self.outgoing.resume(mark, resumption == Resumption::Continue)?;
+            self.outgoing
+                .resume(high_water_mark, resumption == Resumption::Continue)?;
         }
         self.credit = welcome.credit;
         self.max_message = welcome.max_message;
@@ -172,9 +176,9 @@ impl Client {
         Ok(())
     }
 
-    fn went_back(&self, mark: u64, store: [u8; 16]) -> ClientEvent {
+    fn went_back(&self, high_water_mark: u64, store: [u8; 16]) -> ClientEvent {
         ClientEvent::WentBack {
-            mark,
+            high_water_mark,
             receipted: self.outgoing.receipted(),
             first: self.store.unwrap_or(store),
             now: store,

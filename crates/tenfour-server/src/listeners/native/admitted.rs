@@ -25,7 +25,7 @@ pub(super) struct Admitted {
 pub(super) struct ProducerHeld {
     pub(super) held: Held,
     /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
-    pub(super) mark: u64,
+    pub(super) high_water_mark: u64,
     pub(super) id: (ProducerId, ProducerKind),
     pub(super) asked: Asked,
 }

@@ -40,7 +40,7 @@ impl Connection {
         let mut bytes = 0;
         for (sequence, message) in messages {
             let may = match &latest {
-                _ if sequence <= producer.mark => true,
+                _ if sequence <= producer.high_water_mark => true,
                 Some((mailbox, may)) if *mailbox == message.mailbox => *may,
                 _ => {
                     let may = admitted.rights.may_send(&message.mailbox);

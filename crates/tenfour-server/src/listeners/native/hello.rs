@@ -41,7 +41,7 @@ impl Connection {
             );
         };
         self.pass.identified(context.clock.now());
-        let (mut mark, mut known) = (None, 0);
+        let (mut high_water_mark, mut known) = (None, 0);
         let mut receipts = Settlement::default();
         let mut producer = None;
         if context.broker.durability() < hello.durability {
@@ -66,16 +66,17 @@ impl Connection {
                 Ok(resumed) => {
                     // Of what we have forgotten a client that has all answers lacks nothing. One that lacks some would
                     // repeat what is here already: it is told to stop, as by a server that went back.
-                    let forgotten = Some(resumed.forgotten).filter(|mark| *mark <= wish.settled);
-                    mark = Some(resumed.mark.max(forgotten.unwrap_or(0)));
-                    known = resumed.mark;
+                    let forgotten =
+                        Some(resumed.forgotten).filter(|high_water_mark| *high_water_mark <= wish.settled);
+                    high_water_mark = Some(resumed.high_water_mark.max(forgotten.unwrap_or(0)));
+                    known = resumed.high_water_mark;
                     receipts = resumed.receipts;
                 }
                 Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
             }
             producer = Some(ProducerHeld {
                 held,
-                mark: known,
+                high_water_mark: known,
                 id: (wish.id, wish.kind),
                 asked: Asked::default(),
             });
@@ -92,15 +93,15 @@ impl Connection {
             software: native::SOFTWARE.to_owned(),
             store: context.broker.store_id(),
             durability: context.broker.durability(),
-            mark,
+            high_water_mark,
             rights: rights.to_string(),
         };
         self.machine.welcome(terms, hello);
         if !self.machine.is_open() {
-            if let (Some(wish), Some(mark)) = (&hello.producer, mark)
-                && mark < wish.receipted
+            if let (Some(wish), Some(high_water_mark)) = (&hello.producer, high_water_mark)
+                && high_water_mark < wish.receipted
             {
-                tracing::error!(peer = %self.peer, %key, mark, receipted = wish.receipted,
+                tracing::error!(peer = %self.peer, %key, high_water_mark, receipted = wish.receipted,
                     "this store is older than what the client holds receipts for");
             }
             return;
@@ -129,13 +130,13 @@ impl Connection {
     async fn replay(
         &mut self,
         mut receipts: Settlement,
-        mark: u64,
+        high_water_mark: u64,
         producer: ProducerId,
         key: Fingerprint,
     ) -> bool {
         while !receipts.runs.is_empty() || !receipts.refused.is_empty() {
             self.machine.replay(&receipts);
-            if receipts.settled >= mark {
+            if receipts.settled >= high_water_mark {
                 break;
             }
             if !self.write().await {

@@ -26,11 +26,11 @@ impl Connection {
                     let Ok(found) = found else {
                         break StatusEnd::Failed;
                     };
-                    let (mark, settlement) = (found.mark, found.receipts);
+                    let (high_water_mark, settlement) = (found.high_water_mark, found.receipts);
                     for row in status::fate(&settlement) {
                         self.machine.send_status(asked.request, row);
                     }
-                    if settlement.settled <= after || settlement.settled >= mark {
+                    if settlement.settled <= after || settlement.settled >= high_water_mark {
                         break StatusEnd::Complete;
                     }
                     after = settlement.settled;
