@@ -19,7 +19,7 @@ pub enum Code {
     /// Not reached, or not accepting now: not stored.
     Unavailable = 69,
     /// The server went back: it lacks messages that it gave receipts for.
-    WentBack = 74,
+    Regressed = 74,
     /// Sent, no receipt: perhaps stored.
     Unknown = 75,
     /// Not the server we know: not stored.
@@ -40,7 +40,7 @@ impl Code {
         const ORDER: [Code; 10] = [
             Code::Interrupted,
             Code::Terminated,
-            Code::WentBack,
+            Code::Regressed,
             Code::Unknown,
             Code::NotAllowed,
             Code::Refused,
@@ -58,7 +58,7 @@ impl Code {
     pub fn class(self) -> Class {
         match self {
             Code::Refused | Code::NotAllowed => Class::Refused,
-            Code::Unknown | Code::WentBack | Code::Interrupted | Code::Terminated => Class::Unknown,
+            Code::Unknown | Code::Regressed | Code::Interrupted | Code::Terminated => Class::Unknown,
             _ => Class::Unsent,
         }
     }
@@ -210,7 +210,7 @@ impl Failure {
                         Some(hint) => words.hint(hint),
                         None => words,
                     },
-                    (Ending::WentBack(_), _) => {
+                    (Ending::Regressed(_), _) => {
                         words.hint("the server's store was replaced or restored; ask whoever runs it")
                     }
                     _ => words,
@@ -237,7 +237,7 @@ pub fn delivery_code(error: &DeliveryError) -> Code {
     match error {
         DeliveryError::Refused(code) => refusal_code(*code),
         DeliveryError::Failed { stored, failure } => match (ending_code(failure), stored) {
-            (Some(code @ (Code::WentBack | Code::Unknown)), _) => code,
+            (Some(code @ (Code::Regressed | Code::Unknown)), _) => code,
             (_, MaybeStored::Perhaps) => Code::Unknown,
             (code, MaybeStored::No) => code.unwrap_or(Code::Unavailable),
         },
@@ -248,7 +248,7 @@ pub fn delivery_code(error: &DeliveryError) -> Code {
 /// The code that the end of a producer has by itself, whatever is known of its messages.
 pub fn ending_code(ending: &Ending) -> Option<Code> {
     match ending {
-        Ending::WentBack(_) => Some(Code::WentBack),
+        Ending::Regressed(_) => Some(Code::Regressed),
         Ending::OtherStore { .. } | Ending::TakenOver => Some(Code::Unknown),
         Ending::Connect(error) => Some(connect_code(error)),
         _ => None,
@@ -268,7 +268,7 @@ pub fn connect_code(error: &ConnectError) -> Code {
         ConnectError::NotAllowed { .. } | ConnectError::Invitation { .. } => Code::NotAllowed,
         ConnectError::Durability { .. } => Code::Refused,
         ConnectError::TakenOver | ConnectError::OtherStore { .. } => Code::Unknown,
-        ConnectError::WentBack(_) => Code::WentBack,
+        ConnectError::Regressed(_) => Code::Regressed,
         _ => Code::Unavailable,
     }
 }
@@ -330,9 +330,9 @@ mod tests {
 
     #[test]
     fn of_many_the_first_that_applies() {
-        use Code::{NotAllowed, Refused, Unavailable, Unknown, WentBack};
+        use Code::{NotAllowed, Refused, Regressed, Unavailable, Unknown};
         assert_eq!(Code::worst([Refused, Unknown, Unavailable]), Some(Unknown));
-        assert_eq!(Code::worst([Unknown, WentBack]), Some(WentBack));
+        assert_eq!(Code::worst([Unknown, Regressed]), Some(Regressed));
         assert_eq!(Code::worst([Unavailable, NotAllowed]), Some(NotAllowed));
         assert_eq!(Code::worst([]), None);
     }

@@ -87,7 +87,7 @@ pub enum ConnectError {
     /// Another process sends under the same id.
     TakenOver,
     /// The server lacks messages that it gave receipts for.
-    WentBack(WentBack),
+    Regressed(Regressed),
     /// The name led to another store than before.
     OtherStore {
         /// The store of the first connection.
@@ -130,7 +130,7 @@ impl ConnectError {
             ErrorCode::Durability => ConnectError::Durability { address, demanded },
             ErrorCode::TakenOver => ConnectError::TakenOver,
             // The two do not understand each other, and will not the next time.
-            ErrorCode::Version | ErrorCode::Protocol | ErrorCode::Gap | ErrorCode::WentBack => {
+            ErrorCode::Version | ErrorCode::Protocol | ErrorCode::Gap | ErrorCode::Regressed => {
                 ConnectError::Incompatible {
                     address,
                     reason: ended(&error.text),
@@ -176,7 +176,7 @@ impl ConnectError {
             | ConnectError::Setup(_)
             | ConnectError::Unreachable(_)
             | ConnectError::TakenOver
-            | ConnectError::WentBack(_)
+            | ConnectError::Regressed(_)
             | ConnectError::OtherStore { .. } => None,
         }
     }
@@ -203,7 +203,7 @@ impl ConnectError {
             }
             ConnectError::NotNow { reason, .. } => reason.to_string(),
             ConnectError::TakenOver => "another process sends under the same id now".to_owned(),
-            ConnectError::WentBack(went_back) => went_back.to_string(),
+            ConnectError::Regressed(regressed) => regressed.to_string(),
             ConnectError::OtherStore { .. } => "the name leads to another server now".to_owned(),
             ConnectError::Invitation { reason, .. }
             | ConnectError::Incompatible { reason, .. }
@@ -287,7 +287,7 @@ impl ReaderError {
 
 /// A server lacks messages that it gave receipts for: a backup was restored, or its disk was wiped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WentBack {
+pub struct Regressed {
     /// The last message of the producer that the server has.
     pub high_water_mark: u64,
     /// The last one that we have a receipt for.
@@ -298,9 +298,9 @@ pub struct WentBack {
     pub now: [u8; 16],
 }
 
-impl std::fmt::Display for WentBack {
+impl std::fmt::Display for Regressed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let WentBack {
+        let Regressed {
             high_water_mark,
             receipted,
             ..
@@ -413,7 +413,7 @@ pub enum Failure {
     Connect(ConnectError),
     /// The server lacks messages that it gave receipts for.
     #[error("{0}")]
-    WentBack(WentBack),
+    Regressed(Regressed),
     /// Another process sends under the same id.
     #[error("another process sends under the same id now")]
     TakenOver,

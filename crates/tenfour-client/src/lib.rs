@@ -36,7 +36,7 @@ pub use config::ClientConfig;
 pub use connection::read::Saved;
 pub use consumer::{Consumer, ConsumerBuilder};
 pub use delivery::Delivery;
-pub use error::{ConnectError, DeliveryError, Failure, MaybeStored, ReaderError, SetupError, WentBack};
+pub use error::{ConnectError, DeliveryError, Failure, MaybeStored, ReaderError, Regressed, SetupError};
 pub use pending::PendingReceipt;
 pub use plain::{datagram, text};
 pub use random::random_id;

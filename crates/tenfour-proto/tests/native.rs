@@ -192,7 +192,7 @@ fn a_server_that_went_back_is_noticed_by_both() {
     pair.exchange();
     assert!(matches!(
         pair.seen.last(),
-        Some(ClientEvent::WentBack {
+        Some(ClientEvent::Regressed {
             high_water_mark: 0,
             receipted: 8,
             first,
@@ -226,7 +226,7 @@ fn a_wiped_disk_is_a_server_that_went_back() {
     pair.connect();
     pair.exchange();
     assert!(
-        matches!(pair.seen.last(), Some(ClientEvent::WentBack { high_water_mark: 0, receipted: 8, first, now }) if first != now),
+        matches!(pair.seen.last(), Some(ClientEvent::Regressed { high_water_mark: 0, receipted: 8, first, now }) if first != now),
         "{:?}",
         pair.seen
     );

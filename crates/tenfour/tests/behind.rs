@@ -37,7 +37,7 @@ async fn server_goes_back(keep: u64) -> (Both, OutboxClient, Running) {
     queue(&client, [8]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 4, to: 7 }),
+        matches!(*trouble, Trouble::Regressed { from: 4, to: 7 }),
         "{trouble}"
     );
     assert_eq!(both.arrived().await, numbers(1..=3), "nothing goes there unasked");
@@ -96,7 +96,7 @@ async fn a_wiped_disk_gets_everything_again_when_somebody_says_so() {
     queue(&client, 4..=5).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 1, to: 3 }),
+        matches!(*trouble, Trouble::Regressed { from: 1, to: 3 }),
         "{trouble}"
     );
     assert!(both.arrived().await.is_empty());
@@ -132,7 +132,7 @@ async fn a_server_that_goes_back_before_a_start_has_sent_anything_is_noticed() {
     queue(&client, [4]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 3, to: 3 }),
+        matches!(*trouble, Trouble::Regressed { from: 3, to: 3 }),
         "{trouble}"
     );
     decide(&both, Verdict::Resend);
@@ -172,7 +172,7 @@ async fn a_server_that_goes_back_is_noticed_before_it_is_sent_what_was_under_way
     let client = through();
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 3, to: 3 }),
+        matches!(*trouble, Trouble::Regressed { from: 3, to: 3 }),
         "{trouble}"
     );
     assert_eq!(both.arrived().await, numbers(1..=2), "nothing goes there unasked");
@@ -208,7 +208,7 @@ async fn a_server_that_goes_back_while_the_first_answer_is_waited_for_is_noticed
     relay.let_go();
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 3, to: 3 }),
+        matches!(*trouble, Trouble::Regressed { from: 3, to: 3 }),
         "{trouble}"
     );
     client.stop().await;
@@ -233,7 +233,7 @@ async fn a_disk_that_is_wiped_before_a_start_has_sent_anything_is_a_server_that_
     queue(&client, [3]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 1, to: 2 }),
+        matches!(*trouble, Trouble::Regressed { from: 1, to: 2 }),
         "{trouble}"
     );
     decide(&both, Verdict::Resend);
@@ -324,7 +324,7 @@ async fn to_go_on_without_what_is_missing_drops_nothing_that_waits() {
     let client = through();
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 1, to: 1 }),
+        matches!(*trouble, Trouble::Regressed { from: 1, to: 1 }),
         "{trouble}"
     );
     let decided = Outbox::open(both.outbox())
@@ -364,7 +364,7 @@ async fn what_is_sent_again_to_a_store_that_has_it_is_there_once() {
     queue(&client, [8]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 4, to: 7 }),
+        matches!(*trouble, Trouble::Regressed { from: 4, to: 7 }),
         "{trouble}"
     );
     let routes = Outbox::open(both.outbox()).unwrap().routes().unwrap();
@@ -415,7 +415,7 @@ async fn a_producer_that_the_server_has_forgotten_is_not_missing() {
     queue(&client, [5]).await;
     let trouble = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::WentBack { from: 4, to: 4 }),
+        matches!(*trouble, Trouble::Regressed { from: 4, to: 4 }),
         "{trouble}"
     );
     decide(&both, Verdict::Resend);

@@ -370,7 +370,7 @@ async fn another_store_under_the_same_name_gets_nothing() {
     };
     // Its disk may have been wiped: what the first one gave a receipt for is not there.
     assert!(
-        matches!(*failure, tenfour::client::Failure::WentBack(it) if it.receipted == 1 && it.first != it.now),
+        matches!(*failure, tenfour::client::Failure::Regressed(it) if it.receipted == 1 && it.first != it.now),
         "{failure:?}"
     );
     assert!(

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::dial::dial;
 use super::state::Shared;
 use crate::config::ClientConfig;
-use crate::error::{ConnectError, Failure, ReaderError, WentBack, io_reason};
+use crate::error::{ConnectError, Failure, ReaderError, Regressed, io_reason};
 use tenfour_identity::clock::sleep_until;
 use tenfour_proto::Address;
 
@@ -121,12 +121,12 @@ async fn greet(
         return Err(match event {
             Some(ClientEvent::Welcomed(welcome)) => return Ok(*welcome),
             Some(ClientEvent::Failed(error)) => ConnectError::of_server(address, config.durability, error),
-            Some(ClientEvent::WentBack {
+            Some(ClientEvent::Regressed {
                 high_water_mark,
                 receipted,
                 first,
                 now,
-            }) => ConnectError::WentBack(WentBack {
+            }) => ConnectError::Regressed(Regressed {
                 high_water_mark,
                 receipted,
                 first,
@@ -258,7 +258,7 @@ impl Driver {
         match connect(&self.shared, &self.addresses, &self.config, until).await {
             Ok((_, _, halves)) => Ok(Some(halves)),
             Err(ConnectError::TakenOver) => Err(Failure::TakenOver),
-            Err(ConnectError::WentBack(went_back)) => Err(Failure::WentBack(went_back)),
+            Err(ConnectError::Regressed(regressed)) => Err(Failure::Regressed(regressed)),
             Err(ConnectError::OtherStore { first, now }) => Err(Failure::OtherStore { first, now }),
             Err(error) if error.is_temporary() => {
                 tracing::info!(%error, "no connection, trying again");
@@ -431,7 +431,8 @@ impl Driver {
                 }
                 ClientEvent::Reply(sequence, reply) => self.shared.reply(sequence, reply),
                 // They come instead of a WELCOME only, which is not taken here.
-                ClientEvent::WentBack { .. } | ClientEvent::OtherStore { .. } | ClientEvent::Welcomed(_) => {}
+                ClientEvent::Regressed { .. } | ClientEvent::OtherStore { .. } | ClientEvent::Welcomed(_) => {
+                }
                 event => self.shared.with(|state| state.take_event(event)),
             }
         }

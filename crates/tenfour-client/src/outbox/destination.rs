@@ -402,7 +402,7 @@ impl Route {
                     .collect();
                 Ok((client, pending))
             }
-            Err(ConnectError::WentBack(went_back)) => Err(self.went_back(producer, went_back).await?),
+            Err(ConnectError::Regressed(regressed)) => Err(self.regressed(producer, regressed).await?),
             Err(error) => Err(Trouble::Connect(error)),
         }
     }
@@ -480,7 +480,7 @@ impl Route {
         match failure {
             None => Ok(count),
             Some(failure) => Err(match &*failure {
-                Failure::WentBack(went_back) => self.went_back(producer, *went_back).await?,
+                Failure::Regressed(regressed) => self.regressed(producer, *regressed).await?,
                 Failure::OtherStore { now, .. } => self
                     .other_store(producer, *now)
                     .await?

@@ -19,7 +19,7 @@ pub enum Trouble {
     Failed(Arc<Failure>),
     /// The server lacks messages that it gave receipts for. Nothing more goes there until it is decided what to do.
     #[error("the server went back: it lacks messages #{from} to #{to}, which it gave receipts for")]
-    WentBack {
+    Regressed {
         /// The first number of those.
         from: u64,
         /// The last.
@@ -59,7 +59,7 @@ impl Trouble {
                 **failure,
                 Failure::Deadline { .. } | Failure::Protocol(_) | Failure::Closed
             ),
-            Trouble::WentBack { .. }
+            Trouble::Regressed { .. }
             | Trouble::OtherStore { .. }
             | Trouble::OtherKey { .. }
             | Trouble::Outbox(_)
@@ -87,7 +87,7 @@ pub(super) fn lost(producers: &[OutboxProducer]) -> Trouble {
         lost(|producer| producer.receipted),
         lost(|producer| producer.numbered).unwrap_or_default(),
     ) {
-        (Some((from, to)), _) => Trouble::WentBack { from, to },
+        (Some((from, to)), _) => Trouble::Regressed { from, to },
         (None, (from, to)) => Trouble::OtherStore { from, to },
     }
 }

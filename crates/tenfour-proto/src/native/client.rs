@@ -55,7 +55,7 @@ pub enum ClientEvent {
     Failed(ErrorFrame),
     /// The server lacks messages that we hold receipts for. Its store may be another one: its disk was wiped, or there
     /// are two servers of that name.
-    WentBack {
+    Regressed {
         /// The server's mark.
         high_water_mark: u64,
         /// The last sequence we hold a receipt for.
@@ -246,7 +246,7 @@ impl Client {
                 code: fault.code,
                 text: fault.text.to_owned(),
                 reference: String::new(),
-                went_back: None,
+                regressed: None,
             })
             .encode(&mut self.transmit);
             self.phase = Phase::Ended;

@@ -17,7 +17,7 @@ pub enum ErrorCode {
     /// A sequence that is not the next one.
     Gap,
     /// The server lacks messages that the client holds receipts for.
-    WentBack,
+    Regressed,
     /// Another connection sends as this producer now.
     TakenOver,
     /// A deadline passed.
@@ -37,7 +37,7 @@ impl ErrorCode {
         (ErrorCode::NotAllowed, 3, "not-allowed"),
         (ErrorCode::Durability, 4, "durability"),
         (ErrorCode::Gap, 5, "gap"),
-        (ErrorCode::WentBack, 6, "went-back"),
+        (ErrorCode::Regressed, 6, "went-back"),
         (ErrorCode::TakenOver, 7, "taken-over"),
         (ErrorCode::TimedOut, 8, "timed-out"),
         (ErrorCode::Invitation, 9, "invitation"),

@@ -230,10 +230,10 @@ mod tests {
             rights: "send=inbox".into(),
         };
         let error = ErrorFrame {
-            code: ErrorCode::WentBack,
+            code: ErrorCode::Regressed,
             text: "why".into(),
             reference: "r".into(),
-            went_back: Some((12, [13; 16])),
+            regressed: Some((12, [13; 16])),
         };
         vec![Frame::Hello(hello), Frame::Welcome(welcome), Frame::Error(error)]
     }

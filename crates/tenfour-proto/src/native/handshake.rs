@@ -112,9 +112,9 @@ pub struct ErrorFrame {
     pub text: String,
     /// A reference that stands in both logs; may be empty.
     pub reference: String,
-    /// With [`ErrorCode::WentBack`]: the mark that the server has, and the id of its store. With another
+    /// With [`ErrorCode::Regressed`]: the mark that the server has, and the id of its store. With another
     /// store than before nothing went back: it is another server.
-    pub went_back: Option<(u64, [u8; 16])>,
+    pub regressed: Option<(u64, [u8; 16])>,
 }
 
 impl Hello {
@@ -294,7 +294,7 @@ impl ErrorFrame {
         fields::put(out, 0x01, &self.code.to_wire().to_be_bytes());
         fields::put(out, 0x02, self.text.as_bytes());
         fields::put(out, 0x03, self.reference.as_bytes());
-        if let Some((high_water_mark, store)) = self.went_back {
+        if let Some((high_water_mark, store)) = self.regressed {
             let mut value = high_water_mark.to_be_bytes().to_vec();
             value.extend_from_slice(&store);
             fields::put(out, 0x04, &value);
@@ -306,14 +306,14 @@ impl ErrorFrame {
             code: ErrorCode::Other(0),
             text: String::new(),
             reference: String::new(),
-            went_back: None,
+            regressed: None,
         };
         while let Some((tag, mut value)) = fields::next(&mut body)? {
             match tag {
                 0x01 => error.code = ErrorCode::from_wire(fields::number(&mut value)?),
                 0x02 => error.text = fields::text(&value)?.to_owned(),
                 0x03 => error.reference = fields::text(&value)?.to_owned(),
-                0x04 => error.went_back = Some((fields::number(&mut value)?, fields::array(&mut value)?)),
+                0x04 => error.regressed = Some((fields::number(&mut value)?, fields::array(&mut value)?)),
                 other => fields::unknown(other)?,
             }
         }

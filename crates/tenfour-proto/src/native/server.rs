@@ -333,7 +333,7 @@ impl Server {
         if let (Some(wish), Some(high_water_mark)) = (&hello.producer, terms.high_water_mark) {
             if high_water_mark < wish.receipted {
                 self.fail(
-                    ErrorCode::WentBack,
+                    ErrorCode::Regressed,
                     "the client holds receipts for messages that this store does not have",
                     String::new(),
                     Some((high_water_mark, terms.store)),
@@ -387,14 +387,14 @@ impl Server {
         code: ErrorCode,
         text: &str,
         reference: String,
-        went_back: Option<(u64, [u8; 16])>,
+        regressed: Option<(u64, [u8; 16])>,
     ) {
         if self.phase != Phase::Ended {
             Frame::Error(ErrorFrame {
                 code,
                 text: text.to_owned(),
                 reference,
-                went_back,
+                regressed,
             })
             .encode(&mut self.transmit);
             self.end();

@@ -183,7 +183,7 @@ impl Flush {
                 return with_words(Failure::connect(error, address), &what).code(unknown);
             }
             Trouble::Failed(failure) => (ending_code(failure).unwrap_or(unknown), None),
-            Trouble::WentBack { .. } => (Code::WentBack, Some(went_back_hint(address))),
+            Trouble::Regressed { .. } => (Code::Regressed, Some(went_back_hint(address))),
             Trouble::OtherStore { .. } => (Code::Unknown, Some(other_store_hint(address))),
             Trouble::OtherKey { .. } => (Code::Unknown, Some("--identity FILE names that key".to_owned())),
             _ => (Code::Local, None),
@@ -205,8 +205,8 @@ impl Flush {
             let address = &route.address;
             let (code, trouble, hint) = match list::lacks(&route) {
                 Some((from, to, _)) => (
-                    Code::WentBack,
-                    Trouble::WentBack { from, to }.to_string(),
+                    Code::Regressed,
+                    Trouble::Regressed { from, to }.to_string(),
                     went_back_hint(address),
                 ),
                 None => (

@@ -6,7 +6,7 @@ use tenfour_proto::native::Past;
 use tenfour_store::OutboxProducer;
 
 use super::{Route, Step, new_producer, witnesses};
-use crate::error::{ConnectError, WentBack};
+use crate::error::{ConnectError, Regressed};
 use crate::outbox::error::{Trouble, lost};
 use crate::outbox::resumed::Resumed;
 
@@ -48,15 +48,15 @@ impl Route {
     }
 
     /// Finds out of which producers the server lacks something, and writes it down.
-    pub(super) async fn went_back(
+    pub(super) async fn regressed(
         &mut self,
         producer: &OutboxProducer,
-        went_back: WentBack,
+        regressed: Regressed,
     ) -> Result<Trouble, Trouble> {
-        let mut missing = vec![(producer.id, producer.number(went_back.high_water_mark) + 1)];
+        let mut missing = vec![(producer.id, producer.number(regressed.high_water_mark) + 1)];
         missing.extend(self.missing_beside(producer).await?);
-        tracing::error!(server = %self.text, "{went_back}");
-        self.note_lost(missing, went_back.now).await
+        tracing::error!(server = %self.text, "{regressed}");
+        self.note_lost(missing, regressed.now).await
     }
 
     /// What the server lacks of the other producers, from which numbers on.
@@ -74,7 +74,7 @@ impl Route {
             match Resumed::connect(&self.address, config.clone(), other.id, past, []).await {
                 Ok((client, _)) => client.close().await,
                 Err(ConnectError::OtherStore { .. }) => {}
-                Err(ConnectError::WentBack(it)) => {
+                Err(ConnectError::Regressed(it)) => {
                     missing.push((other.id, other.number(it.high_water_mark) + 1));
                     continue;
                 }

@@ -25,9 +25,9 @@ impl Client {
         match frame {
             Frame::Error(error) => {
                 self.phase = Phase::Ended;
-                self.events.push_back(match (error.code, error.went_back) {
-                    (ErrorCode::WentBack, Some((high_water_mark, store))) => {
-                        self.went_back(high_water_mark, store)
+                self.events.push_back(match (error.code, error.regressed) {
+                    (ErrorCode::Regressed, Some((high_water_mark, store))) => {
+                        self.regressed(high_water_mark, store)
                     }
                     _ => ClientEvent::Failed(error),
                 });
@@ -145,7 +145,7 @@ impl Client {
         if self.options.producer.is_some() && high_water_mark < self.outgoing.receipted() {
             self.phase = Phase::Ended;
             self.events
-                .push_back(self.went_back(high_water_mark, welcome.store));
+                .push_back(self.regressed(high_water_mark, welcome.store));
             return Ok(());
         }
         let first = *self.store.get_or_insert(welcome.store);
@@ -176,8 +176,8 @@ impl Client {
         Ok(())
     }
 
-    fn went_back(&self, high_water_mark: u64, store: [u8; 16]) -> ClientEvent {
-        ClientEvent::WentBack {
+    fn regressed(&self, high_water_mark: u64, store: [u8; 16]) -> ClientEvent {
+        ClientEvent::Regressed {
             high_water_mark,
             receipted: self.outgoing.receipted(),
             first: self.store.unwrap_or(store),

@@ -53,7 +53,7 @@ impl Dispatch {
         let resend = verdict == Verdict::Resend;
         let (mut again, mut gone) = (0, 0);
         let producers = producers(&transaction, route)?;
-        let went_back = producers
+        let regressed = producers
             .iter()
             .any(|producer| producer.lost.is_some_and(|lost| lost <= producer.receipted));
         for mut producer in producers {
@@ -75,7 +75,7 @@ impl Dispatch {
             gone += here
                 .map_or(receipted + 1, |here| here.min(receipted + 1))
                 .saturating_sub(lost);
-            if !resend && !went_back {
+            if !resend && !regressed {
                 // Another store, which lacks nothing: the verdict is about what may be in the first one.
                 rows::keep_last(&transaction, route)?;
                 rows::delete(&transaction, route, lost, producer.numbered)?;
