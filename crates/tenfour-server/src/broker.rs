@@ -26,7 +26,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::block_in_place;
 
 use commit_notifier::Announcer;
-pub(crate) use completions::{Answer, Slip};
+pub(crate) use completions::{Answer, Completions};
 pub(crate) use consumer_group::Cursor;
 use job::{Deposit, Job};
 pub(crate) use job::{Resumed, StoreGone};
@@ -91,13 +91,13 @@ impl Broker {
         &self.0.budget
     }
 
-    /// Puts messages on the queue. The answer comes to `slip`, whether or not anybody still waits for it.
-    pub(crate) fn deposit(&self, batch: Batch, epoch: u64, charge: Charge, slip: &Arc<Slip>) {
-        slip.expect_answer();
+    /// Puts messages on the queue. The answer comes to `completions`, whether or not anybody still waits for it.
+    pub(crate) fn deposit(&self, batch: Batch, epoch: u64, charge: Charge, completions: &Arc<Completions>) {
+        completions.expect_answer();
         self.push(Job::Deposit(Deposit {
             batch,
             epoch,
-            slip: Arc::clone(slip),
+            completions: Arc::clone(completions),
             arrived: Instant::now(),
             _charge: charge,
             _under_way: Arc::clone(&self.0.under_way),

@@ -8,7 +8,7 @@ use tenfour_worker::{Handler, HandlerOptions, Source, Taken, Worker, WorkerError
 use tokio::sync::mpsc;
 
 use crate::context::Context;
-use crate::reading::group_reader::Draw;
+use crate::reading::group_reader::GroupReader;
 use crate::reading::mailbox_reader::BYTES;
 
 /// Runs until the server stops; it begins with the server.
@@ -18,9 +18,10 @@ pub(crate) fn start(options: HandlerOptions, handler: impl Handler) -> Start {
     Box::new(move |context, alive| {
         tokio::spawn(async move {
             let (mailbox, cursor) = (options.mailbox.clone(), options.cursor.clone());
-            let draw = Draw::begin(&context.broker, &mailbox, &cursor, options.from, options.retries).await;
-            let reason = match draw {
-                Ok(draw) => run(&context, Worker::new(Group(draw), options, handler)).await,
+            let reader =
+                GroupReader::begin(&context.broker, &mailbox, &cursor, options.from, options.retries).await;
+            let reason = match reader {
+                Ok(reader) => run(&context, Worker::new(Group(reader), options, handler)).await,
                 Err(EndReason::TooManyCursors) => Err("there are too many cursors".to_owned()),
                 Err(_) => Err("the store cannot be read".to_owned()),
             };
@@ -48,14 +49,14 @@ async fn run<H: Handler>(context: &Context, mut worker: Worker<Group, H>) -> Res
 }
 
 /// The messages that a cursor gives out here.
-struct Group(Draw);
+struct Group(GroupReader);
 
 impl Source for Group {
     type Error = &'static str;
 
     async fn take(&mut self, most: usize) -> Result<Taken, Self::Error> {
         let last = self.0.last();
-        let items = self.0.draw(last, most, BYTES).await;
+        let items = self.0.take(last, most, BYTES).await;
         let items = items.map_err(|_| "a message cannot be read")?;
         Ok(items.map_or(Taken::Nothing, Taken::Items))
     }

@@ -245,7 +245,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
     let mut deposits = Vec::with_capacity(gathered.deposits.len());
     let mut batches = Vec::with_capacity(gathered.deposits.len());
     for mut deposit in gathered.deposits.drain(..) {
-        if deposit.slip.turns_away(deposit.epoch) {
+        if deposit.completions.turns_away(deposit.epoch) {
             deposit.turn_away(TemporaryCode::Full);
             continue;
         }
@@ -285,7 +285,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
                 shared
                     .latency
                     .count(messages, now.saturating_duration_since(deposit.arrived));
-                deposit.slip.put(Answer::Settled(stored));
+                deposit.completions.put(Answer::Settled(stored));
             }
             Outcome::NotNow(code) => {
                 deposit.batch = batch;
@@ -312,11 +312,11 @@ fn fail(error: &StoreError, gathered: Vec<Deposit>, shared: &Shared) {
         std::mem::take(&mut queue.jobs)
     };
     for deposit in gathered {
-        deposit.slip.put(Answer::Gone);
+        deposit.completions.put(Answer::Gone);
     }
     for job in rest {
         if let Job::Deposit(deposit) = job {
-            deposit.slip.put(Answer::Gone);
+            deposit.completions.put(Answer::Gone);
         }
     }
     shared.wake.notify_one();

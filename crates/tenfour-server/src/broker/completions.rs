@@ -26,7 +26,7 @@ pub(crate) enum Answer {
 
 /// One for each connection; the writer puts answers in and wakes the connection.
 #[derive(Debug, Default)]
-pub(crate) struct Slip {
+pub(crate) struct Completions {
     answers: Mutex<Vec<Answer>>,
     woken: Notify,
     outstanding: AtomicUsize,
@@ -34,7 +34,7 @@ pub(crate) struct Slip {
     turned_away: AtomicU64,
 }
 
-impl Slip {
+impl Completions {
     /// Waits for answers and takes them, in the order of the deposits.
     pub(crate) async fn answers(&self) -> Vec<Answer> {
         loop {

@@ -7,7 +7,7 @@ use tenfour_proto::{CursorName, MailboxName, ProducerId, Reply, Sender, Settleme
 use tenfour_store::{Batch, Position, Reader, StoreError};
 use tokio::sync::oneshot;
 
-use super::completions::{Answer, Slip};
+use super::completions::{Answer, Completions};
 use super::consumer_group::Cursor;
 use super::memory_budget::Charge;
 
@@ -64,7 +64,7 @@ pub(super) enum Job {
 pub(super) struct Deposit {
     pub(super) batch: Batch,
     pub(super) epoch: u64,
-    pub(super) slip: Arc<Slip>,
+    pub(super) completions: Arc<Completions>,
     pub(super) arrived: Instant,
     pub(super) _charge: Charge,
     pub(super) _under_way: Arc<()>,
@@ -76,7 +76,7 @@ impl Deposit {
     }
 
     pub(super) fn turn_away(self, code: TemporaryCode) {
-        self.slip.put(Answer::NotNow {
+        self.completions.put(Answer::NotNow {
             epoch: self.epoch,
             last: self.last(),
             code,
@@ -102,7 +102,7 @@ impl Job {
     /// still on its way, so it must not claim that nothing is stored.
     pub(super) fn refuse(self) {
         if let Job::Deposit(deposit) = self {
-            deposit.slip.put(Answer::Gone);
+            deposit.completions.put(Answer::Gone);
         }
     }
 }

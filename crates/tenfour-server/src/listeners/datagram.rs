@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use self::kernel::Local;
 use crate::admission::counters::Counter;
-use crate::broker::{Answer, Class, Slip};
+use crate::broker::{Answer, Class, Completions};
 use crate::context::Context;
 
 /// Datagrams taken from the kernel in one call.
@@ -40,7 +40,7 @@ pub(crate) fn listen(socket: UdpSocket, context: Arc<Context>, alive: mpsc::Send
     let listening = Listening {
         socket,
         context,
-        slip: Arc::default(),
+        completions: Arc::default(),
         expected: VecDeque::new(),
         deposits: 0,
         kernel_drops: 0,
@@ -56,7 +56,7 @@ pub(crate) fn listen(socket: UdpSocket, context: Arc<Context>, alive: mpsc::Send
 struct Listening {
     socket: UdpSocket,
     context: Arc<Context>,
-    slip: Arc<Slip>,
+    completions: Arc<Completions>,
     /// For each deposit without an answer, in their order.
     expected: VecDeque<Expected>,
     deposits: u64,
@@ -99,7 +99,7 @@ impl Listening {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let slip = Arc::clone(&self.slip);
+            let completions = Arc::clone(&self.completions);
             tokio::select! {
                 ready = self.socket.readable() => match ready {
                     Ok(()) => self.read(),
@@ -108,14 +108,14 @@ impl Listening {
                         return;
                     }
                 },
-                answers = slip.answers() => self.take_answers(answers),
+                answers = completions.answers() => self.take_answers(answers),
                 _ = look.tick() => self.look_at_kernel(),
                 _ = stopping.wait_for(|stopping| *stopping) => break,
             }
         }
         self.look_at_kernel();
-        while self.slip.outstanding() > 0 || !self.expected.is_empty() {
-            let answers = self.slip.answers().await;
+        while self.completions.outstanding() > 0 || !self.expected.is_empty() {
+            let answers = self.completions.answers().await;
             self.take_answers(answers);
         }
     }
@@ -229,7 +229,7 @@ impl Listening {
         self.expected.push_back(expected);
         let broker = &self.context.broker;
         let charge = broker.budget().charge(Class::Stranger, bytes);
-        broker.deposit(batch, self.deposits, charge, &self.slip);
+        broker.deposit(batch, self.deposits, charge, &self.completions);
     }
 
     fn take_answers(&mut self, answers: Vec<Answer>) {

@@ -6,7 +6,7 @@ use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Message, ProducerId, RefusalCode, Run, Sender, Source, TemporaryCode};
 use tenfour_store::Batch;
 
-use crate::broker::{Answer, Class, Slip};
+use crate::broker::{Answer, Class, Completions};
 use crate::context::Context;
 
 /// Why there is no receipt.
@@ -39,9 +39,9 @@ pub(crate) async fn store(
         source,
         messages: vec![(1, message)],
     };
-    let slip = Arc::new(Slip::default());
-    context.broker.deposit(batch, 1, charge, &slip);
-    match slip.answers().await.pop() {
+    let completions = Arc::new(Completions::default());
+    context.broker.deposit(batch, 1, charge, &completions);
+    match completions.answers().await.pop() {
         Some(Answer::Settled(stored)) => {
             let settlement = stored.into_settlement();
             let refused = settlement.refused.first().map(|refused| refused.code);

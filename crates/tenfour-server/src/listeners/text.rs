@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::admission::connections::Entry;
 use crate::admission::counters::Counter;
 use crate::admission::gate::PlainPass;
-use crate::broker::{Answer, Budget, Charge, Class, Slip};
+use crate::broker::{Answer, Budget, Charge, Class, Completions};
 use crate::context::Context;
 use crate::listeners::accept::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
 
@@ -51,7 +51,7 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
         context: Arc::clone(context),
         pass,
         entry: context.roster.enter(peer, Listener::Text, None),
-        slip: None,
+        completions: None,
         charge: None,
         deposits: 0,
         ended: false,
@@ -71,7 +71,7 @@ struct Connection {
     pass: PlainPass,
     entry: Entry,
     /// Made with the first message.
-    slip: Option<Arc<Slip>>,
+    completions: Option<Arc<Completions>>,
     /// For the bytes of an unfinished line.
     charge: Option<Charge>,
     deposits: u64,
@@ -96,7 +96,10 @@ impl Connection {
     async fn run(&mut self) {
         loop {
             self.write().await;
-            let outstanding = self.slip.as_ref().is_some_and(|slip| slip.outstanding() > 0);
+            let outstanding = self
+                .completions
+                .as_ref()
+                .is_some_and(|completions| completions.outstanding() > 0);
             if self.machine.has_ended() && self.machine.is_settled() && !outstanding {
                 break;
             }
@@ -117,7 +120,7 @@ impl Connection {
                         self.machine.handle_reset();
                     }
                 }
-                answers = answers(self.slip.as_deref()) => {
+                answers = answers(self.completions.as_deref()) => {
                     if !self.take_answers(answers) {
                         return;
                     }
@@ -213,14 +216,14 @@ impl Connection {
             messages,
         };
         self.entry.count_received(batch.messages.len());
-        let slip = self.slip.get_or_insert_default();
+        let completions = self.completions.get_or_insert_default();
         // Each deposit stands alone: what is turned away now says nothing about the next line.
         self.deposits += 1;
         broker.deposit(
             batch,
             self.deposits,
             broker.budget().charge(Class::Stranger, bytes),
-            slip,
+            completions,
         );
     }
 
@@ -265,9 +268,9 @@ impl Connection {
     }
 }
 
-async fn answers(slip: Option<&Slip>) -> Vec<Answer> {
-    match slip {
-        Some(slip) => slip.answers().await,
+async fn answers(completions: Option<&Completions>) -> Vec<Answer> {
+    match completions {
+        Some(completions) => completions.answers().await,
         None => std::future::pending().await,
     }
 }

@@ -13,7 +13,7 @@ use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, start, unbroken};
 use tenfour_identity::clock::sleep_until;
 
 /// A reader of a cursor. When it is dropped, what it had begun with has failed, and the rest is given back.
-pub(crate) struct Draw {
+pub(crate) struct GroupReader {
     broker: Broker,
     cursor: Arc<Cursor>,
     reader: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Draw {
     last: u64,
 }
 
-impl Draw {
+impl GroupReader {
     /// Joins the readers of the cursor. A new one is saved before anything is given out by it.
     pub(crate) async fn begin(
         broker: &Broker,
@@ -44,7 +44,7 @@ impl Draw {
             None => broker.new_cursor(mailbox, name, first - 1),
         };
         make(broker, &cursor).await?;
-        Ok(Draw {
+        Ok(GroupReader {
             broker: broker.clone(),
             reader: cursor.join(),
             mailbox: mailbox.clone(),
@@ -112,7 +112,7 @@ impl Draw {
 
     /// Messages up to offset `last`, each with its number of attempts; at most `items`, about `bytes`. `None`: there
     /// is nothing to be given out now.
-    pub(crate) async fn draw(
+    pub(crate) async fn take(
         &mut self,
         last: u64,
         items: usize,
@@ -154,7 +154,7 @@ impl Draw {
     }
 }
 
-impl Drop for Draw {
+impl Drop for GroupReader {
     fn drop(&mut self) {
         self.cursor.leave(self.reader, self.retries, Instant::now());
         self.broker.save_cursor(&self.cursor);

@@ -5,7 +5,7 @@ use tenfour_proto::ProducerId;
 use tenfour_proto::native::ProducerKind;
 use tokio::sync::watch;
 
-use super::group_reads::Consuming;
+use super::group_reads::GroupRead;
 use super::questions::Asked;
 use super::reads::Reading;
 use crate::admission::connections::Entry;
@@ -17,7 +17,7 @@ pub(super) struct Admitted {
     pub(super) producer: Option<ProducerHeld>,
     pub(super) reading: Option<Reading>,
     /// Until the next read: what was given out is still its reader's.
-    pub(super) consuming: Option<Box<Consuming>>,
+    pub(super) group_read: Option<Box<GroupRead>>,
     pub(super) entry: Entry,
     pub(super) changes: watch::Receiver<AuthorizedKeys>,
 }

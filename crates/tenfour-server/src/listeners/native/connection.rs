@@ -13,12 +13,12 @@ use tokio_rustls::server::TlsStream;
 
 use super::admitted::Admitted;
 use super::connection_event::{Happening, happenings};
-use super::group_reads::Consuming;
+use super::group_reads::GroupRead;
 use super::reads::Reading;
 use super::socket::{ReadOutcome, read_some};
 use crate::admission::counters::Counter;
 use crate::admission::gate::StrangerPass;
-use crate::broker::{Charge, Class, Slip};
+use crate::broker::{Charge, Class, Completions};
 use crate::context::Context;
 use crate::listeners::accept::{BLOCKED_WRITE, WAIT_FOR_ROOM};
 
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     pub(super) key: Option<Fingerprint>,
     /// Present once HELLO was accepted.
     pub(super) admitted: Option<Box<Admitted>>,
-    pub(super) slip: Arc<Slip>,
+    pub(super) completions: Arc<Completions>,
     /// For the bytes of unfinished frames and messages.
     pub(super) charge: Option<Charge>,
     /// The peer sends nothing more.
@@ -67,7 +67,7 @@ impl Connection {
             pass,
             key,
             admitted: None,
-            slip: Arc::default(),
+            completions: Arc::default(),
             charge: None,
             ended: false,
         }
@@ -96,7 +96,7 @@ impl Connection {
             let context = Arc::clone(&self.context);
             let full = !context.broker.budget().has_room(class);
             let timeout = self.machine.poll_timeout().map(|at| context.clock.instant(at));
-            let slip = Arc::clone(&self.slip);
+            let completions = Arc::clone(&self.completions);
             let holds_some = self.machine.buffered() > 0;
             tokio::select! {
                 result = read_some(&mut self.tls, &mut self.machine, &context), if !full && !self.ended => {
@@ -110,7 +110,7 @@ impl Connection {
                         self.machine.fail(ErrorCode::TimedOut, "no memory for the rest of the message", String::new(), None);
                     }
                 }
-                answers = slip.answers() => self.take_answers(answers),
+                answers = completions.answers() => self.take_answers(answers),
                 () = sleep_until(timeout) => self.machine.handle_timeout(context.clock.now()),
                 happened = happenings(self.admitted.as_deref_mut()) => self.take_happening(happened),
                 _ = stopping.wait_for(|stopping| *stopping), if !told => {
@@ -156,12 +156,12 @@ impl Connection {
                 if !admitted.rights.may_read(&request.mailbox) {
                     return self.machine.end_read(0, EndReason::NotAllowed);
                 }
-                admitted.consuming = None;
+                admitted.group_read = None;
                 let broker = &self.context.broker;
                 let begun = match &request.cursor {
-                    Some(by) => Box::pin(Consuming::begin(broker, &request, by))
+                    Some(by) => Box::pin(GroupRead::begin(broker, &request, by))
                         .await
-                        .map(|consuming| admitted.consuming = Some(Box::new(consuming))),
+                        .map(|group_read| admitted.group_read = Some(Box::new(group_read))),
                     None => Box::pin(Reading::begin(broker, &request))
                         .await
                         .map(|reading| admitted.reading = Some(reading)),
@@ -174,13 +174,13 @@ impl Connection {
             ServerEvent::Status(request) => Box::pin(self.tell_status(request)).await,
             ServerEvent::Backup(request) => Box::pin(self.tell_backup(request)).await,
             ServerEvent::Progress(steps) => {
-                if let Some(consuming) = self.consuming() {
-                    consuming.report(&steps);
+                if let Some(group_read) = self.group_read() {
+                    group_read.report(&steps);
                 }
             }
             ServerEvent::Answer(answer) => {
-                if let Some(consuming) = self.consuming() {
-                    consuming.answer(answer);
+                if let Some(group_read) = self.group_read() {
+                    group_read.answer(answer);
                 }
             }
             ServerEvent::Await(sequence) => Box::pin(self.look_for_reply(sequence)).await,
@@ -188,16 +188,16 @@ impl Connection {
     }
 
     /// What a reader without a cursor says has no meaning.
-    fn consuming(&mut self) -> Option<&mut Consuming> {
-        let consuming = self
+    fn group_read(&mut self) -> Option<&mut GroupRead> {
+        let group_read = self
             .admitted
             .as_deref_mut()
-            .and_then(|a| a.consuming.as_deref_mut());
-        if consuming.is_none() {
+            .and_then(|a| a.group_read.as_deref_mut());
+        if group_read.is_none() {
             let text = "PROGRESS without a cursor";
             self.machine.fail(ErrorCode::Protocol, text, String::new(), None);
         }
-        consuming
+        group_read
     }
 
     /// Sends what is ready. False when the peer does not take it.
@@ -237,14 +237,17 @@ impl Connection {
                 ) {
                     (Some(rights), Some(admitted)) => {
                         let reading = admitted.reading.as_ref().map(Reading::mailbox);
-                        let consuming = admitted.consuming.as_ref().map(|consuming| consuming.mailbox());
+                        let group_read = admitted
+                            .group_read
+                            .as_ref()
+                            .map(|group_read| group_read.mailbox());
                         let may_still_read = reading
-                            .or(consuming)
+                            .or(group_read)
                             .is_none_or(|mailbox| rights.may_read(mailbox));
                         admitted.rights = rights;
                         if !may_still_read {
                             admitted.reading = None;
-                            admitted.consuming = None;
+                            admitted.group_read = None;
                             self.machine.end_read(0, EndReason::NotAllowed);
                         }
                     }
@@ -278,8 +281,8 @@ impl Connection {
                 admitted.reading = None;
             }
         }
-        if let Some(consuming) = &mut admitted.consuming {
-            Box::pin(consuming.feed(&mut self.machine)).await;
+        if let Some(group_read) = &mut admitted.group_read {
+            Box::pin(group_read.feed(&mut self.machine)).await;
         }
         admitted.entry.set_sent(self.machine.items_sent());
     }

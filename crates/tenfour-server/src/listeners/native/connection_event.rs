@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tenfour_proto::Reply;
 
 use super::admitted::Admitted;
-use super::group_reads::Consuming;
+use super::group_reads::GroupRead;
 use super::reads::Reading;
 use crate::admission::producer_lease::Lease;
 use crate::broker::{Overflow, Pigeonhole};
@@ -35,7 +35,7 @@ pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
         Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
         replies = replies(hole) => Happening::Replies(replies),
         () = taken(lease.as_deref()) => Happening::TakenOver,
-        () = more(admitted.reading.as_mut(), admitted.consuming.as_deref_mut()) => Happening::MoreToRead,
+        () = more(admitted.reading.as_mut(), admitted.group_read.as_deref_mut()) => Happening::MoreToRead,
     }
 }
 
@@ -53,10 +53,10 @@ async fn taken(lease: Option<&Lease>) {
     }
 }
 
-async fn more(reading: Option<&mut Reading>, consuming: Option<&mut Consuming>) {
-    match (reading, consuming) {
+async fn more(reading: Option<&mut Reading>, group_read: Option<&mut GroupRead>) {
+    match (reading, group_read) {
         (Some(reading), _) => reading.more().await,
-        (None, Some(consuming)) => Box::pin(consuming.more()).await,
+        (None, Some(group_read)) => Box::pin(group_read.more()).await,
         (None, None) => pending().await,
     }
 }

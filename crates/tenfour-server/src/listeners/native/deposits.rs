@@ -77,7 +77,7 @@ impl Connection {
             still_ours = producer
                 .held
                 .lease()
-                .while_held(|| broker.deposit(batch, epoch, charge, &self.slip));
+                .while_held(|| broker.deposit(batch, epoch, charge, &self.completions));
         }
         for sequence in refused {
             self.machine.refuse(sequence, RefusalCode::NotAllowed);

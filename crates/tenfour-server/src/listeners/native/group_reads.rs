@@ -7,10 +7,10 @@ use tenfour_proto::{MailboxName, Progress};
 
 use super::reads::end_read;
 use crate::broker::Broker;
-use crate::reading::group_reader::Draw;
+use crate::reading::group_reader::GroupReader;
 
-pub(super) struct Consuming {
-    draw: Draw,
+pub(super) struct GroupRead {
+    reader: GroupReader,
     /// A read that does not follow ends here.
     until: Option<u64>,
     /// Reports that came.
@@ -23,17 +23,18 @@ pub(super) struct Consuming {
     wants_more: bool,
 }
 
-impl Consuming {
+impl GroupRead {
     /// Joins the readers of the cursor.
     pub(super) async fn begin(
         broker: &Broker,
         request: &ReadRequest,
         by: &CursorUse,
     ) -> Result<Self, EndReason> {
-        let mut draw = Draw::begin(broker, &request.mailbox, &by.name, request.from, by.retries).await?;
-        Ok(Consuming {
-            until: (!request.follow).then(|| draw.last()),
-            draw,
+        let mut reader =
+            GroupReader::begin(broker, &request.mailbox, &by.name, request.from, by.retries).await?;
+        Ok(GroupRead {
+            until: (!request.follow).then(|| reader.last()),
+            reader,
             reports: 0,
             unsaved: VecDeque::new(),
             idle: false,
@@ -42,18 +43,18 @@ impl Consuming {
     }
 
     pub(super) fn mailbox(&self) -> &MailboxName {
-        self.draw.mailbox()
+        self.reader.mailbox()
     }
 
     /// The reader says what it has done.
     pub(super) fn report(&mut self, steps: &[Progress]) {
-        let version = self.draw.report(steps);
+        let version = self.reader.report(steps);
         self.note(version);
     }
 
     /// The reader says that a message is done, and what the reply is.
     pub(super) fn answer(&mut self, answer: AnswerFrame) {
-        let version = self.draw.answer(answer.offset, answer.reply);
+        let version = self.reader.answer(answer.offset, answer.reply);
         self.note(version);
     }
 
@@ -64,7 +65,7 @@ impl Consuming {
 
     /// Sends what there is, as far as credit goes, and says what is saved.
     pub(super) async fn feed(&mut self, machine: &mut Machine) {
-        let saved = self.draw.look();
+        let saved = self.reader.look();
         while let Some((report, _)) = self.unsaved.pop_front_if(|(_, version)| *version <= saved) {
             machine.progressed(report);
         }
@@ -74,18 +75,18 @@ impl Consuming {
             return;
         }
         let last = match self.until {
-            Some(until) if self.draw.is_drained(until) => {
+            Some(until) if self.reader.is_drained(until) => {
                 return machine.end_read(until + 1, EndReason::CaughtUp);
             }
             Some(until) => until,
-            None => self.draw.last(),
+            None => self.reader.last(),
         };
         let Some((items, bytes)) = machine.read_room() else {
             return;
         };
         self.wants_more = true;
         let most = usize::try_from(items).unwrap_or(usize::MAX);
-        match self.draw.draw(last, most, bytes).await {
+        match self.reader.take(last, most, bytes).await {
             Ok(Some(items)) => {
                 self.idle = false;
                 machine.send_items(&items);
@@ -98,7 +99,7 @@ impl Consuming {
     /// Waits until there is more.
     pub(super) async fn more(&mut self) {
         if self.idle {
-            self.draw.more(self.wants_more).await;
+            self.reader.more(self.wants_more).await;
         }
     }
 }

@@ -117,7 +117,7 @@ impl Connection {
             rights,
             producer,
             reading: None,
-            consuming: None,
+            group_read: None,
             entry: context.roster.enter(self.peer, Listener::Native, Some(key)),
             changes,
         }));
