@@ -11,7 +11,7 @@ use crate::broker::Broker;
 pub(crate) const ITEMS: usize = 1_000;
 pub(crate) const BYTES: u64 = 256 * 1024;
 
-pub(crate) struct Trail {
+pub(crate) struct MailboxReader {
     broker: Broker,
     mailbox: MailboxName,
     /// The next offset.
@@ -30,7 +30,7 @@ pub(crate) enum Broken {
     Failed,
 }
 
-impl Trail {
+impl MailboxReader {
     /// Finds where to begin.
     pub(crate) async fn begin(
         broker: &Broker,
@@ -40,7 +40,7 @@ impl Trail {
         // Whatever is committed from here on raises it.
         let newest = broker.follow(mailbox);
         let (next, last) = start(broker, mailbox, from).await?;
-        Ok(Trail {
+        Ok(MailboxReader {
             broker: broker.clone(),
             mailbox: mailbox.clone(),
             next,

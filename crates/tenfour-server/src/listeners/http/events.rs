@@ -20,7 +20,7 @@ use super::place;
 use super::problem::Problem;
 use super::read::{begin_at, query};
 use super::visitor::Visitor;
-use crate::reading::mailbox_reader::{BYTES, Trail};
+use crate::reading::mailbox_reader::{BYTES, MailboxReader};
 use crate::reading::response_budget::Piece;
 use crate::record::Record;
 use tenfour_identity::AuthorizedKeys;
@@ -56,7 +56,7 @@ pub(super) struct Wanted {
 
 struct Following {
     visitor: Visitor,
-    trail: Trail,
+    reader: MailboxReader,
     tokens: watch::Receiver<AuthorizedKeys>,
     stopping: watch::Receiver<bool>,
     /// The next batch may be sent from then on.
@@ -103,7 +103,7 @@ pub(super) async fn follow(
     };
     let tokens = visitor.context.config.access.token_changes();
     let following = Following {
-        trail: Trail::begin(&visitor.context.broker, &mailbox, from).await?,
+        reader: MailboxReader::begin(&visitor.context.broker, &mailbox, from).await?,
         tokens,
         stopping: visitor.context.stopping.subscribe(),
         visitor,
@@ -142,7 +142,7 @@ impl Following {
         loop {
             let ready = async {
                 tokio::time::sleep_until(self.rested).await;
-                self.trail.more().await;
+                self.reader.more().await;
             };
             let woken = tokio::select! {
                 biased;
@@ -167,17 +167,17 @@ impl Following {
 
     async fn read(&mut self) -> Option<String> {
         let mut text = String::new();
-        let last = self.trail.last();
-        let behind = (last + 1).saturating_sub(self.trail.next);
+        let last = self.reader.last();
+        let behind = (last + 1).saturating_sub(self.reader.next);
         if behind > PATIENCE {
-            let first = self.trail.next;
+            let first = self.reader.next;
             let skipped = behind - BATCH as u64;
-            self.trail.next += skipped;
-            let id = self.trail.next - 1;
+            self.reader.next += skipped;
+            let id = self.reader.next - 1;
             text = format!("event: skipped\nid: {id}\ndata: {{\"count\":{skipped},\"from\":{first}}}\n\n");
         }
         let mut piece = self.visitor.room_for(BYTES).await.ok()?;
-        let items = self.trail.read(BATCH, BYTES).await.ok()?;
+        let items = self.reader.read(BATCH, BYTES).await.ok()?;
         self.rested = Instant::now() + PACE * u32::try_from(items.len()).unwrap_or(1) / BATCH as u32;
         self.visitor.entry.count_sent(items.len());
         for item in &items {
@@ -195,7 +195,7 @@ impl Following {
 
     fn is_still_allowed(&self) -> bool {
         let (who, access) = (&self.visitor.who, &self.visitor.context.config.access);
-        who.may_still_read(access, self.visitor.peer, self.trail.mailbox())
+        who.may_still_read(access, self.visitor.peer, self.reader.mailbox())
             .is_ok()
     }
 }

@@ -19,7 +19,7 @@ use tenfour_proto::{Item, MailboxName};
 use super::place::Place;
 use super::problem::{Body, Problem};
 use super::visitor::Visitor;
-use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, Trail, unbroken};
+use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, MailboxReader, unbroken};
 use crate::reading::response_budget::Piece;
 use crate::record::Record;
 use tenfour_identity::parse_time;
@@ -124,11 +124,11 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Res
         .map_err(|error| Problem::bad("bad-query", format!("`wait`: {error}")))?
         .map(|wait| wait.min(MAX_WAIT));
     let limit = wanted.limit.unwrap_or(LIMIT).min(MAX_LIMIT);
-    let mut trail = Trail::begin(&visitor.context.broker, &mailbox, from).await?;
+    let mut reader = MailboxReader::begin(&visitor.context.broker, &mailbox, from).await?;
     if let Some(wait) = wait.filter(|_| limit > 0) {
         let mut stopping = visitor.context.stopping.subscribe();
         tokio::select! {
-            () = trail.more() => {}
+            () = reader.more() => {}
             () = tokio::time::sleep(wait) => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
@@ -138,11 +138,11 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Res
             .may_still_read(&visitor.context.config.access, visitor.peer, &mailbox)?;
     }
     // What comes while it is read is for the next request.
-    let end = trail.last();
-    let left = limit.min((end + 1).saturating_sub(trail.next));
+    let end = reader.last();
+    let left = limit.min((end + 1).saturating_sub(reader.next));
     let mut lines = Lines {
         visitor,
-        trail,
+        reader,
         left,
         piece: None,
     };
@@ -164,7 +164,7 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Res
 /// Messages on their way into an answer.
 struct Lines {
     visitor: Visitor,
-    trail: Trail,
+    reader: MailboxReader,
     /// So many more at most.
     left: u64,
     /// Of what was given last, until it is taken.
@@ -179,7 +179,7 @@ impl Lines {
             return Ok(None);
         }
         let mut piece = self.visitor.room_for(LINES_OF_A_BYTE * BYTES).await?;
-        let items = self.trail.read(most, BYTES).await?;
+        let items = self.reader.read(most, BYTES).await?;
         self.left -= items.len() as u64;
         self.visitor.entry.count_sent(items.len());
         self.visitor.heard(0);

@@ -14,7 +14,7 @@ use tenfour_proto::{Item, Listener};
 use tokio::sync::OwnedMutexGuard;
 
 use super::device::Device;
-use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, Trail};
+use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, MailboxReader};
 use tenfour_identity::lock;
 
 /// Writes after which the registers are written down: what a start has to read for a unit at most, about.
@@ -153,9 +153,9 @@ impl Unit {
             self.loaded = true;
         }
         let from = ReadFrom::Offset(self.upto + 1);
-        let mut trail = Trail::begin(&device.context.broker, &device.mailbox(number), from).await?;
+        let mut reader = MailboxReader::begin(&device.context.broker, &device.mailbox(number), from).await?;
         loop {
-            let items = trail.read(ITEMS, BYTES).await?;
+            let items = reader.read(ITEMS, BYTES).await?;
             let Some(last) = items.last() else { break };
             items.iter().for_each(|item| self.apply(number, item));
             self.upto = last.offset;
@@ -168,13 +168,13 @@ impl Unit {
 
     /// What was written down last.
     async fn load(&mut self, device: &Device, number: u8) -> Result<(), Broken> {
-        let mut trail = Trail::begin(
+        let mut reader = MailboxReader::begin(
             &device.context.broker,
             &Device::snapshots(number),
             ReadFrom::Last(1),
         )
         .await?;
-        let newest = trail.read(1, BYTES).await?.pop();
+        let newest = reader.read(1, BYTES).await?.pop();
         let newest = newest.filter(is_ours).map(|item| item.message.body);
         let Some(Ok(snapshot)) = newest.map(|body| serde_json::from_slice::<Snapshot>(&body)) else {
             return Ok(());

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::group_reads::GroupRead;
 use super::questions::Asked;
-use super::reads::Reading;
+use super::reads::MailboxRead;
 use crate::admission::connections::Entry;
 use crate::admission::producer_lease::Held;
 
@@ -15,7 +15,7 @@ use crate::admission::producer_lease::Held;
 pub(super) struct Admitted {
     pub(super) rights: Rights,
     pub(super) producer: Option<ProducerHeld>,
-    pub(super) reading: Option<Reading>,
+    pub(super) mailbox_read: Option<MailboxRead>,
     /// Until the next read: what was given out is still its reader's.
     pub(super) group_read: Option<Box<GroupRead>>,
     pub(super) entry: Entry,

@@ -88,12 +88,12 @@ impl Connection {
     async fn send_copy(&mut self, request: u32, mut file: File) -> Option<BackupEnd> {
         let mut sent = 0;
         loop {
-            let reading = tokio::task::spawn_blocking(move || {
+            let mailbox_read = tokio::task::spawn_blocking(move || {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read = file.by_ref().take(PIECE as u64).read_to_end(&mut piece);
                 read.map(|_| (piece, file))
             });
-            let Ok(Ok((piece, rest))) = reading.await else {
+            let Ok(Ok((piece, rest))) = mailbox_read.await else {
                 return Some(BackupEnd::Failed);
             };
             if piece.is_empty() {

@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::admitted::Admitted;
 use super::connection_event::{Happening, happenings};
 use super::group_reads::GroupRead;
-use super::reads::Reading;
+use super::reads::MailboxRead;
 use super::socket::{ReadOutcome, read_some};
 use crate::admission::counters::Counter;
 use crate::admission::gate::StrangerPass;
@@ -162,9 +162,9 @@ impl Connection {
                     Some(by) => Box::pin(GroupRead::begin(broker, &request, by))
                         .await
                         .map(|group_read| admitted.group_read = Some(Box::new(group_read))),
-                    None => Box::pin(Reading::begin(broker, &request))
+                    None => Box::pin(MailboxRead::begin(broker, &request))
                         .await
-                        .map(|reading| admitted.reading = Some(reading)),
+                        .map(|mailbox_read| admitted.mailbox_read = Some(mailbox_read)),
                 };
                 if let Err(reason) = begun {
                     self.machine.end_read(0, reason);
@@ -236,17 +236,17 @@ impl Connection {
                     &mut self.admitted,
                 ) {
                     (Some(rights), Some(admitted)) => {
-                        let reading = admitted.reading.as_ref().map(Reading::mailbox);
+                        let mailbox_read = admitted.mailbox_read.as_ref().map(MailboxRead::mailbox);
                         let group_read = admitted
                             .group_read
                             .as_ref()
                             .map(|group_read| group_read.mailbox());
-                        let may_still_read = reading
+                        let may_still_read = mailbox_read
                             .or(group_read)
                             .is_none_or(|mailbox| rights.may_read(mailbox));
                         admitted.rights = rights;
                         if !may_still_read {
-                            admitted.reading = None;
+                            admitted.mailbox_read = None;
                             admitted.group_read = None;
                             self.machine.end_read(0, EndReason::NotAllowed);
                         }
@@ -274,11 +274,11 @@ impl Connection {
         let Some(admitted) = self.admitted.as_deref_mut() else {
             return;
         };
-        if let Some(reading) = &mut admitted.reading {
+        if let Some(mailbox_read) = &mut admitted.mailbox_read {
             // Most connections never read: this has no place in their state.
-            let over = Box::pin(reading.feed(&mut self.machine)).await;
+            let over = Box::pin(mailbox_read.feed(&mut self.machine)).await;
             if over || !self.machine.is_reading() {
-                admitted.reading = None;
+                admitted.mailbox_read = None;
             }
         }
         if let Some(group_read) = &mut admitted.group_read {

@@ -7,7 +7,7 @@ use tenfour_proto::Reply;
 
 use super::admitted::Admitted;
 use super::group_reads::GroupRead;
-use super::reads::Reading;
+use super::reads::MailboxRead;
 use crate::admission::producer_lease::Lease;
 use crate::broker::{Overflow, Pigeonhole};
 
@@ -35,7 +35,7 @@ pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
         Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
         replies = replies(hole) => Happening::Replies(replies),
         () = taken(lease.as_deref()) => Happening::TakenOver,
-        () = more(admitted.reading.as_mut(), admitted.group_read.as_deref_mut()) => Happening::MoreToRead,
+        () = more(admitted.mailbox_read.as_mut(), admitted.group_read.as_deref_mut()) => Happening::MoreToRead,
     }
 }
 
@@ -53,9 +53,9 @@ async fn taken(lease: Option<&Lease>) {
     }
 }
 
-async fn more(reading: Option<&mut Reading>, group_read: Option<&mut GroupRead>) {
-    match (reading, group_read) {
-        (Some(reading), _) => reading.more().await,
+async fn more(mailbox_read: Option<&mut MailboxRead>, group_read: Option<&mut GroupRead>) {
+    match (mailbox_read, group_read) {
+        (Some(mailbox_read), _) => mailbox_read.more().await,
         (None, Some(group_read)) => Box::pin(group_read.more()).await,
         (None, None) => pending().await,
     }

@@ -116,7 +116,7 @@ impl Connection {
         self.admitted = Some(Box::new(Admitted {
             rights,
             producer,
-            reading: None,
+            mailbox_read: None,
             group_read: None,
             entry: context.roster.enter(self.peer, Listener::Native, Some(key)),
             changes,

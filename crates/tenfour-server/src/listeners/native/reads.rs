@@ -4,38 +4,38 @@ use tenfour_proto::MailboxName;
 use tenfour_proto::native::{EndReason, ReadRequest, Server as Machine};
 
 use crate::broker::Broker;
-use crate::reading::mailbox_reader::{Broken, Trail};
+use crate::reading::mailbox_reader::{Broken, MailboxReader};
 
-pub(super) struct Reading {
-    trail: Trail,
+pub(super) struct MailboxRead {
+    reader: MailboxReader,
     /// A read that does not follow ends here: what comes later is not its business.
     until: Option<u64>,
     /// The client's credit is used up; its next frame wakes the connection anyway.
     out_of_credit: bool,
 }
 
-impl Reading {
+impl MailboxRead {
     /// Finds where to begin.
     pub(super) async fn begin(broker: &Broker, request: &ReadRequest) -> Result<Self, EndReason> {
-        let mut trail = Trail::begin(broker, &request.mailbox, request.from)
+        let mut reader = MailboxReader::begin(broker, &request.mailbox, request.from)
             .await
             .map_err(|_| EndReason::Failed)?;
-        Ok(Reading {
-            until: (!request.follow).then(|| trail.last()),
-            trail,
+        Ok(MailboxRead {
+            until: (!request.follow).then(|| reader.last()),
+            reader,
             out_of_credit: false,
         })
     }
 
     pub(super) fn mailbox(&self) -> &MailboxName {
-        self.trail.mailbox()
+        self.reader.mailbox()
     }
 
     /// Sends what there is, as far as credit goes. True when the read is over.
     pub(super) async fn feed(&mut self, machine: &mut Machine) -> bool {
         let room = machine.read_room();
         self.out_of_credit = room.is_none();
-        let next = self.trail.next;
+        let next = self.reader.next;
         if self.until.is_some_and(|until| next > until) {
             machine.end_read(next, EndReason::CaughtUp);
             return true;
@@ -45,7 +45,7 @@ impl Reading {
         };
         let left = self.until.map_or(u64::MAX, |until| until - next + 1);
         let most = usize::try_from(items.min(left)).unwrap_or(usize::MAX);
-        match self.trail.read(most, bytes).await {
+        match self.reader.read(most, bytes).await {
             Ok(found) => {
                 machine.send_items(&found);
                 false
@@ -62,7 +62,7 @@ impl Reading {
         if self.out_of_credit {
             std::future::pending::<()>().await;
         } else if self.until.is_none() {
-            self.trail.more().await;
+            self.reader.more().await;
         }
     }
 }
