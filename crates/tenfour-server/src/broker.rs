@@ -27,7 +27,7 @@ use tokio::task::block_in_place;
 
 use commit_notifier::Announcer;
 pub(crate) use completions::{Answer, Completions};
-pub(crate) use consumer_group::Cursor;
+pub(crate) use consumer_group::ConsumerGroup;
 use job::{Deposit, Job};
 pub(crate) use job::{Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
@@ -169,7 +169,7 @@ impl Broker {
         &self,
         mailbox: &MailboxName,
         name: &CursorName,
-    ) -> Result<Option<Arc<Cursor>>, StoreGone> {
+    ) -> Result<Option<Arc<ConsumerGroup>>, StoreGone> {
         let key = (mailbox.clone(), name.clone());
         if let Some(cursor) = lock(&self.0.cursors).get(&key).and_then(Weak::upgrade) {
             return Ok(Some(cursor));
@@ -181,16 +181,21 @@ impl Broker {
             reply,
         });
         let position = answer.await.map_err(|_| StoreGone)??;
-        Ok(position.map(|position| self.share(Cursor::loaded(key.0, key.1, position))))
+        Ok(position.map(|position| self.share(ConsumerGroup::loaded(key.0, key.1, position))))
     }
 
     /// A cursor that is not there yet; whoever makes it saves it.
-    pub(crate) fn new_cursor(&self, mailbox: &MailboxName, name: &CursorName, committed: u64) -> Arc<Cursor> {
-        self.share(Cursor::new(mailbox.clone(), name.clone(), committed))
+    pub(crate) fn new_cursor(
+        &self,
+        mailbox: &MailboxName,
+        name: &CursorName,
+        committed: u64,
+    ) -> Arc<ConsumerGroup> {
+        self.share(ConsumerGroup::new(mailbox.clone(), name.clone(), committed))
     }
 
     /// The same cursor for everybody, whoever was first.
-    fn share(&self, cursor: Cursor) -> Arc<Cursor> {
+    fn share(&self, cursor: ConsumerGroup) -> Arc<ConsumerGroup> {
         let mut cursors = lock(&self.0.cursors);
         let key = (cursor.mailbox().clone(), cursor.name().clone());
         if let Some(cursor) = cursors.get(&key).and_then(Weak::upgrade) {
@@ -203,9 +208,9 @@ impl Broker {
     }
 
     /// Has what changed of a cursor written down with the next commit.
-    pub(crate) fn save_cursor(&self, cursor: &Arc<Cursor>) {
+    pub(crate) fn save_cursor(&self, cursor: &Arc<ConsumerGroup>) {
         if cursor.claim_saving(Instant::now()) {
-            self.push(Job::Cursor(Arc::clone(cursor)));
+            self.push(Job::ConsumerGroup(Arc::clone(cursor)));
         }
     }
 

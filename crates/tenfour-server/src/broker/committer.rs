@@ -9,7 +9,7 @@ use tenfour_proto::{ProducerId, Sender, Settlement, TemporaryCode};
 use tenfour_store::{Batch, Outcome, Store, StoreError};
 
 use super::completions::Answer;
-use super::consumer_group::Cursor;
+use super::consumer_group::ConsumerGroup;
 use super::job::{Deposit, Job, Resumed, StoreGone};
 use super::shared::Shared;
 use tenfour_identity::clock::wall_clock;
@@ -38,7 +38,7 @@ const PATIENCE: u32 = 8;
 #[derive(Default)]
 struct Gathered {
     deposits: Vec<Deposit>,
-    cursors: Vec<Arc<Cursor>>,
+    cursors: Vec<Arc<ConsumerGroup>>,
 }
 
 /// Works until the inbox is closed and empty, or the store fails.
@@ -123,7 +123,7 @@ fn work(
                 });
                 let _ = tell.send(found);
             }
-            Job::Cursor(cursor) => gathered.cursors.push(cursor),
+            Job::ConsumerGroup(cursor) => gathered.cursors.push(cursor),
             Job::Finish {
                 sender,
                 producers,

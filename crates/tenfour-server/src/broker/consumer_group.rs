@@ -22,7 +22,7 @@ const NO_ROOM: Duration = Duration::from_millis(500);
 
 /// Shared by its readers and the writer.
 #[derive(Debug)]
-pub(crate) struct Cursor {
+pub(crate) struct ConsumerGroup {
     mailbox: MailboxName,
     name: CursorName,
     state: Mutex<State>,
@@ -63,10 +63,10 @@ struct Held {
     begun: bool,
 }
 
-impl Cursor {
+impl ConsumerGroup {
     /// A cursor as the store knows it.
     pub(super) fn loaded(mailbox: MailboxName, name: CursorName, position: Position) -> Self {
-        Cursor {
+        ConsumerGroup {
             mailbox,
             name,
             state: Mutex::new(State {
@@ -95,7 +95,7 @@ impl Cursor {
             committed,
             ..Position::default()
         };
-        let cursor = Cursor::loaded(mailbox, name, position);
+        let cursor = ConsumerGroup::loaded(mailbox, name, position);
         {
             let mut state = lock(&cursor.state);
             state.version = 1;
@@ -467,15 +467,15 @@ impl State {
 mod tests {
     use super::*;
 
-    fn cursor() -> Cursor {
-        Cursor::new(MailboxName::inbox(), "worker".parse().unwrap(), 0)
+    fn cursor() -> ConsumerGroup {
+        ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0)
     }
 
     fn step(first: u64, count: u32, step: Step) -> Progress {
         Progress { first, count, step }
     }
 
-    fn save(cursor: &Cursor) -> CursorChange {
+    fn save(cursor: &ConsumerGroup) -> CursorChange {
         let (change, version) = cursor.take_change();
         cursor.take_outcome(change.clone(), version, CursorOutcome::Moved);
         change

@@ -8,7 +8,7 @@ use tenfour_store::{Batch, Position, Reader, StoreError};
 use tokio::sync::oneshot;
 
 use super::completions::{Answer, Completions};
-use super::consumer_group::Cursor;
+use super::consumer_group::ConsumerGroup;
 use super::memory_budget::Charge;
 
 /// The store can give no answer: it failed, or the server has stopped.
@@ -37,7 +37,7 @@ pub(super) enum Job {
     },
     Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
     /// What has changed of a cursor until the commit.
-    Cursor(Arc<Cursor>),
+    ConsumerGroup(Arc<ConsumerGroup>),
     /// Bytes that each mailbox keeps.
     Sizes(oneshot::Sender<Vec<(MailboxName, u64)>>),
     /// The reply to a message.
@@ -88,7 +88,7 @@ impl Job {
     /// Somebody waits for the answer, who is the one that asks.
     pub(super) fn is_question(&self) -> bool {
         match self {
-            Job::Deposit(_) | Job::Cursor(_) => false,
+            Job::Deposit(_) | Job::ConsumerGroup(_) => false,
             Job::Resume { .. }
             | Job::Reader(_)
             | Job::Position { .. }

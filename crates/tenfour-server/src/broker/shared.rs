@@ -9,7 +9,7 @@ use tenfour_store::{Reader, Store};
 use tokio::sync::watch;
 
 use super::commit_notifier::Announcer;
-use super::consumer_group::Cursor;
+use super::consumer_group::ConsumerGroup;
 use super::job::Job;
 use super::latency::Latency;
 use super::memory_budget::Budget;
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     pub(super) readers: Mutex<Vec<Box<dyn Reader>>>,
     /// Those that somebody reads by, or that are not saved yet.
-    pub(super) cursors: Mutex<HashMap<(MailboxName, CursorName), Weak<Cursor>>>,
+    pub(super) cursors: Mutex<HashMap<(MailboxName, CursorName), Weak<ConsumerGroup>>>,
     /// Whoever holds the store does what is on the queue, in its order. Gone when the inbox is closed and empty.
     pub(super) owned: Mutex<Option<Box<dyn Store>>>,
     /// Each deposit holds it until it is answered.

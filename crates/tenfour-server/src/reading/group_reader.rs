@@ -8,14 +8,14 @@ use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
-use crate::broker::{Broker, Cursor};
+use crate::broker::{Broker, ConsumerGroup};
 use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, start, unbroken};
 use tenfour_identity::clock::sleep_until;
 
 /// A reader of a cursor. When it is dropped, what it had begun with has failed, and the rest is given back.
 pub(crate) struct GroupReader {
     broker: Broker,
-    cursor: Arc<Cursor>,
+    cursor: Arc<ConsumerGroup>,
     reader: u64,
     mailbox: MailboxName,
     retries: Option<u32>,
@@ -162,7 +162,7 @@ impl Drop for GroupReader {
 }
 
 /// Waits until the store has the cursor, whoever was the first to want it.
-async fn make(broker: &Broker, cursor: &Arc<Cursor>) -> Result<(), EndReason> {
+async fn make(broker: &Broker, cursor: &Arc<ConsumerGroup>) -> Result<(), EndReason> {
     let (mut changes, mut failed) = (cursor.changes(), broker.failed());
     loop {
         broker.save_cursor(cursor);
