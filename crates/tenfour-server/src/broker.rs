@@ -33,7 +33,7 @@ pub(crate) use job::{Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
 pub(crate) use memory_budget::{Budget, Charge, Class};
 use reply_router::Replies;
-pub(crate) use reply_router::{Overflow, Pigeonhole};
+pub(crate) use reply_router::{Overflow, ReplySlot};
 use shared::{Queue, Shared};
 
 /// Most readers that wait for their next use. A reader on disk costs a file handle and up to 1 MiB.
@@ -136,7 +136,7 @@ impl Broker {
     }
 
     /// From here on all replies to the producer come there, until it is dropped, or expected again.
-    pub(crate) fn expect_replies(&self, sender: Sender, producer: ProducerId) -> Arc<Pigeonhole> {
+    pub(crate) fn expect_replies(&self, sender: Sender, producer: ProducerId) -> Arc<ReplySlot> {
         self.0.replies.expect(sender, producer)
     }
 

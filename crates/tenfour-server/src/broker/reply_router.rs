@@ -14,11 +14,11 @@ const MAX_WAITING: usize = 1024 * 1024;
 
 /// Who waits, by producer: a producer has one sending connection at a time.
 #[derive(Debug, Default)]
-pub(super) struct Replies(Mutex<HashMap<(Sender, ProducerId), Weak<Pigeonhole>>>);
+pub(super) struct Replies(Mutex<HashMap<(Sender, ProducerId), Weak<ReplySlot>>>);
 
 /// Where a connection finds its replies.
 #[derive(Debug, Default)]
-pub(crate) struct Pigeonhole {
+pub(crate) struct ReplySlot {
     inside: Mutex<Inside>,
     woken: Notify,
 }
@@ -36,8 +36,8 @@ pub(crate) struct Overflow;
 
 impl Replies {
     /// From here on all replies to the producer come here.
-    pub(super) fn expect(&self, sender: Sender, producer: ProducerId) -> Arc<Pigeonhole> {
-        let hole = Arc::new(Pigeonhole::default());
+    pub(super) fn expect(&self, sender: Sender, producer: ProducerId) -> Arc<ReplySlot> {
+        let hole = Arc::new(ReplySlot::default());
         let mut waiting = lock(&self.0);
         // Now and then, so that it costs next to nothing each time.
         if waiting.len().is_power_of_two() {
@@ -70,7 +70,7 @@ impl Replies {
     }
 }
 
-impl Pigeonhole {
+impl ReplySlot {
     fn put(&self, sequence: u64, reply: Reply) {
         let mut inside = lock(&self.inside);
         inside.bytes += reply.body.len() + size_of::<(u64, Reply)>();

@@ -9,7 +9,7 @@ use super::admitted::Admitted;
 use super::group_reads::GroupRead;
 use super::reads::MailboxRead;
 use crate::admission::producer_lease::Lease;
-use crate::broker::{Overflow, Pigeonhole};
+use crate::broker::{Overflow, ReplySlot};
 
 pub(super) enum Happening {
     RulesChanged,
@@ -39,7 +39,7 @@ pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
     }
 }
 
-async fn replies(hole: Option<Arc<Pigeonhole>>) -> Result<Vec<(u64, Reply)>, Overflow> {
+async fn replies(hole: Option<Arc<ReplySlot>>) -> Result<Vec<(u64, Reply)>, Overflow> {
     match hole {
         Some(hole) => hole.replies().await,
         None => pending().await,

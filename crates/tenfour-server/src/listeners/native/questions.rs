@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tenfour_proto::{Fingerprint, ProducerId, Sender, Settlement};
 
-use crate::broker::{Broker, Pigeonhole};
+use crate::broker::{Broker, ReplySlot};
 
 /// What a producer has asked on this connection.
 #[derive(Default)]
 pub(super) struct Asked {
     /// Present once something was asked.
-    hole: Option<Arc<Pigeonhole>>,
+    hole: Option<Arc<ReplySlot>>,
     /// Deposited, and not settled yet.
     open: BTreeSet<u64>,
     /// They were there before, so there may be a reply already.
@@ -29,7 +29,7 @@ impl Asked {
             .get_or_insert_with(|| broker.expect_replies(Sender::Key(key), producer));
     }
 
-    pub(super) fn hole(&self) -> Option<Arc<Pigeonhole>> {
+    pub(super) fn hole(&self) -> Option<Arc<ReplySlot>> {
         self.hole.clone()
     }
 
