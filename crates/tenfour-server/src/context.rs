@@ -7,7 +7,7 @@ use tenfour_proto::Listener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admission::connections::Roster;
+use crate::admission::connections::ConnectionRegistry;
 use crate::admission::counters::Counters;
 use crate::admission::gate::Gate;
 use crate::admission::producer_lease::Leases;
@@ -25,7 +25,7 @@ pub(crate) struct Context {
     pub(crate) gate: Gate,
     pub(crate) leases: Leases,
     pub(crate) counters: Counters,
-    pub(crate) roster: Roster,
+    pub(crate) connections: ConnectionRegistry,
     pub(crate) outgoing: Outgoing,
     /// Microseconds since 1970-01-01 UTC.
     pub(crate) since: i64,

@@ -10,7 +10,7 @@ use tenfour_worker::{Handler, HandlerOptions, NameError};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 
-use crate::admission::connections::Roster;
+use crate::admission::connections::ConnectionRegistry;
 use crate::admission::counters::Counters;
 use crate::admission::gate::Gate;
 use crate::admission::producer_lease::Leases;
@@ -65,7 +65,7 @@ impl Server {
             gate: Gate::new(config.limits.max_connections, counters.clone()),
             leases: Leases::default(),
             counters,
-            roster: Roster::default(),
+            connections: ConnectionRegistry::default(),
             outgoing: Outgoing::new(config.limits.message_budget),
             since: wall_clock(),
             stopping: watch::Sender::new(false),

@@ -63,7 +63,7 @@ fn receipts(context: &Context) -> impl Iterator<Item = StatusRow> {
 }
 
 fn connections(context: &Context) -> Vec<StatusRow> {
-    let all = context.roster.all();
+    let all = context.connections.all();
     let rows = all.iter().map(|visit| {
         let row = StatusRow::new("connection").with("listener", visit.listener.as_str());
         let name = visit.key.map(|key| context.config.access.name_of(key));

@@ -12,16 +12,16 @@ use tenfour_identity::lock;
 
 /// All connections. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Roster(Arc<Mutex<Inner>>);
+pub(crate) struct ConnectionRegistry(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    present: HashMap<u64, Arc<Visit>>,
+    present: HashMap<u64, Arc<ConnectionInfo>>,
     next: u64,
 }
 
 /// One connection, as others see it.
-pub(crate) struct Visit {
+pub(crate) struct ConnectionInfo {
     pub(crate) peer: SocketAddr,
     pub(crate) listener: Listener,
     /// Its key, where it has one.
@@ -35,15 +35,20 @@ pub(crate) struct Visit {
 }
 
 /// On the roster until it is dropped.
-pub(crate) struct Entry {
-    roster: Roster,
+pub(crate) struct RegistryEntry {
+    connections: ConnectionRegistry,
     number: u64,
-    visit: Arc<Visit>,
+    visit: Arc<ConnectionInfo>,
 }
 
-impl Roster {
-    pub(crate) fn enter(&self, peer: SocketAddr, listener: Listener, key: Option<Fingerprint>) -> Entry {
-        let visit = Arc::new(Visit {
+impl ConnectionRegistry {
+    pub(crate) fn enter(
+        &self,
+        peer: SocketAddr,
+        listener: Listener,
+        key: Option<Fingerprint>,
+    ) -> RegistryEntry {
+        let visit = Arc::new(ConnectionInfo {
             peer,
             listener,
             key,
@@ -56,15 +61,15 @@ impl Roster {
         inner.next += 1;
         let number = inner.next;
         inner.present.insert(number, Arc::clone(&visit));
-        Entry {
-            roster: self.clone(),
+        RegistryEntry {
+            connections: self.clone(),
             number,
             visit,
         }
     }
 
     /// Everybody, the longest there first.
-    pub(crate) fn all(&self) -> Vec<Arc<Visit>> {
+    pub(crate) fn all(&self) -> Vec<Arc<ConnectionInfo>> {
         let mut all: Vec<_> = lock(&self.0)
             .present
             .iter()
@@ -75,7 +80,7 @@ impl Roster {
     }
 }
 
-impl Visit {
+impl ConnectionInfo {
     /// Messages that came.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
@@ -96,7 +101,7 @@ impl Visit {
     }
 }
 
-impl Entry {
+impl RegistryEntry {
     pub(crate) fn count_received(&self, messages: usize) {
         self.visit.received.fetch_add(messages as u64, Ordering::Relaxed);
     }
@@ -116,8 +121,8 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for RegistryEntry {
     fn drop(&mut self) {
-        lock(&self.roster.0).present.remove(&self.number);
+        lock(&self.connections.0).present.remove(&self.number);
     }
 }

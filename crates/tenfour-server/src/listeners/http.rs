@@ -139,7 +139,7 @@ fn accepted(
         context: Arc::clone(context),
         config,
         peer,
-        entry: Arc::new(context.roster.enter(peer, Listener::Http, None)),
+        entry: Arc::new(context.connections.enter(peer, Listener::Http, None)),
         seat: Arc::clone(&pass.seat),
         who: Who::Nobody { is_near: false },
     };

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::admission::connections::Entry;
+use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
 use crate::admission::gate::PlainPass;
 use crate::context::Context;
@@ -66,7 +66,7 @@ fn accepted(
         stream,
         peer,
         splitter: Splitter::default(),
-        entry: context.roster.enter(peer, Listener::Modbus, None),
+        entry: context.connections.enter(peer, Listener::Modbus, None),
         context: Arc::clone(context),
         units: Arc::clone(units),
         pass,
@@ -85,7 +85,7 @@ struct Connection {
     context: Arc<Context>,
     units: Arc<Units>,
     pass: PlainPass,
-    entry: Entry,
+    entry: RegistryEntry,
 }
 
 impl Connection {

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::admission::connections::Entry;
+use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
 use crate::admission::gate::PlainPass;
 use crate::broker::{Answer, Budget, Charge, Class, Completions};
@@ -50,7 +50,7 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
         stream,
         context: Arc::clone(context),
         pass,
-        entry: context.roster.enter(peer, Listener::Text, None),
+        entry: context.connections.enter(peer, Listener::Text, None),
         completions: None,
         charge: None,
         deposits: 0,
@@ -69,7 +69,7 @@ struct Connection {
     stream: TcpStream,
     context: Arc<Context>,
     pass: PlainPass,
-    entry: Entry,
+    entry: RegistryEntry,
     /// Made with the first message.
     completions: Option<Arc<Completions>>,
     /// For the bytes of an unfinished line.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::config::HttpConfig;
 use super::problem::Problem;
 use super::who::Who;
-use crate::admission::connections::Entry;
+use crate::admission::connections::RegistryEntry;
 use crate::admission::gate::Seat;
 use crate::context::Context;
 use crate::reading::response_budget::Piece;
@@ -17,7 +17,7 @@ pub(super) struct Visitor {
     pub(super) context: Arc<Context>,
     pub(super) config: Arc<HttpConfig>,
     pub(super) peer: SocketAddr,
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Arc<RegistryEntry>,
     /// Of the request at hand.
     pub(super) who: Who,
     pub(super) seat: Arc<Seat>,

@@ -9,7 +9,7 @@ use tenfour_proto::{Fingerprint, MailboxName, Sender, TokenName};
 use super::header::one;
 use super::problem::Problem;
 use crate::admission::access::Access;
-use crate::admission::connections::Entry;
+use crate::admission::connections::RegistryEntry;
 use crate::broker::Class;
 use tenfour_identity::{Rights, hash_of_token};
 
@@ -38,7 +38,7 @@ impl Who {
         access: &Access,
         is_open: bool,
         peer: SocketAddr,
-        entry: &Entry,
+        entry: &RegistryEntry,
         request: &Request,
     ) -> Result<Self, Problem> {
         let headers = request.headers();

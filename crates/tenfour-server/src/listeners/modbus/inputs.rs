@@ -37,7 +37,7 @@ pub(super) async fn registers(device: &Device, unit: u8) -> Result<Vec<u16>, Bro
         u64::try_from(uptime).unwrap_or(0),
         context.broker.latency().messages(),
         refused,
-        context.roster.all().len() as u64,
+        context.connections.all().len() as u64,
     ] {
         put(&mut registers, Some(number));
     }

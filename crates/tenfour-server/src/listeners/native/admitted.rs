@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::group_reads::GroupRead;
 use super::questions::Asked;
 use super::reads::MailboxRead;
-use crate::admission::connections::Entry;
+use crate::admission::connections::RegistryEntry;
 use crate::admission::producer_lease::Held;
 
 /// What is known of a client that was let in.
@@ -18,7 +18,7 @@ pub(super) struct Admitted {
     pub(super) mailbox_read: Option<MailboxRead>,
     /// Until the next read: what was given out is still its reader's.
     pub(super) group_read: Option<Box<GroupRead>>,
-    pub(super) entry: Entry,
+    pub(super) entry: RegistryEntry,
     pub(super) changes: watch::Receiver<AuthorizedKeys>,
 }
 

@@ -118,7 +118,7 @@ impl Connection {
             producer,
             mailbox_read: None,
             group_read: None,
-            entry: context.roster.enter(self.peer, Listener::Native, Some(key)),
+            entry: context.connections.enter(self.peer, Listener::Native, Some(key)),
             changes,
         }));
         if self.machine.go_on().is_err() {
