@@ -25,7 +25,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 use tokio::task::block_in_place;
 
-use commit_notifier::Announcer;
+use commit_notifier::CommitNotifier;
 pub(crate) use completions::{Answer, Completions};
 pub(crate) use consumer_group::ConsumerGroup;
 use job::{Deposit, Job};
@@ -54,7 +54,7 @@ impl Broker {
             queue: Mutex::new(Queue::default()),
             wake: Condvar::new(),
             budget: Budget::new(budget_bytes),
-            announcer: Announcer::default(),
+            notifier: CommitNotifier::default(),
             latency: Latency::default(),
             replies: Replies::default(),
             failed: watch::Sender::new(false),
@@ -249,12 +249,12 @@ impl Broker {
 
     /// Tells the last offset of a mailbox whenever it rises.
     pub(crate) fn follow(&self, mailbox: &MailboxName) -> watch::Receiver<u64> {
-        self.0.announcer.follow(mailbox)
+        self.0.notifier.follow(mailbox)
     }
 
     /// Tells that something was committed, anywhere.
     pub(crate) fn follow_all(&self) -> watch::Receiver<u64> {
-        self.0.announcer.follow_all()
+        self.0.notifier.follow_all()
     }
 
     /// Messages stored since the start, by how long their receipts took.

@@ -53,13 +53,13 @@ struct Inside {
     strangers: usize,
     by_address: HashMap<IpAddr, usize>,
     remembered: HashMap<IpAddr, Moment>,
-    plain: HashMap<u64, Arc<Seat>>,
+    plain: HashMap<u64, Arc<ConnectionPermit>>,
     next: u64,
 }
 
 /// What the gate can see of a connection without keys, and how it asks it to leave.
 #[derive(Debug, Default)]
-pub(crate) struct Seat {
+pub(crate) struct ConnectionPermit {
     /// Milliseconds of the clock at the last byte.
     heard: AtomicU64,
     /// Milliseconds of the clock at the first byte of a line that is not finished; 0 for none.
@@ -68,7 +68,7 @@ pub(crate) struct Seat {
     leave: Notify,
 }
 
-impl Seat {
+impl ConnectionPermit {
     /// Notes that bytes came, and how many belong to an unfinished line.
     pub(crate) fn heard(&self, now: Moment, unfinished: usize) {
         let now = milliseconds(now);
@@ -119,13 +119,13 @@ impl Gate {
     pub(crate) fn close(&self) {
         let mut inside = lock(&self.0.inside);
         inside.closed = true;
-        for seat in inside.plain.values() {
-            seat.leave.notify_one();
+        for permit in inside.plain.values() {
+            permit.leave.notify_one();
         }
     }
 
     /// A place for a connection without keys (text, HTTP, Modbus). Under pressure the longest silent one leaves for it.
-    pub(crate) fn admit_plain(&self, now: Moment) -> Option<PlainPass> {
+    pub(crate) fn admit_plain(&self, now: Moment) -> Option<PlaintextPermit> {
         let mut inside = lock(&self.0.inside);
         if inside.closed {
             return None;
@@ -138,14 +138,14 @@ impl Gate {
             let longest = inside
                 .plain
                 .iter()
-                .min_by_key(|(_, seat)| seat.idle_since())
-                .map(|(number, seat)| (*number, seat.idle_since()));
+                .min_by_key(|(_, permit)| permit.idle_since())
+                .map(|(number, permit)| (*number, permit.idle_since()));
             let silent_too_long =
                 |since: u64| milliseconds(now).saturating_sub(since) >= PATIENCE.as_millis() as u64;
             match longest {
                 Some((number, since)) if is_full || silent_too_long(since) => {
-                    if let Some(seat) = inside.plain.remove(&number) {
-                        seat.leave.notify_one();
+                    if let Some(permit) = inside.plain.remove(&number) {
+                        permit.leave.notify_one();
                         self.0.counters.count(Counter::Evicted);
                     }
                 }
@@ -158,18 +158,18 @@ impl Gate {
         }
         let number = inside.next;
         inside.next += 1;
-        let seat = Arc::new(Seat::default());
-        seat.heard(now, 0);
-        inside.plain.insert(number, Arc::clone(&seat));
-        Some(PlainPass {
+        let permit = Arc::new(ConnectionPermit::default());
+        permit.heard(now, 0);
+        inside.plain.insert(number, Arc::clone(&permit));
+        Some(PlaintextPermit {
             gate: self.clone(),
             number,
-            seat,
+            permit,
         })
     }
 
     /// A place for a native connection that has not said who it is.
-    pub(crate) fn admit_stranger(&self, peer: IpAddr, now: Moment) -> Option<StrangerPass> {
+    pub(crate) fn admit_stranger(&self, peer: IpAddr, now: Moment) -> Option<UnauthenticatedPermit> {
         let address = neighbourhood(peer);
         let mut inside = lock(&self.0.inside);
         let inside = &mut *inside;
@@ -188,7 +188,7 @@ impl Gate {
         }
         inside.strangers += 1;
         *inside.by_address.entry(address).or_default() += 1;
-        Some(StrangerPass {
+        Some(UnauthenticatedPermit {
             gate: self.clone(),
             address,
             identified: false,
@@ -228,26 +228,26 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 }
 
 /// The place of a connection without keys.
-pub(crate) struct PlainPass {
+pub(crate) struct PlaintextPermit {
     gate: Gate,
     number: u64,
-    pub(crate) seat: Arc<Seat>,
+    pub(crate) permit: Arc<ConnectionPermit>,
 }
 
-impl Drop for PlainPass {
+impl Drop for PlaintextPermit {
     fn drop(&mut self) {
         lock(&self.gate.0.inside).plain.remove(&self.number);
     }
 }
 
 /// The place of a native connection, before and after it identified itself.
-pub(crate) struct StrangerPass {
+pub(crate) struct UnauthenticatedPermit {
     gate: Gate,
     address: IpAddr,
     identified: bool,
 }
 
-impl StrangerPass {
+impl UnauthenticatedPermit {
     /// It showed a key that is allowed.
     pub(crate) fn identified(&mut self, now: Moment) {
         let mut inside = lock(&self.gate.0.inside);
@@ -265,7 +265,7 @@ impl StrangerPass {
     }
 }
 
-impl Drop for StrangerPass {
+impl Drop for UnauthenticatedPermit {
     fn drop(&mut self) {
         let mut inside = lock(&self.gate.0.inside);
         if self.identified {
@@ -319,7 +319,7 @@ mod tests {
         let counters = Counters::default();
         let gate = Gate::new(8, counters.clone());
         let passes: Vec<_> = (0..4).map(|n| gate.admit_plain(at(n)).unwrap()).collect();
-        passes[0].seat.heard(at(50), 0);
+        passes[0].permit.heard(at(50), 0);
         let _fifth = gate.admit_plain(at(60)).unwrap();
         assert_eq!(
             counters.get(Counter::Evicted),
@@ -328,7 +328,7 @@ mod tests {
         );
         let _sixth = gate.admit_plain(at(61)).unwrap();
         assert_eq!(counters.get(Counter::Evicted), 2);
-        passes[3].seat.heard(at(62), 0);
+        passes[3].permit.heard(at(62), 0);
         let _seventh = gate.admit_plain(at(63)).unwrap();
         assert_eq!(
             counters.get(Counter::Evicted),

@@ -8,21 +8,21 @@ use tokio::sync::watch;
 
 use tenfour_identity::lock;
 
-pub(super) struct Announcer {
+pub(super) struct CommitNotifier {
     followed: Mutex<HashMap<MailboxName, watch::Sender<u64>>>,
     commits: watch::Sender<u64>,
 }
 
-impl Default for Announcer {
+impl Default for CommitNotifier {
     fn default() -> Self {
-        Announcer {
+        CommitNotifier {
             followed: Mutex::default(),
             commits: watch::Sender::new(0),
         }
     }
 }
 
-impl Announcer {
+impl CommitNotifier {
     pub(super) fn follow(&self, mailbox: &MailboxName) -> watch::Receiver<u64> {
         lock(&self.followed)
             .entry(mailbox.clone())

@@ -270,7 +270,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
             return Err(error);
         }
     };
-    shared.announcer.announce(&committed.raised);
+    shared.notifier.announce(&committed.raised);
     shared.replies.deliver(committed.answered);
     let now = Instant::now();
     for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(committed.outcomes) {

@@ -8,7 +8,7 @@ use tenfour_proto::{CursorName, Durability, MailboxName};
 use tenfour_store::{Reader, Store};
 use tokio::sync::watch;
 
-use super::commit_notifier::Announcer;
+use super::commit_notifier::CommitNotifier;
 use super::consumer_group::ConsumerGroup;
 use super::job::Job;
 use super::latency::Latency;
@@ -20,7 +20,7 @@ pub(super) struct Shared {
     pub(super) queue: Mutex<Queue>,
     pub(super) wake: Condvar,
     pub(super) budget: Budget,
-    pub(super) announcer: Announcer,
+    pub(super) notifier: CommitNotifier,
     pub(super) latency: Latency,
     pub(super) replies: Replies,
     pub(super) failed: watch::Sender<bool>,

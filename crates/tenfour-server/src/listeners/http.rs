@@ -38,7 +38,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::admission::counters::Counter;
-use crate::admission::gate::PlainPass;
+use crate::admission::gate::PlaintextPermit;
 use crate::context::Context;
 use crate::error::ServeError;
 use crate::listeners::accept;
@@ -140,7 +140,7 @@ fn accepted(
         config,
         peer,
         entry: Arc::new(context.connections.enter(peer, Listener::Http, None)),
-        seat: Arc::clone(&pass.seat),
+        permit: Arc::clone(&pass.permit),
         who: Who::Nobody { is_near: false },
     };
     let mut stream = TimeoutStream::new(stream);
@@ -167,7 +167,7 @@ fn accepted(
 }
 
 /// One connection, to its end.
-async fn serve<S>(stream: S, visitor: Visitor, pass: &PlainPass, router: Router)
+async fn serve<S>(stream: S, visitor: Visitor, pass: &PlaintextPermit, router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -188,7 +188,7 @@ where
     let mut connection = std::pin::pin!(connection);
     let leave = async {
         tokio::select! {
-            () = pass.seat.asked_to_leave() => {}
+            () = pass.permit.asked_to_leave() => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     };

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
-use crate::admission::gate::PlainPass;
+use crate::admission::gate::PlaintextPermit;
 use crate::context::Context;
 use crate::listeners::accept::{self, BLOCKED_WRITE};
 pub use config::{ModbusConfig, ModbusListeners};
@@ -84,7 +84,7 @@ struct Connection {
     splitter: Splitter,
     context: Arc<Context>,
     units: Arc<Units>,
-    pass: PlainPass,
+    pass: PlaintextPermit,
     entry: RegistryEntry,
 }
 
@@ -99,7 +99,7 @@ impl Connection {
                         return;
                     }
                 }
-                () = self.pass.seat.asked_to_leave() => return,
+                () = self.pass.permit.asked_to_leave() => return,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
             loop {
@@ -136,7 +136,7 @@ impl Connection {
             Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
         let now = self.context.clock.now();
-        self.pass.seat.heard(now, self.splitter.buffered());
+        self.pass.permit.heard(now, self.splitter.buffered());
         true
     }
 

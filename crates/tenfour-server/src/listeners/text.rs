@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
-use crate::admission::gate::PlainPass;
+use crate::admission::gate::PlaintextPermit;
 use crate::broker::{Answer, Budget, Charge, Class, Completions};
 use crate::context::Context;
 use crate::listeners::accept::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
@@ -68,7 +68,7 @@ struct Connection {
     machine: Machine,
     stream: TcpStream,
     context: Arc<Context>,
-    pass: PlainPass,
+    pass: PlaintextPermit,
     entry: RegistryEntry,
     /// Made with the first message.
     completions: Option<Arc<Completions>>,
@@ -125,7 +125,7 @@ impl Connection {
                         return;
                     }
                 }
-                () = self.pass.seat.asked_to_leave(), if reading => {
+                () = self.pass.permit.asked_to_leave(), if reading => {
                     self.machine.handle_reset();
                 }
             }
@@ -201,7 +201,7 @@ impl Connection {
         let broker = &self.context.broker;
         let unfinished = self.machine.buffered();
         self.charge = (unfinished > 0).then(|| broker.budget().charge(Class::Stranger, unfinished));
-        self.pass.seat.heard(self.context.clock.now(), unfinished);
+        self.pass.permit.heard(self.context.clock.now(), unfinished);
         if messages.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@ use super::config::HttpConfig;
 use super::problem::Problem;
 use super::who::Who;
 use crate::admission::connections::RegistryEntry;
-use crate::admission::gate::Seat;
+use crate::admission::gate::ConnectionPermit;
 use crate::context::Context;
 use crate::reading::response_budget::Piece;
 
@@ -20,13 +20,13 @@ pub(super) struct Visitor {
     pub(super) entry: Arc<RegistryEntry>,
     /// Of the request at hand.
     pub(super) who: Who,
-    pub(super) seat: Arc<Seat>,
+    pub(super) permit: Arc<ConnectionPermit>,
 }
 
 impl Visitor {
     /// The gate looks at the time of the last word.
     pub(super) fn heard(&self, unfinished: usize) {
-        self.seat.heard(self.context.clock.now(), unfinished);
+        self.permit.heard(self.context.clock.now(), unfinished);
     }
 
     /// Waits for memory for so many bytes, and one message more, which is as long as one may be.

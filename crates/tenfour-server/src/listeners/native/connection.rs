@@ -17,7 +17,7 @@ use super::group_reads::GroupRead;
 use super::reads::MailboxRead;
 use super::socket::{ReadOutcome, read_some};
 use crate::admission::counters::Counter;
-use crate::admission::gate::StrangerPass;
+use crate::admission::gate::UnauthenticatedPermit;
 use crate::broker::{Charge, Class, Completions};
 use crate::context::Context;
 use crate::listeners::accept::{BLOCKED_WRITE, WAIT_FOR_ROOM};
@@ -30,7 +30,7 @@ pub(super) struct Connection {
     pub(super) tls: TlsStream<TcpStream>,
     pub(super) peer: SocketAddr,
     pub(super) context: Arc<Context>,
-    pub(super) pass: StrangerPass,
+    pub(super) pass: UnauthenticatedPermit,
     pub(super) key: Option<Fingerprint>,
     /// Present once HELLO was accepted.
     pub(super) admitted: Option<Box<Admitted>>,
@@ -46,7 +46,7 @@ impl Connection {
         tls: TlsStream<TcpStream>,
         peer: SocketAddr,
         context: Arc<Context>,
-        pass: StrangerPass,
+        pass: UnauthenticatedPermit,
     ) -> Self {
         let options = ServerOptions {
             max_message: context.config.limits.max_message,
