@@ -20,7 +20,7 @@ pub enum Sender {
 
 impl Sender {
     /// It showed neither key nor token: anybody may be it.
-    pub fn is_pseudo(&self) -> bool {
+    pub fn is_synthetic(&self) -> bool {
         matches!(self, Sender::Anonymous | Sender::Datagram)
     }
 }

@@ -51,7 +51,7 @@ pub struct MemoryStore {
 struct Shared {
     used: u64,
     /// Bytes of bodies of senders without a key.
-    pseudo: u64,
+    synthetic: u64,
     by_name: HashMap<MailboxName, i64>,
     /// Of `used`, in the mailboxes of `tenfour bench`.
     bench: u64,
@@ -86,7 +86,7 @@ impl MemoryMailbox {
 #[derive(Clone, Debug)]
 struct Kept {
     producer: u32,
-    is_pseudo: bool,
+    is_synthetic: bool,
     sequence: u64,
     time: i64,
     source: Source,
@@ -275,7 +275,7 @@ struct Work<'w> {
     producer: i64,
     source: Source,
     numbered: bool,
-    is_pseudo: bool,
+    is_synthetic: bool,
 }
 
 impl<'a> Backend<'a> for Work<'_> {
@@ -285,7 +285,7 @@ impl<'a> Backend<'a> for Work<'_> {
             mailbox,
             Kept {
                 producer: self.producer as u32,
-                is_pseudo: self.is_pseudo,
+                is_synthetic: self.is_synthetic,
                 sequence: if self.numbered { sequence } else { 0 },
                 time: self.time,
                 source: self.source,
@@ -303,7 +303,7 @@ impl<'a> Backend<'a> for Work<'_> {
                 let size = oldest.size();
                 let body = oldest.message.body.len() as u64;
                 mailbox.bytes -= body;
-                shared.pseudo -= if oldest.is_pseudo { body } else { 0 };
+                shared.synthetic -= if oldest.is_synthetic { body } else { 0 };
                 mailbox.gone += 1;
                 shared.bench -= size;
                 shared.used -= size;
@@ -366,7 +366,7 @@ impl Store for MemoryStore {
                 .sum();
             // Once full, full for all that follow: a later batch may belong to the same producer.
             full |= shared.used + wanted > self.limit;
-            if full || batch.sender.is_pseudo() && !self.quota.has_room(shared.pseudo, batch) {
+            if full || batch.sender.is_synthetic() && !self.quota.has_room(shared.synthetic, batch) {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
@@ -381,7 +381,7 @@ impl Store for MemoryStore {
                 producer: state.row,
                 source: batch.source,
                 numbered: batch.producer.is_some(),
-                is_pseudo: batch.sender.is_pseudo(),
+                is_synthetic: batch.sender.is_synthetic(),
             };
             let producer = batch.producer.is_some().then_some(&mut state);
             let settlement = deposit::deposit(
@@ -518,7 +518,7 @@ impl Shared {
         let size = kept.size();
         self.used += size;
         let body = kept.message.body.len() as u64;
-        self.pseudo += if kept.is_pseudo { body } else { 0 };
+        self.synthetic += if kept.is_synthetic { body } else { 0 };
         let by_name = &mut self.by_name;
         let mailbox = self.boxes.entry(mailbox).or_insert_with(|| {
             by_name.insert(kept.message.mailbox.clone(), mailbox);

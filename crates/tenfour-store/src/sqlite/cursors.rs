@@ -132,8 +132,11 @@ fn bury(
     dead.last += 1;
     dead.raised = true;
     let key = message_key(dead.id, dead.last);
-    let is_pseudo = item.sender.parse().is_ok_and(|sender: Sender| sender.is_pseudo());
-    sizes.add(dead.id, dead.last, item.message.body.len() as u64, is_pseudo);
+    let is_synthetic = item
+        .sender
+        .parse()
+        .is_ok_and(|sender: Sender| sender.is_synthetic());
+    sizes.add(dead.id, dead.last, item.message.body.len() as u64, is_synthetic);
     item.message.mailbox = dead.name.clone();
     let origin = item.origin.unwrap_or(Origin {
         mailbox: change.mailbox.clone(),

@@ -179,8 +179,8 @@ pub(super) fn delete(
         )?
         .query_row((first, message_key(mailbox, last), PIECE), |row| row.get(0))?;
     let Some(last) = last else { return Ok(0) };
-    let (bytes, pseudo) = sizes::of_stretch(&transaction, first, last)?;
-    sizes.delete(&transaction, mailbox, bytes, pseudo)?;
+    let (bytes, synthetic) = sizes::of_stretch(&transaction, first, last)?;
+    sizes.delete(&transaction, mailbox, bytes, synthetic)?;
     // The offset of the last message must outlive it.
     transaction
         .prepare_cached("UPDATE mailbox SET gone = ?2 WHERE id = ?1 AND gone < ?2")?

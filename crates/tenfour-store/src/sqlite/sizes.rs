@@ -22,7 +22,7 @@ const PSEUDO: &str = "SELECT stream.id FROM stream JOIN sender ON sender.id = st
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     bytes: u64,
-    pseudo: u64,
+    synthetic: u64,
     last: u64,
     /// Up to this offset the count is written down.
     counted: u64,
@@ -31,7 +31,7 @@ struct Size {
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
     by_mailbox: HashMap<i64, Size>,
-    pseudo: u64,
+    synthetic: u64,
 }
 
 impl Sizes {
@@ -51,29 +51,29 @@ impl Sizes {
             let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
             let (id, counted): (i64, u64) = (row.get(0)?, number(4)?);
             let end = message_key(id, OFFSET_MASK.unsigned_abs());
-            let (bytes, pseudo): (i64, i64) = since.query_row((message_key(id, counted), end), |row| {
+            let (bytes, synthetic): (i64, i64) = since.query_row((message_key(id, counted), end), |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
             let size = Size {
                 bytes: number(2)? + bytes.unsigned_abs(),
-                pseudo: number(3)? + pseudo.unsigned_abs(),
+                synthetic: number(3)? + synthetic.unsigned_abs(),
                 last: number(1)?,
                 counted,
             };
-            sizes.pseudo += size.pseudo;
+            sizes.synthetic += size.synthetic;
             sizes.by_mailbox.insert(id, size);
         }
         Ok(sizes)
     }
 
     /// Messages were appended, the last one at this offset.
-    pub(super) fn add(&mut self, mailbox: i64, last: u64, bytes: u64, is_pseudo: bool) {
+    pub(super) fn add(&mut self, mailbox: i64, last: u64, bytes: u64, is_synthetic: bool) {
         let size = self.by_mailbox.entry(mailbox).or_default();
         size.bytes += bytes;
         size.last = size.last.max(last);
-        if is_pseudo {
-            size.pseudo += bytes;
-            self.pseudo += bytes;
+        if is_synthetic {
+            size.synthetic += bytes;
+            self.synthetic += bytes;
         }
     }
 
@@ -83,8 +83,8 @@ impl Sizes {
     }
 
     /// Bytes of all senders without a key together.
-    pub(super) fn pseudo(&self) -> u64 {
-        self.pseudo
+    pub(super) fn synthetic(&self) -> u64 {
+        self.synthetic
     }
 
     /// Writes a mailbox down, in the transaction of now, if it has grown a lot.
@@ -111,12 +111,12 @@ impl Sizes {
         connection: &Connection,
         mailbox: i64,
         bytes: u64,
-        pseudo: u64,
+        synthetic: u64,
     ) -> rusqlite::Result<()> {
         let size = self.by_mailbox.entry(mailbox).or_default();
         size.bytes = size.bytes.saturating_sub(bytes);
-        size.pseudo = size.pseudo.saturating_sub(pseudo);
-        self.pseudo = self.pseudo.saturating_sub(pseudo);
+        size.synthetic = size.synthetic.saturating_sub(synthetic);
+        self.synthetic = self.synthetic.saturating_sub(synthetic);
         // What is gone must not be counted from an older offset on.
         write_down(connection, mailbox, size)
     }
@@ -125,7 +125,12 @@ impl Sizes {
 fn write_down(connection: &Connection, mailbox: i64, size: &mut Size) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE mailbox SET bytes = ?2, pseudo = ?3, counted = ?4 WHERE id = ?1")?
-        .execute((mailbox, size.bytes as i64, size.pseudo as i64, size.last as i64))?;
+        .execute((
+            mailbox,
+            size.bytes as i64,
+            size.synthetic as i64,
+            size.last as i64,
+        ))?;
     size.counted = size.last;
     Ok(())
 }

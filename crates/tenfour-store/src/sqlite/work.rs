@@ -27,7 +27,7 @@ pub(super) struct Work<'a> {
     sorted: bool,
     sizes: &'a mut Sizes,
     /// The sender of the batch showed no key.
-    is_pseudo: bool,
+    is_synthetic: bool,
     /// Counted, and not in the sizes yet.
     grown: Grown,
 }
@@ -38,7 +38,7 @@ struct Grown {
     mailbox: i64,
     last: u64,
     bytes: u64,
-    is_pseudo: bool,
+    is_synthetic: bool,
 }
 
 /// A message on its way into the table.
@@ -57,10 +57,10 @@ impl<'a> Backend<'a> for Work<'a> {
             return;
         };
         let sequence = if *numbered { sequence } else { 0 };
-        if (self.grown.mailbox, self.grown.is_pseudo) != (mailbox, self.is_pseudo) {
+        if (self.grown.mailbox, self.grown.is_synthetic) != (mailbox, self.is_synthetic) {
             let new = Grown {
                 mailbox,
-                is_pseudo: self.is_pseudo,
+                is_synthetic: self.is_synthetic,
                 ..Grown::default()
             };
             let old = std::mem::replace(&mut self.grown, new);
@@ -116,7 +116,7 @@ impl<'a> Backend<'a> for Work<'a> {
 impl Grown {
     fn count(self, sizes: &mut Sizes) {
         if self.bytes > 0 || self.last > 0 {
-            sizes.add(self.mailbox, self.last, self.bytes, self.is_pseudo);
+            sizes.add(self.mailbox, self.last, self.bytes, self.is_synthetic);
         }
     }
 }
@@ -133,7 +133,7 @@ impl<'a> Work<'a> {
             rows: Vec::with_capacity(messages),
             sorted: true,
             sizes,
-            is_pseudo: false,
+            is_synthetic: false,
             grown: Grown::default(),
         }
     }
@@ -143,7 +143,7 @@ impl<'a> Work<'a> {
         self.producer = producer;
         self.source = source_word(&batch.source).map(Rc::from);
         self.prefix = Some((prefix.clone(), batch.producer.is_some()));
-        self.is_pseudo = batch.sender.is_pseudo();
+        self.is_synthetic = batch.sender.is_synthetic();
     }
 
     pub(super) fn count_grown(&mut self) {
@@ -151,9 +151,9 @@ impl<'a> Work<'a> {
     }
 
     /// Bytes of senders without a key, with those of this commit.
-    pub(super) fn pseudo(&mut self) -> u64 {
+    pub(super) fn synthetic(&mut self) -> u64 {
         self.count_grown();
-        self.sizes.pseudo()
+        self.sizes.synthetic()
     }
 
     pub(super) fn write_rows(&mut self) -> Result<(), StoreError> {

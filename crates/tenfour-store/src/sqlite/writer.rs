@@ -158,7 +158,7 @@ impl SqliteStore {
             let (producer, kind) = batch
                 .producer
                 .unwrap_or((ProducerId::from_bytes([0; 16]), ProducerKind::OneShot));
-            if batch.sender.is_pseudo() && !self.quota.has_room(work.pseudo(), batch) {
+            if batch.sender.is_synthetic() && !self.quota.has_room(work.synthetic(), batch) {
                 outcomes.push(Outcome::NotNow(TemporaryCode::Full));
                 continue;
             }
