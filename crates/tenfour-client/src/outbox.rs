@@ -11,17 +11,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tenfour_proto::{Address, Message};
-pub use tenfour_store::{Dropped, OpenError, Outbox, OutboxError, OutboxItem, OutboxRoute, Verdict};
+pub use tenfour_store::{Dropped, OpenError, Outbox, OutboxDestination, OutboxError, OutboxItem, Verdict};
 
 use crate::config::ClientConfig;
-pub use dispatcher::Courier;
-pub use error::Trouble;
-pub use progress::{Deliveries, RouteProgress};
+pub use dispatcher::Dispatcher;
+pub use error::DispatchError;
+pub use progress::{Deliveries, DestinationProgress};
 
 /// A client that survives its own end. Dropping it ends the delivering; what is left goes on with the next one.
 pub struct OutboxClient {
-    route: Arc<str>,
-    courier: Courier,
+    destination: Arc<str>,
+    dispatcher: Dispatcher,
 }
 
 impl OutboxClient {
@@ -35,10 +35,10 @@ impl OutboxClient {
     ///
     /// When the outbox cannot be opened; [`OpenError::InUse`] while another process delivers from it.
     pub fn open(path: impl Into<PathBuf>, address: Address, config: ClientConfig) -> Result<Self, OpenError> {
-        let courier = Courier::start(Outbox::open(path)?, 0, move || Ok(config.clone()))?;
+        let dispatcher = Dispatcher::start(Outbox::open(path)?, 0, move || Ok(config.clone()))?;
         Ok(OutboxClient {
-            route: address.to_string().into(),
-            courier,
+            destination: address.to_string().into(),
+            dispatcher,
         })
     }
 
@@ -48,7 +48,7 @@ impl OutboxClient {
     ///
     /// When it cannot be written. It is not queued then.
     pub async fn queue(&self, message: Message) -> Result<u64, Arc<OutboxError>> {
-        self.courier.put(Arc::clone(&self.route), message).await
+        self.dispatcher.put(Arc::clone(&self.destination), message).await
     }
 
     /// Waits until everything that was queued before has its answer. For how long is for the caller to say, by
@@ -57,22 +57,22 @@ impl OutboxClient {
     /// # Errors
     ///
     /// What stands in the way and will not pass by waiting.
-    pub async fn flush(&self) -> Result<(), Arc<Trouble>> {
-        self.courier.delivered(&self.route).await
+    pub async fn flush(&self) -> Result<(), Arc<DispatchError>> {
+        self.dispatcher.delivered(&self.destination).await
     }
 
     /// How far the delivering is.
-    pub fn progress(&self) -> RouteProgress {
-        self.courier.progress(&self.route)
+    pub fn progress(&self) -> DestinationProgress {
+        self.dispatcher.progress(&self.destination)
     }
 
     /// Ends the delivering, and returns when the outbox is free for others.
     pub async fn stop(self) {
-        self.courier.stop().await;
+        self.dispatcher.stop().await;
     }
 
     /// Keeps so many bytes of delivered messages, to send them again should the server go back.
     pub async fn keep(&self, bytes: u64) -> Result<(), OutboxError> {
-        self.courier.keep(bytes).await
+        self.dispatcher.keep(bytes).await
     }
 }

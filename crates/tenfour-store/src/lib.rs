@@ -48,7 +48,7 @@ pub use policy::{
 };
 pub use retention::{Retain, Rules};
 pub use sqlite::{
-    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxProducer, OutboxRoute, SqliteOptions,
-    SqliteStore, Verdict, check,
+    Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer,
+    SqliteOptions, SqliteStore, Verdict, check,
 };
 pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Store};

@@ -22,6 +22,6 @@ mod writer;
 pub use check::check;
 pub use options::SqliteOptions;
 pub use outbox::{
-    Advance, Dispatch, Dropped, Outbox, OutboxError, OutboxItem, OutboxProducer, OutboxRoute, Verdict,
+    Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer, Verdict,
 };
 pub use writer::SqliteStore;

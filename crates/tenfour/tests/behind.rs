@@ -2,7 +2,7 @@
 
 mod running;
 
-use tenfour::outbox::{Outbox, OutboxClient, Trouble, Verdict};
+use tenfour::outbox::{DispatchError, Outbox, OutboxClient, Verdict};
 use tenfour::{MailboxName, Message};
 
 use running::both::*;
@@ -35,10 +35,10 @@ async fn server_goes_back(keep: u64) -> (Both, OutboxClient, Running) {
     both.restore_store(&backup);
     let server = both.serve().await;
     queue(&client, [8]).await;
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 4, to: 7 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 4, to: 7 }),
+        "{error}"
     );
     assert_eq!(both.arrived().await, numbers(1..=3), "nothing goes there unasked");
     (both, client, server)
@@ -94,10 +94,10 @@ async fn a_wiped_disk_gets_everything_again_when_somebody_says_so() {
     both.wipe_store();
     let server = both.serve().await;
     queue(&client, 4..=5).await;
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 1, to: 3 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 1, to: 3 }),
+        "{error}"
     );
     assert!(both.arrived().await.is_empty());
     decide(&both, Verdict::Resend);
@@ -130,10 +130,10 @@ async fn a_server_that_goes_back_before_a_start_has_sent_anything_is_noticed() {
     both.restore_store(&backup);
     let server = both.serve().await;
     queue(&client, [4]).await;
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 3, to: 3 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 3, to: 3 }),
+        "{error}"
     );
     decide(&both, Verdict::Resend);
     until(async || both.arrived().await.len() == 4).await;
@@ -170,10 +170,10 @@ async fn a_server_that_goes_back_is_noticed_before_it_is_sent_what_was_under_way
     relay.let_go();
     let server = both.serve().await;
     let client = through();
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 3, to: 3 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 3, to: 3 }),
+        "{error}"
     );
     assert_eq!(both.arrived().await, numbers(1..=2), "nothing goes there unasked");
     client.stop().await;
@@ -206,10 +206,10 @@ async fn a_server_that_goes_back_while_the_first_answer_is_waited_for_is_noticed
     let server = both.serve().await;
     relay.lose();
     relay.let_go();
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 3, to: 3 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 3, to: 3 }),
+        "{error}"
     );
     client.stop().await;
     in_time(server.stop()).await;
@@ -231,10 +231,10 @@ async fn a_disk_that_is_wiped_before_a_start_has_sent_anything_is_a_server_that_
     both.wipe_store();
     let server = both.serve().await;
     queue(&client, [3]).await;
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 1, to: 2 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 1, to: 2 }),
+        "{error}"
     );
     decide(&both, Verdict::Resend);
     until(async || both.arrived().await.len() == 3).await;
@@ -282,10 +282,10 @@ async fn what_may_be_in_another_store_is_not_sent_when_somebody_says_so() {
     relay.let_go();
     let server = both.serve().await;
     let client = both.client_through(&relay);
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::OtherStore { from: 2, to: 2 }),
-        "{trouble}"
+        matches!(*error, DispatchError::OtherStore { from: 2, to: 2 }),
+        "{error}"
     );
     let decided = Outbox::open(both.outbox())
         .unwrap()
@@ -322,10 +322,10 @@ async fn to_go_on_without_what_is_missing_drops_nothing_that_waits() {
     relay.let_go();
     let server = both.serve().await;
     let client = through();
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 1, to: 1 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 1, to: 1 }),
+        "{error}"
     );
     let decided = Outbox::open(both.outbox())
         .unwrap()
@@ -362,10 +362,10 @@ async fn what_is_sent_again_to_a_store_that_has_it_is_there_once() {
     both.restore_store(&old);
     let server = both.serve().await;
     queue(&client, [8]).await;
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 4, to: 7 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 4, to: 7 }),
+        "{error}"
     );
     let routes = Outbox::open(both.outbox()).unwrap().routes().unwrap();
     assert_eq!(routes[0].lost_here, 2);
@@ -413,10 +413,10 @@ async fn a_producer_that_the_server_has_forgotten_is_not_missing() {
     both.restore_store(&backup);
     let server = both.serve().await;
     queue(&client, [5]).await;
-    let trouble = in_time(client.flush()).await.unwrap_err();
+    let error = in_time(client.flush()).await.unwrap_err();
     assert!(
-        matches!(*trouble, Trouble::Regressed { from: 4, to: 4 }),
-        "{trouble}"
+        matches!(*error, DispatchError::Regressed { from: 4, to: 4 }),
+        "{error}"
     );
     decide(&both, Verdict::Resend);
     until(async || both.arrived().await.len() >= 5).await;

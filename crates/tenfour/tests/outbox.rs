@@ -2,7 +2,7 @@
 
 mod running;
 
-use tenfour::outbox::{Dropped, Outbox, OutboxClient, Trouble};
+use tenfour::outbox::{DispatchError, Dropped, Outbox, OutboxClient};
 use tenfour::store::OpenError;
 use tenfour::{MailboxName, Message};
 
@@ -185,8 +185,8 @@ async fn what_is_under_way_leaves_under_no_other_key() {
     relay.let_go();
     let other = identity();
     let client = OutboxClient::open(both.outbox(), relay.address.clone(), client_config(&other)).unwrap();
-    let trouble = in_time(client.flush()).await.unwrap_err();
-    assert!(matches!(*trouble, Trouble::OtherKey { .. }), "{trouble}");
+    let error = in_time(client.flush()).await.unwrap_err();
+    assert!(matches!(*error, DispatchError::OtherKey { .. }), "{error}");
     client.stop().await;
     let client = both.client_through(&relay);
     in_time(client.flush()).await.unwrap();

@@ -18,14 +18,14 @@ const MOST: usize = 4_096;
 
 /// Handed to all who want something of the outbox. The thread ends with the last of them.
 #[derive(Clone)]
-pub(super) struct Keeper {
+pub(super) struct Actor {
     jobs: Sender<Job>,
     changed: watch::Receiver<u64>,
     servers: watch::Receiver<u64>,
 }
 
 /// Counts what happens.
-struct Tell {
+struct Command {
     changed: watch::Sender<u64>,
     servers: watch::Sender<u64>,
 }
@@ -41,21 +41,21 @@ struct Put {
     tell: oneshot::Sender<Result<u64, Arc<OutboxError>>>,
 }
 
-impl Keeper {
+impl Actor {
     pub(super) fn start(dispatch: Dispatch) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, todo) = channel();
         let (changed, its_changed) = watch::channel(0);
         let (servers, its_servers) = watch::channel(0);
-        let tell = Tell { changed, servers };
+        let tell = Command { changed, servers };
         let thread = std::thread::Builder::new()
             .name("outbox".into())
             .spawn(move || run(dispatch, &todo, &tell))?;
-        let keeper = Keeper {
+        let actor = Actor {
             jobs,
             changed: its_changed,
             servers: its_servers,
         };
-        Ok((keeper, thread))
+        Ok((actor, thread))
     }
 
     /// Changes whenever something was queued or decided.
@@ -101,7 +101,7 @@ fn gone() -> OutboxError {
     OutboxError::Closed
 }
 
-fn run(mut dispatch: Dispatch, todo: &Receiver<Job>, tell: &Tell) {
+fn run(mut dispatch: Dispatch, todo: &Receiver<Job>, tell: &Command) {
     let mut version = dispatch.version().ok();
     let mut known = HashSet::new();
     let mut glance = Instant::now() + GLANCE;
@@ -124,7 +124,13 @@ fn run(mut dispatch: Dispatch, todo: &Receiver<Job>, tell: &Tell) {
 }
 
 /// Does a job, and with one that puts all of that kind that wait behind it.
-fn work(dispatch: &mut Dispatch, job: Job, todo: &Receiver<Job>, known: &mut HashSet<Arc<str>>, tell: &Tell) {
+fn work(
+    dispatch: &mut Dispatch,
+    job: Job,
+    todo: &Receiver<Job>,
+    known: &mut HashSet<Arc<str>>,
+    tell: &Command,
+) {
     let first = match job {
         Job::Work(work) => return work(dispatch),
         Job::Put(put) => put,
@@ -150,7 +156,7 @@ fn work(dispatch: &mut Dispatch, job: Job, todo: &Receiver<Job>, known: &mut Has
     }
 }
 
-fn put(dispatch: &mut Dispatch, together: Vec<Put>, known: &mut HashSet<Arc<str>>, tell: &Tell) {
+fn put(dispatch: &mut Dispatch, together: Vec<Put>, known: &mut HashSet<Arc<str>>, tell: &Command) {
     let Some(address) = together.first().map(|put| Arc::clone(&put.address)) else {
         return;
     };

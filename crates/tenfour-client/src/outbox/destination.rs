@@ -12,9 +12,9 @@ use tenfour_proto::{Address, Fingerprint, Message, ProducerId, limits};
 use tenfour_store::{Advance, Dispatch, OutboxError, OutboxProducer};
 use tokio::time::{sleep, timeout};
 
-use super::actor::Keeper;
-use super::error::Trouble;
-use super::progress::{Board, RouteProgress};
+use super::actor::Actor;
+use super::error::DispatchError;
+use super::progress::{DestinationProgress, Progress};
 use super::resumed::Resumed;
 use crate::config::ClientConfig;
 use crate::connection::driver;
@@ -42,12 +42,12 @@ const SECOND_LOOK: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 
 /// One server, and what is to go there.
-pub(super) struct Route {
+pub(super) struct Destination {
     id: i64,
     address: Address,
     text: Arc<str>,
-    keeper: Keeper,
-    board: Arc<Board>,
+    actor: Actor,
+    progress: Arc<Progress>,
     setup: Setup,
     /// The producer of this start. An outbox that was copied or restored has other messages than its twin; under a
     /// producer of both they would be taken for each other's.
@@ -71,14 +71,20 @@ enum Step {
     Idle,
 }
 
-impl Route {
-    pub(super) fn new(id: i64, address: Address, keeper: Keeper, board: Arc<Board>, setup: Setup) -> Self {
-        Route {
+impl Destination {
+    pub(super) fn new(
+        id: i64,
+        address: Address,
+        actor: Actor,
+        progress: Arc<Progress>,
+        setup: Setup,
+    ) -> Self {
+        Destination {
             id,
             text: address.to_string().into(),
             address,
-            keeper,
-            board,
+            actor,
+            progress,
             setup,
             own: new_producer(Fingerprint::from_bytes([0; 32])),
             asked: false,
@@ -89,7 +95,7 @@ impl Route {
     }
 
     pub(super) async fn run(mut self) {
-        let mut changed = self.keeper.changed();
+        let mut changed = self.actor.changed();
         let mut pause = PAUSES.0;
         loop {
             let seen = *changed.borrow_and_update();
@@ -102,15 +108,15 @@ impl Route {
                     self.post(|progress| {
                         progress.seen = seen;
                         progress.idle = true;
-                        progress.trouble = None;
+                        progress.error = None;
                     });
                     if changed.changed().await.is_err() {
                         return;
                     }
                 }
-                Err(trouble) => {
-                    let is_final = trouble.is_final();
-                    self.report(Some(Arc::new(trouble))).await;
+                Err(error) => {
+                    let is_final = error.is_final();
+                    self.report(Some(Arc::new(error))).await;
                     let wait = if is_final {
                         SECOND_LOOK
                     } else {
@@ -130,14 +136,14 @@ impl Route {
         }
     }
 
-    fn post(&self, change: impl FnOnce(&mut RouteProgress)) {
-        self.board
-            .send_modify(|board| change(board.routes.entry(Arc::clone(&self.text)).or_default()));
+    fn post(&self, change: impl FnOnce(&mut DestinationProgress)) {
+        self.progress
+            .send_modify(|progress| change(progress.destinations.entry(Arc::clone(&self.text)).or_default()));
     }
 
     /// Tells what stands in the way, or that nothing does any more; writes it down when it is new.
-    async fn report(&mut self, trouble: Option<Arc<Trouble>>) {
-        let words = trouble.as_ref().map(|trouble| trouble.to_string());
+    async fn report(&mut self, error: Option<Arc<DispatchError>>) {
+        let words = error.as_ref().map(|error| error.to_string());
         if self.noted.as_ref() != Some(&words) {
             match &words {
                 Some(words) => tracing::warn!(server = %self.text, "{words}"),
@@ -146,7 +152,7 @@ impl Route {
             self.noted = Some(words.clone());
             let id = self.id;
             let noted = self
-                .keeper
+                .actor
                 .with(move |dispatch| dispatch.note(id, words.as_deref()));
             if let Err(error) = noted.await {
                 tracing::error!(%error, "the outbox cannot be written");
@@ -154,20 +160,20 @@ impl Route {
         }
         self.post(|progress| {
             progress.idle = false;
-            progress.trouble = trouble;
+            progress.error = error;
         });
     }
 
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Dispatch, i64) -> Result<T, OutboxError> + Send + 'static,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, DispatchError> {
         let id = self.id;
-        Ok(self.keeper.with(move |dispatch| work(dispatch, id)).await?)
+        Ok(self.actor.with(move |dispatch| work(dispatch, id)).await?)
     }
 
     /// The next thing to do for this server.
-    async fn step(&mut self) -> Result<Step, Trouble> {
+    async fn step(&mut self) -> Result<Step, DispatchError> {
         self.with(|dispatch, id| {
             dispatch.end(id);
             Ok(())
@@ -208,17 +214,17 @@ impl Route {
         }
     }
 
-    fn config(&self) -> Result<ClientConfig, Trouble> {
-        (self.setup)().map_err(Trouble::Setup)
+    fn config(&self) -> Result<ClientConfig, DispatchError> {
+        (self.setup)().map_err(DispatchError::Setup)
     }
 
     /// Goes on with a producer of an earlier start, as far as its numbers go. One without anything left is only shown to
     /// the server, which says whether it still has it.
-    async fn carry_old(&mut self, mut producer: OutboxProducer) -> Result<(), Trouble> {
+    async fn carry_old(&mut self, mut producer: OutboxProducer) -> Result<(), DispatchError> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if producer.sender != ours {
-            return Err(Trouble::OtherKey {
+            return Err(DispatchError::OtherKey {
                 theirs: producer.sender,
                 ours,
             });
@@ -245,12 +251,12 @@ impl Route {
     async fn open_own(
         &mut self,
         producers: &[OutboxProducer],
-    ) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
+    ) -> Result<(Resumed, VecDeque<Unanswered>), DispatchError> {
         let config = self.config()?;
         let ours = config.identity.fingerprint();
         if self.own.sender != ours {
             if self.own.is_unsettled() {
-                return Err(Trouble::OtherKey {
+                return Err(DispatchError::OtherKey {
                     theirs: self.own.sender,
                     ours,
                 });
@@ -285,12 +291,12 @@ impl Route {
     }
 
     /// Sends what is new in the producer of this start, as long as there is something.
-    async fn carry_own(&mut self, producers: &[OutboxProducer]) -> Result<Step, Trouble> {
+    async fn carry_own(&mut self, producers: &[OutboxProducer]) -> Result<Step, DispatchError> {
         let (client, mut pending) = self.open_own(producers).await?;
         let mut producer = self.own.clone();
         let mut shown = producer.has_receipts();
         self.report(None).await;
-        let mut changed = self.keeper.changed();
+        let mut changed = self.actor.changed();
         let mut seen = *changed.borrow_and_update();
         let mut more = true;
         loop {
@@ -329,7 +335,7 @@ impl Route {
             self.post(|progress| {
                 progress.seen = seen;
                 progress.idle = true;
-                progress.trouble = None;
+                progress.error = None;
             });
             tokio::select! {
                 // An outbox that is closed ends the task.
@@ -346,7 +352,7 @@ impl Route {
         }
     }
 
-    async fn begin(&self, producer: &OutboxProducer, given: u64, grows: bool) -> Result<(), Trouble> {
+    async fn begin(&self, producer: &OutboxProducer, given: u64, grows: bool) -> Result<(), DispatchError> {
         let producer = producer.clone();
         self.with(move |dispatch, id| {
             dispatch.begin(id, producer, given, grows);
@@ -355,7 +361,7 @@ impl Route {
         .await
     }
 
-    async fn past(&self, producer: &OutboxProducer) -> Result<Past, Trouble> {
+    async fn past(&self, producer: &OutboxProducer) -> Result<Past, DispatchError> {
         Ok(Past {
             settled: producer.sequence(producer.settled),
             receipted: producer.sequence(producer.receipted),
@@ -371,15 +377,15 @@ impl Route {
         producer: &OutboxProducer,
         past: Past,
         messages: Vec<(u64, Message)>,
-    ) -> Result<(Resumed, VecDeque<Pending>), Trouble> {
+    ) -> Result<(Resumed, VecDeque<Unanswered>), DispatchError> {
         let (numbers, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let sizes: Vec<u64> = messages.iter().map(|message| message.body.len() as u64).collect();
         let resumed =
             Resumed::connect(&self.address, config.clone(), producer.id, past.clone(), messages).await;
         let resumed = match resumed {
             Err(ConnectError::OtherStore { now, .. }) => {
-                if let Some(trouble) = self.other_store(producer, now).await? {
-                    return Err(trouble);
+                if let Some(error) = self.other_store(producer, now).await? {
+                    return Err(error);
                 }
                 // It is ours from here on, and nothing was under way. A third store would be one too many.
                 let past = Past {
@@ -394,7 +400,7 @@ impl Route {
             Ok((client, sendings)) => {
                 let pending = numbers.into_iter().zip(sizes).zip(sendings);
                 let pending = pending
-                    .map(|((number, bytes), sending)| Pending {
+                    .map(|((number, bytes), sending)| Unanswered {
                         number,
                         bytes,
                         sending,
@@ -403,7 +409,7 @@ impl Route {
                 Ok((client, pending))
             }
             Err(ConnectError::Regressed(regressed)) => Err(self.regressed(producer, regressed).await?),
-            Err(error) => Err(Trouble::Connect(error)),
+            Err(error) => Err(DispatchError::Connect(error)),
         }
     }
 
@@ -413,9 +419,9 @@ impl Route {
         &mut self,
         client: &Resumed,
         producer: &mut OutboxProducer,
-        pending: &mut VecDeque<Pending>,
+        pending: &mut VecDeque<Unanswered>,
         room: Option<Room>,
-    ) -> Result<usize, Trouble> {
+    ) -> Result<usize, DispatchError> {
         let mut step = Advance::default();
         if let Some(room) = room {
             (step.items, step.bytes) = (room.items, room.bytes);
@@ -471,7 +477,7 @@ impl Route {
         }
         let count = new.len();
         for (number, message) in new {
-            pending.push_back(Pending {
+            pending.push_back(Unanswered {
                 number,
                 bytes: message.body.len() as u64,
                 sending: client.send(message),
@@ -484,8 +490,8 @@ impl Route {
                 Failure::OtherStore { now, .. } => self
                     .other_store(producer, *now)
                     .await?
-                    .unwrap_or(Trouble::Failed(failure)),
-                _ => Trouble::Failed(failure),
+                    .unwrap_or(DispatchError::Failed(failure)),
+                _ => DispatchError::Failed(failure),
             }),
         }
     }
@@ -500,7 +506,7 @@ struct Room {
 
 impl Room {
     /// Beside what is under way; none unless that is worth a flush.
-    fn beside(pending: &VecDeque<Pending>) -> Option<Self> {
+    fn beside(pending: &VecDeque<Unanswered>) -> Option<Self> {
         let bytes: u64 = pending.iter().map(|pending| pending.bytes).sum();
         let room = Room {
             items: WINDOW.saturating_sub(pending.len()),
@@ -511,7 +517,7 @@ impl Room {
 }
 
 /// A message under way.
-struct Pending {
+struct Unanswered {
     number: u64,
     bytes: u64,
     sending: PendingReceipt,

@@ -9,23 +9,23 @@ use tenfour_store::{OpenError, Outbox, OutboxError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::actor::Keeper;
-use super::destination::{Route, Setup};
-use super::error::Trouble;
-use super::progress::{Board, Deliveries, RouteProgress};
+use super::actor::Actor;
+use super::destination::{Destination, Setup};
+use super::error::DispatchError;
+use super::progress::{Deliveries, DestinationProgress, Progress};
 use crate::config::ClientConfig;
 use tenfour_proto::Address;
 
 /// Delivers everything in an outbox in the background, until it is dropped.
-pub struct Courier {
-    keeper: Keeper,
-    board: watch::Receiver<Deliveries>,
+pub struct Dispatcher {
+    actor: Actor,
+    progress: watch::Receiver<Deliveries>,
     // Aborts what it holds when it is dropped.
     tasks: JoinSet<()>,
     thread: JoinHandle<()>,
 }
 
-impl Courier {
+impl Dispatcher {
     /// Claims the outbox and begins. `setup` gives how a client is set up, and is asked before each connection; `keep`
     /// is how many bytes of delivered messages stay for each server, in case it goes back.
     ///
@@ -42,13 +42,13 @@ impl Courier {
         let path = outbox.path().to_owned();
         let mut dispatch = outbox.claim()?;
         dispatch.keep(keep);
-        let (keeper, thread) = Keeper::start(dispatch).map_err(|source| OpenError::Io { path, source })?;
-        let (tell, board) = watch::channel(Deliveries::default());
+        let (actor, thread) = Actor::start(dispatch).map_err(|source| OpenError::Io { path, source })?;
+        let (tell, progress) = watch::channel(Deliveries::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(look_after(keeper.clone(), tell, Arc::new(setup)));
-        Ok(Courier {
-            keeper,
-            board,
+        tasks.spawn(look_after(actor.clone(), tell, Arc::new(setup)));
+        Ok(Dispatcher {
+            actor,
+            progress,
             tasks,
             thread,
         })
@@ -57,7 +57,7 @@ impl Courier {
     /// Ends the delivering, and returns when the outbox is free for others. What is left goes on with the next one.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
-        drop(self.keeper);
+        drop(self.actor);
         let thread = self.thread;
         // It ends when the last of those tasks has let go.
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -65,7 +65,7 @@ impl Courier {
 
     /// Queues a message for a server; returns when it is on the disk.
     pub(super) async fn put(&self, address: Arc<str>, message: Message) -> Result<u64, Arc<OutboxError>> {
-        self.keeper.put(address, message).await
+        self.actor.put(address, message).await
     }
 
     pub(super) async fn keep(&self, bytes: u64) -> Result<(), OutboxError> {
@@ -73,19 +73,19 @@ impl Courier {
             dispatch.keep(bytes);
             Ok(())
         };
-        self.keeper.with(keep).await
+        self.actor.with(keep).await
     }
 
     /// The servers, and how far the delivering is. Changes wake it.
     pub fn watch(&self) -> watch::Receiver<Deliveries> {
-        self.board.clone()
+        self.progress.clone()
     }
 
     /// How far the delivering to the server at `address` (`HOST:PORT`) is.
-    pub fn progress(&self, address: &str) -> RouteProgress {
-        self.board
+    pub fn progress(&self, address: &str) -> DestinationProgress {
+        self.progress
             .borrow()
-            .routes
+            .destinations
             .get(address)
             .cloned()
             .unwrap_or_default()
@@ -96,47 +96,46 @@ impl Courier {
     /// # Errors
     ///
     /// What stands in the way and will not pass by waiting.
-    pub async fn delivered(&self, address: &str) -> Result<(), Arc<Trouble>> {
+    pub async fn delivered(&self, address: &str) -> Result<(), Arc<DispatchError>> {
         // What another process has queued is seen after a glance only; what we have is counted already.
-        let goal = *self.keeper.changed().borrow();
-        let servers = *self.keeper.servers().borrow();
-        let mut board = self.board.clone();
+        let goal = *self.actor.changed().borrow();
+        let servers = *self.actor.servers().borrow();
+        let mut progress = self.progress.clone();
         loop {
             {
-                let now = board.borrow_and_update();
-                match now.routes.get(address) {
+                let now = progress.borrow_and_update();
+                match now.destinations.get(address) {
                     Some(progress) if progress.idle && progress.seen >= goal => return Ok(()),
                     Some(progress) => {
-                        if let Some(trouble) = progress.trouble.as_ref().filter(|trouble| trouble.is_final())
-                        {
-                            return Err(Arc::clone(trouble));
+                        if let Some(error) = progress.error.as_ref().filter(|error| error.is_final()) {
+                            return Err(Arc::clone(error));
                         }
                     }
                     None if now.seen.is_some_and(|seen| seen >= servers) => return Ok(()),
                     None => {}
                 }
             }
-            if board.changed().await.is_err() {
-                return Err(Arc::new(Trouble::Outbox(OutboxError::Closed)));
+            if progress.changed().await.is_err() {
+                return Err(Arc::new(DispatchError::Outbox(OutboxError::Closed)));
             }
         }
     }
 }
 
 /// Starts a task for each server that turns up.
-async fn look_after(keeper: Keeper, board: Board, setup: Setup) {
-    let mut servers = keeper.servers();
+async fn look_after(actor: Actor, progress: Progress, setup: Setup) {
+    let mut servers = actor.servers();
     let mut known = HashSet::new();
     let mut tasks = JoinSet::new();
-    let board = Arc::new(board);
+    let progress = Arc::new(progress);
     loop {
         let seen = *servers.borrow_and_update();
-        match keeper.with(|dispatch| dispatch.addresses()).await {
+        match actor.with(|dispatch| dispatch.addresses()).await {
             Ok(addresses) => {
-                board.send_modify(|board| {
-                    board.seen = Some(seen);
+                progress.send_modify(|progress| {
+                    progress.seen = Some(seen);
                     for (_, text) in &addresses {
-                        board.routes.entry(text.as_str().into()).or_default();
+                        progress.destinations.entry(text.as_str().into()).or_default();
                     }
                 });
                 for (id, text) in addresses {
@@ -145,14 +144,14 @@ async fn look_after(keeper: Keeper, board: Board, setup: Setup) {
                     }
                     match text.parse::<Address>() {
                         Ok(address) => {
-                            let route = Route::new(
+                            let destination = Destination::new(
                                 id,
                                 address,
-                                keeper.clone(),
-                                Arc::clone(&board),
+                                actor.clone(),
+                                Arc::clone(&progress),
                                 Arc::clone(&setup),
                             );
-                            tasks.spawn(route.run());
+                            tasks.spawn(destination.run());
                         }
                         Err(error) => tracing::error!(%error, "a server in the outbox has no address"),
                     }

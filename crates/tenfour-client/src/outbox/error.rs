@@ -10,7 +10,7 @@ use crate::error::{ConnectError, Failure};
 /// Why nothing is delivered to a server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum DispatchError {
     /// No connection.
     #[error("{0}")]
     Connect(ConnectError),
@@ -50,32 +50,32 @@ pub enum Trouble {
     Setup(String),
 }
 
-impl Trouble {
+impl DispatchError {
     /// It does not pass by waiting.
     pub fn is_final(&self) -> bool {
         match self {
-            Trouble::Connect(error) => !error.is_temporary(),
-            Trouble::Failed(failure) => !matches!(
+            DispatchError::Connect(error) => !error.is_temporary(),
+            DispatchError::Failed(failure) => !matches!(
                 **failure,
                 Failure::Deadline { .. } | Failure::Protocol(_) | Failure::Closed
             ),
-            Trouble::Regressed { .. }
-            | Trouble::OtherStore { .. }
-            | Trouble::OtherKey { .. }
-            | Trouble::Outbox(_)
-            | Trouble::Setup(_) => true,
+            DispatchError::Regressed { .. }
+            | DispatchError::OtherStore { .. }
+            | DispatchError::OtherKey { .. }
+            | DispatchError::Outbox(_)
+            | DispatchError::Setup(_) => true,
         }
     }
 }
 
-impl From<OutboxError> for Trouble {
+impl From<OutboxError> for DispatchError {
     fn from(error: OutboxError) -> Self {
-        Trouble::Outbox(error)
+        DispatchError::Outbox(error)
     }
 }
 
 /// What a server lacks of these producers.
-pub(super) fn lost(producers: &[OutboxProducer]) -> Trouble {
+pub(super) fn lost(producers: &[OutboxProducer]) -> DispatchError {
     let lost = |to: fn(&OutboxProducer) -> u64| {
         let producers = producers
             .iter()
@@ -87,7 +87,7 @@ pub(super) fn lost(producers: &[OutboxProducer]) -> Trouble {
         lost(|producer| producer.receipted),
         lost(|producer| producer.numbered).unwrap_or_default(),
     ) {
-        (Some((from, to)), _) => Trouble::Regressed { from, to },
-        (None, (from, to)) => Trouble::OtherStore { from, to },
+        (Some((from, to)), _) => DispatchError::Regressed { from, to },
+        (None, (from, to)) => DispatchError::OtherStore { from, to },
     }
 }

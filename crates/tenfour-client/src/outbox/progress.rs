@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::error::Trouble;
+use super::error::DispatchError;
 
 /// How far the delivering to one server is.
 #[derive(Clone, Debug, Default)]
-pub struct RouteProgress {
+pub struct DestinationProgress {
     /// Messages stored over there since the start.
     pub receipts: u64,
     /// Messages refused since the start; they stay in the outbox.
@@ -19,16 +19,16 @@ pub struct RouteProgress {
     /// Nothing was left when it was looked at last.
     pub idle: bool,
     /// What stands in the way.
-    pub trouble: Option<Arc<Trouble>>,
+    pub error: Option<Arc<DispatchError>>,
 }
 
 /// How far the delivering to all of them is.
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries {
     /// By `HOST:PORT`.
-    pub routes: BTreeMap<Arc<str>, RouteProgress>,
+    pub destinations: BTreeMap<Arc<str>, DestinationProgress>,
     /// So often it was looked for new servers.
     pub(super) seen: Option<u64>,
 }
 
-pub(super) type Board = watch::Sender<Deliveries>;
+pub(super) type Progress = watch::Sender<Deliveries>;

@@ -18,7 +18,7 @@ mod verdict;
 
 pub use dispatch::{Advance, Dispatch};
 pub use error::OutboxError;
-pub use item::{Dropped, OutboxItem, OutboxRoute};
+pub use item::{Dropped, OutboxDestination, OutboxItem};
 pub use producer::OutboxProducer;
 pub use queue::Outbox;
 pub use verdict::Verdict;

@@ -123,9 +123,9 @@ async fn singly(client: &OutboxClient, message: &Message, length: Duration) -> R
 async fn flush(client: &OutboxClient, timeout: Duration) -> Result<(), Failure> {
     let words = match tokio::time::timeout(timeout, client.flush()).await {
         Ok(Ok(())) => return Ok(()),
-        Ok(Err(trouble)) => format!("not delivered: {trouble}"),
-        Err(_) => match client.progress().trouble {
-            Some(trouble) => format!("not delivered in time: {trouble}"),
+        Ok(Err(error)) => format!("not delivered: {error}"),
+        Err(_) => match client.progress().error {
+            Some(error) => format!("not delivered in time: {error}"),
             None => "not delivered in time".to_owned(),
         },
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenfour::outbox::{Courier, Outbox, Trouble};
+use tenfour::outbox::{DispatchError, Dispatcher, Outbox};
 use tenfour::store::OpenError;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,10 +23,10 @@ const GLANCE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes the delivering of the outbox.
-fn start(outbox: Outbox, arguments: &Queue) -> Result<Courier, OpenError> {
+fn start(outbox: Outbox, arguments: &Queue) -> Result<Dispatcher, OpenError> {
     let identity = arguments.identity.clone();
     let setup = move || config(&identity).map_err(|failure| failure.message);
-    Courier::start(outbox, arguments.keep, setup)
+    Dispatcher::start(outbox, arguments.keep, setup)
 }
 
 fn config(identity: &args::Identity) -> Result<tenfour::ClientConfig, Failure> {
@@ -120,7 +120,7 @@ impl Flush {
         Ok(left)
     }
 
-    async fn deliver(&self, courier: &Courier) -> Result<(), Failure> {
+    async fn deliver(&self, courier: &Dispatcher) -> Result<(), Failure> {
         let outbox = self.outbox()?;
         let addresses: Vec<Arc<str>> = outbox
             .routes()
@@ -136,7 +136,9 @@ impl Flush {
             loop {
                 {
                     let now = board.borrow_and_update();
-                    let progress = addresses.iter().filter_map(|address| now.routes.get(address));
+                    let progress = addresses
+                        .iter()
+                        .filter_map(|address| now.destinations.get(address));
                     let answered = progress.map(|it| it.receipts + it.refused).sum();
                     if answered > answers {
                         answers = answered;
@@ -146,13 +148,13 @@ impl Flush {
                 tokio::select! {
                     delivered = courier.delivered(address) => match delivered {
                         Ok(()) => break,
-                        Err(trouble) => return Err(self.failure(&outbox, Some(&(Arc::clone(address), trouble)))),
+                        Err(error) => return Err(self.failure(&outbox, Some(&(Arc::clone(address), error)))),
                     },
                     _ = board.changed() => {}
                     () = sleep_until(deadline) => {
-                        let trouble = courier.progress(address).trouble;
-                        let trouble = trouble.map(|trouble| (Arc::clone(address), trouble));
-                        return Err(self.failure(&outbox, trouble.as_ref()));
+                        let error = courier.progress(address).error;
+                        let error = error.map(|error| (Arc::clone(address), error));
+                        return Err(self.failure(&outbox, error.as_ref()));
                     }
                 }
             }
@@ -161,7 +163,7 @@ impl Flush {
     }
 
     /// The words and the code for what could not be delivered.
-    fn failure(&self, outbox: &Outbox, trouble: Option<&(Arc<str>, Arc<Trouble>)>) -> Failure {
+    fn failure(&self, outbox: &Outbox, error: Option<&(Arc<str>, Arc<DispatchError>)>) -> Failure {
         let left = match self.left(outbox) {
             Ok(left) => left,
             Err(failure) => return failure,
@@ -172,23 +174,25 @@ impl Flush {
         } else {
             Code::Unavailable
         };
-        let Some((address, trouble)) = trouble else {
+        let Some((address, error)) = error else {
             return Failure::new(unknown, format!("nothing was answered for a while; {what}"));
         };
-        let (code, hint) = match &**trouble {
-            Trouble::Connect(error) if connect_code(error) != Code::Unavailable => {
+        let (code, hint) = match &**error {
+            DispatchError::Connect(error) if connect_code(error) != Code::Unavailable => {
                 return with_words(Failure::connect(error, address), &what);
             }
-            Trouble::Connect(error) => {
+            DispatchError::Connect(error) => {
                 return with_words(Failure::connect(error, address), &what).code(unknown);
             }
-            Trouble::Failed(failure) => (ending_code(failure).unwrap_or(unknown), None),
-            Trouble::Regressed { .. } => (Code::Regressed, Some(went_back_hint(address))),
-            Trouble::OtherStore { .. } => (Code::Unknown, Some(other_store_hint(address))),
-            Trouble::OtherKey { .. } => (Code::Unknown, Some("--identity FILE names that key".to_owned())),
+            DispatchError::Failed(failure) => (ending_code(failure).unwrap_or(unknown), None),
+            DispatchError::Regressed { .. } => (Code::Regressed, Some(went_back_hint(address))),
+            DispatchError::OtherStore { .. } => (Code::Unknown, Some(other_store_hint(address))),
+            DispatchError::OtherKey { .. } => {
+                (Code::Unknown, Some("--identity FILE names that key".to_owned()))
+            }
             _ => (Code::Local, None),
         };
-        let failure = Failure::new(code, format!("{address}: {trouble}; {what}"));
+        let failure = Failure::new(code, format!("{address}: {error}; {what}"));
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -203,10 +207,10 @@ impl Flush {
             .find(|route| self.counts(&route.address) && route.lost.is_some() && route.verdict.is_none());
         Ok(behind.map(|route| {
             let address = &route.address;
-            let (code, trouble, hint) = match list::lacks(&route) {
+            let (code, error, hint) = match list::lacks(&route) {
                 Some((from, to, _)) => (
                     Code::Regressed,
-                    Trouble::Regressed { from, to }.to_string(),
+                    DispatchError::Regressed { from, to }.to_string(),
                     went_back_hint(address),
                 ),
                 None => (
@@ -215,7 +219,7 @@ impl Flush {
                     other_store_hint(address),
                 ),
             };
-            Failure::new(code, format!("{address}: {trouble}; {}", waiting(left))).hint(hint)
+            Failure::new(code, format!("{address}: {error}; {}", waiting(left))).hint(hint)
         }))
     }
 

@@ -1,7 +1,7 @@
 //! `tenfour queue --list`
 
 use serde::Serialize;
-use tenfour::outbox::{Outbox, OutboxItem, OutboxRoute, Verdict};
+use tenfour::outbox::{Outbox, OutboxDestination, OutboxItem, Verdict};
 use tenfour::server::Record;
 
 use super::local::failed;
@@ -16,7 +16,7 @@ const PAGE: usize = 1_000;
 /// Prints each server with what waits for it.
 pub fn run(outbox: &Outbox, only: Option<&str>, as_json: bool) -> Result<(), Failure> {
     let routes = outbox.routes().map_err(|error| failed(&error))?;
-    let wanted = |route: &OutboxRoute| match only {
+    let wanted = |route: &OutboxDestination| match only {
         Some(only) => only == route.address,
         None => route.waiting > 0 || route.refused > 0 || route.lost.is_some(),
     };
@@ -41,7 +41,7 @@ pub fn run(outbox: &Outbox, only: Option<&str>, as_json: bool) -> Result<(), Fai
     Ok(())
 }
 
-fn summary(route: &OutboxRoute) -> String {
+fn summary(route: &OutboxDestination) -> String {
     let mut words = format!("{}  {} waiting", route.address, route.waiting);
     if route.waiting > 0 {
         words.push_str(&format!(" ({})", show_size(route.bytes)));
@@ -55,8 +55,8 @@ fn summary(route: &OutboxRoute) -> String {
     if route.kept > 0 {
         words.push_str(&format!(", {} delivered and kept", route.kept));
     }
-    if let Some(trouble) = &route.trouble {
-        words.push_str(&format!("\n  {}", safe(trouble)));
+    if let Some(error) = &route.error {
+        words.push_str(&format!("\n  {}", safe(error)));
     }
     let address = &route.address;
     let lacks = lacks(route).map(|(from, to, here)| match here {
@@ -81,7 +81,7 @@ fn summary(route: &OutboxRoute) -> String {
 }
 
 /// What a server lacks although it gave receipts for it: from, to, and how many of those are still here.
-pub fn lacks(route: &OutboxRoute) -> Option<(u64, u64, u64)> {
+pub fn lacks(route: &OutboxDestination) -> Option<(u64, u64, u64)> {
     let (from, to) = route.lost.filter(|(from, to)| from <= to)?;
     Some((from, to, route.lost_here))
 }
@@ -105,11 +105,11 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lacks_here: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<&'a str>,
+    error: Option<&'a str>,
 }
 
 /// The same in JSON.
-pub fn json(route: &OutboxRoute) -> String {
+pub fn json(route: &OutboxDestination) -> String {
     let lacks = lacks(route);
     let row = Row {
         kind: "queue",
@@ -123,7 +123,7 @@ pub fn json(route: &OutboxRoute) -> String {
         lacks_from: lacks.map(|(from, _, _)| from),
         lacks_to: lacks.map(|(_, to, _)| to),
         lacks_here: lacks.map(|(_, _, here)| here),
-        trouble: route.trouble.as_deref(),
+        error: route.error.as_deref(),
     };
     // Strings and numbers always serialise.
     serde_json::to_string(&row).unwrap_or_default()

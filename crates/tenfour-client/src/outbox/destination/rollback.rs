@@ -5,14 +5,14 @@ use tenfour_proto::ProducerId;
 use tenfour_proto::native::Past;
 use tenfour_store::OutboxProducer;
 
-use super::{Route, Step, new_producer, witnesses};
+use super::{Destination, Step, new_producer, witnesses};
 use crate::error::{ConnectError, Regressed};
-use crate::outbox::error::{Trouble, lost};
+use crate::outbox::error::{DispatchError, lost};
 use crate::outbox::resumed::Resumed;
 
-impl Route {
+impl Destination {
     /// The server went back: what was decided?
-    pub(super) async fn decide(&mut self, producers: &[OutboxProducer]) -> Result<Step, Trouble> {
+    pub(super) async fn decide(&mut self, producers: &[OutboxProducer]) -> Result<Step, DispatchError> {
         let Some((again, gone)) = self.with(|dispatch, id| dispatch.take_verdict(id)).await? else {
             return Err(lost(producers));
         };
@@ -29,7 +29,7 @@ impl Route {
         &mut self,
         producer: &OutboxProducer,
         now: [u8; 16],
-    ) -> Result<Option<Trouble>, Trouble> {
+    ) -> Result<Option<DispatchError>, DispatchError> {
         // Where those without an answer are, nobody knows.
         let unknown = producer
             .is_unsettled()
@@ -52,7 +52,7 @@ impl Route {
         &mut self,
         producer: &OutboxProducer,
         regressed: Regressed,
-    ) -> Result<Trouble, Trouble> {
+    ) -> Result<DispatchError, DispatchError> {
         let mut missing = vec![(producer.id, producer.number(regressed.high_water_mark) + 1)];
         missing.extend(self.missing_beside(producer).await?);
         tracing::error!(server = %self.text, "{regressed}");
@@ -60,7 +60,10 @@ impl Route {
     }
 
     /// What the server lacks of the other producers, from which numbers on.
-    async fn missing_beside(&self, producer: &OutboxProducer) -> Result<Vec<(ProducerId, u64)>, Trouble> {
+    async fn missing_beside(
+        &self,
+        producer: &OutboxProducer,
+    ) -> Result<Vec<(ProducerId, u64)>, DispatchError> {
         let producers = self.with(|dispatch, id| dispatch.producers(id)).await?;
         let config = self.config()?;
         let mut missing = Vec::new();
@@ -78,7 +81,7 @@ impl Route {
                     missing.push((other.id, other.number(it.high_water_mark) + 1));
                     continue;
                 }
-                Err(error) => return Err(Trouble::Connect(error)),
+                Err(error) => return Err(DispatchError::Connect(error)),
             }
             if producer.is_empty() || other.first < producer.first {
                 // What is older is older than the copy that came back.
@@ -88,7 +91,11 @@ impl Route {
         Ok(missing)
     }
 
-    async fn note_lost(&self, missing: Vec<(ProducerId, u64)>, now: [u8; 16]) -> Result<Trouble, Trouble> {
+    async fn note_lost(
+        &self,
+        missing: Vec<(ProducerId, u64)>,
+        now: [u8; 16],
+    ) -> Result<DispatchError, DispatchError> {
         self.with(move |dispatch, id| dispatch.note_lost(id, &missing, now))
             .await?;
         let producers = self.with(|dispatch, id| dispatch.producers(id)).await?;

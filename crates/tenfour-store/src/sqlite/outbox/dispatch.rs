@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tenfour_proto::{Message, ProducerId};
 
 use super::error::OutboxError;
-use super::item::OutboxRoute;
+use super::item::OutboxDestination;
 use super::kept::{Kept, count_kept, size, trim};
 use super::producer::{OutboxProducer, drop_old_producers, producers, save};
 use super::queue::Outbox;
@@ -143,7 +143,7 @@ impl Dispatch {
     }
 
     /// All servers.
-    pub fn routes(&self) -> Result<Vec<OutboxRoute>, OutboxError> {
+    pub fn routes(&self) -> Result<Vec<OutboxDestination>, OutboxError> {
         self.outbox.routes()
     }
 
@@ -417,11 +417,11 @@ impl Dispatch {
     }
 
     /// Notes why nothing is delivered, or that the trouble is over.
-    pub fn note(&mut self, route: i64, trouble: Option<&str>) -> Result<(), OutboxError> {
+    pub fn note(&mut self, route: i64, error: Option<&str>) -> Result<(), OutboxError> {
         self.outbox
             .connection
             .prepare_cached("UPDATE route SET trouble = ?2 WHERE id = ?1 AND trouble IS NOT ?2")?
-            .execute((route, trouble))?;
+            .execute((route, error))?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::verdict::Verdict;
 
 /// One server, as far as the outbox knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRoute {
+pub struct OutboxDestination {
     /// Number of the route.
     pub id: i64,
     /// `HOST:PORT`
@@ -32,7 +32,7 @@ pub struct OutboxRoute {
     /// What was decided about them, and is not done yet.
     pub verdict: Option<Verdict>,
     /// Why nothing is delivered, as it was noted last.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
 /// A message in an outbox.

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tenfour_proto::Message;
 
 use super::error::OutboxError;
-use super::item::{Dropped, OutboxItem, OutboxRoute};
+use super::item::{Dropped, OutboxDestination, OutboxItem};
 use super::verdict::Verdict;
 use super::{rows, schema};
 use crate::error::OpenError;
@@ -116,7 +116,7 @@ impl Outbox {
     }
 
     /// All servers for which there is, or was, something.
-    pub fn routes(&self) -> Result<Vec<OutboxRoute>, OutboxError> {
+    pub fn routes(&self) -> Result<Vec<OutboxDestination>, OutboxError> {
         Ok(rows::routes(&self.connection)?)
     }
 

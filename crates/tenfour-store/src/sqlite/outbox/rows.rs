@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use tenfour_proto::{Message, ProducerId, RefusalCode};
 
 use super::error::OutboxError;
-use super::item::{OutboxItem, OutboxRoute};
+use super::item::{OutboxDestination, OutboxItem};
 use super::verdict::Verdict;
 use crate::checksum::Prefix;
 use crate::sqlite::columns::{OFFSET_MASK, message_key};
@@ -251,7 +251,7 @@ pub(super) fn whole(connection: &Connection, route: i64, first: u64, last: u64) 
     Ok(count as u64 == last + 1 - first)
 }
 
-pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRoute>> {
+pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxDestination>> {
     let mut statement =
         connection.prepare_cached("SELECT id, address, trouble, verdict FROM route ORDER BY address")?;
     let mut rows = statement.query(())?;
@@ -290,7 +290,7 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
                     .zip(row.get::<_, Option<i64>>(1)?)
                     .map(|(from, to)| (from as u64, to as u64)))
             })?;
-        routes.push(OutboxRoute {
+        routes.push(OutboxDestination {
             id,
             address: row.get(1)?,
             waiting: waiting as u64,
@@ -305,7 +305,7 @@ pub(super) fn routes(connection: &Connection) -> rusqlite::Result<Vec<OutboxRout
                 Some((from, to)) => count(plain, key(from), key(to))?,
                 None => 0,
             },
-            trouble: row.get(2)?,
+            error: row.get(2)?,
             verdict: Verdict::of_row(row.get(3)?),
         });
     }
