@@ -15,6 +15,27 @@ use crate::connection::state::Shared;
 use crate::error::ConnectError;
 use crate::random::random_id;
 
+impl Client {
+    /// Begins to say how to connect to the server at an address (`HOST[:PORT]`).
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = tenfour_client::Client::builder("backup.example").connect().await?;
+    /// let receipt = client.send("inbox", "backup done").await?.await?;
+    /// println!("stored in {} at {}", receipt.mailbox, receipt.offset);
+    /// client.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder<A>(address: A) -> ClientBuilder
+    where
+        A: TryInto<Address>,
+        A::Error: Into<ParseAddressError>,
+    {
+        ClientBuilder::new(address)
+    }
+}
+
 /// Says how to connect; [`connect`](Self::connect) does it.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is connected yet"]

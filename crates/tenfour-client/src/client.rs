@@ -3,18 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tenfour_proto::{
-    Address, CursorName, CursorNameError, MailboxName, MailboxNameError, Message, ParseAddressError,
-    ProducerId,
-};
+use tenfour_proto::{Address, MailboxName, MailboxNameError, Message, ProducerId};
 
-use crate::builder::ClientBuilder;
 use crate::config::ClientConfig;
 use crate::connection::state::Shared;
-use crate::consumer::ConsumerBuilder;
-use crate::error::{DeliveryError, ReaderError};
+use crate::error::DeliveryError;
 use crate::pending::PendingReceipt;
-use crate::reader::ReaderBuilder;
 
 /// A connection that repairs itself, and all that goes over it: messages and their receipts, questions, reading. Cheap to
 /// clone.
@@ -47,25 +41,6 @@ impl Drop for Handle {
 }
 
 impl Client {
-    /// Begins to say how to connect to the server at an address (`HOST[:PORT]`).
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let client = tenfour_client::Client::builder("backup.example").connect().await?;
-    /// let receipt = client.send("inbox", "backup done").await?.await?;
-    /// println!("stored in {} at {}", receipt.mailbox, receipt.offset);
-    /// client.close().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder<A>(address: A) -> ClientBuilder
-    where
-        A: TryInto<Address>,
-        A::Error: Into<ParseAddressError>,
-    {
-        ClientBuilder::new(address)
-    }
-
     pub(crate) fn new(
         shared: Arc<Shared>,
         producer: Producer,
@@ -148,36 +123,6 @@ impl Client {
         } else {
             Err(DeliveryError::OnlyReads)
         }
-    }
-
-    /// Begins to say how a mailbox is read. Reading moves nothing on the server.
-    pub fn reader<M>(&self, mailbox: M) -> ReaderBuilder
-    where
-        M: TryInto<MailboxName>,
-        M::Error: Into<MailboxNameError>,
-    {
-        let mailbox = mailbox
-            .try_into()
-            .map_err(|error| ReaderError::Mailbox(error.into()));
-        ReaderBuilder::new(self.clone(), mailbox)
-    }
-
-    /// Begins to say how a mailbox is consumed, by a cursor that the server keeps. Consumers with one name of a cursor
-    /// share the work; each name sees every message.
-    pub fn consumer<M, C>(&self, mailbox: M, cursor: C) -> ConsumerBuilder
-    where
-        M: TryInto<MailboxName>,
-        M::Error: Into<MailboxNameError>,
-        C: TryInto<CursorName>,
-        C::Error: Into<CursorNameError>,
-    {
-        let mailbox = mailbox
-            .try_into()
-            .map_err(|error| ReaderError::Mailbox(error.into()));
-        let cursor = cursor
-            .try_into()
-            .map_err(|error| ReaderError::Cursor(error.into()));
-        ConsumerBuilder::new(self.clone(), mailbox, cursor)
     }
 
     /// Says goodbye: waits for all answers, for readers and consumers to end, then for the server's goodbye.

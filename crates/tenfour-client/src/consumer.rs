@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tenfour_proto::native::{Credit, CursorUse, ReadFrom, ReadRequest};
-use tenfour_proto::{CursorName, Item, MailboxName, Reply, Step};
+use tenfour_proto::{CursorName, CursorNameError, Item, MailboxName, MailboxNameError, Reply, Step};
 use tenfour_worker::{Source, Taken};
 
 use crate::client::Client;
@@ -17,6 +17,26 @@ use crate::error::ReaderError;
 
 /// Messages that are here and not settled, at most, unless said.
 const WINDOW: u32 = 16;
+
+impl Client {
+    /// Begins to say how a mailbox is consumed, by a cursor that the server keeps. Consumers with one name of a cursor
+    /// share the work; each name sees every message.
+    pub fn consumer<M, C>(&self, mailbox: M, cursor: C) -> ConsumerBuilder
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+        C: TryInto<CursorName>,
+        C::Error: Into<CursorNameError>,
+    {
+        let mailbox = mailbox
+            .try_into()
+            .map_err(|error| ReaderError::Mailbox(error.into()));
+        let cursor = cursor
+            .try_into()
+            .map_err(|error| ReaderError::Cursor(error.into()));
+        ConsumerBuilder::new(self.clone(), mailbox, cursor)
+    }
+}
 
 /// Says how a mailbox is consumed; [`open`](Self::open) begins.
 #[derive(Clone, Debug)]
@@ -100,7 +120,7 @@ impl ConsumerBuilder {
             },
         };
         Ok(Consumer {
-            read: attach(&self.client, request, self.window).await?,
+            read: attach(self.client.shared(), self.client.way(), request, self.window).await?,
         })
     }
 }

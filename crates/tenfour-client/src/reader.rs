@@ -6,12 +6,26 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tenfour_proto::native::{Credit, ReadFrom, ReadRequest};
-use tenfour_proto::{Item, MailboxName};
+use tenfour_proto::{Item, MailboxName, MailboxNameError};
 
 use crate::client::Client;
 use crate::connection::attach::attach;
 use crate::connection::read::Read;
 use crate::error::ReaderError;
+
+impl Client {
+    /// Begins to say how a mailbox is read. Reading moves nothing on the server.
+    pub fn reader<M>(&self, mailbox: M) -> ReaderBuilder
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+    {
+        let mailbox = mailbox
+            .try_into()
+            .map_err(|error| ReaderError::Mailbox(error.into()));
+        ReaderBuilder::new(self.clone(), mailbox)
+    }
+}
 
 /// Says how a mailbox is read; [`open`](Self::open) begins.
 #[derive(Clone, Debug)]
@@ -64,7 +78,7 @@ impl ReaderBuilder {
             },
         };
         Ok(Reader {
-            read: attach(&self.client, request, 0).await?,
+            read: attach(self.client.shared(), self.client.way(), request, 0).await?,
         })
     }
 }

@@ -84,7 +84,7 @@ impl Server {
     /// Each message is handled at least once: one that came before has `attempts` in its [`Item`](tenfour_proto::Item).
     ///
     /// ```no_run
-    /// use tenfour_proto::{CursorName, CursorNameError, MailboxName, MailboxNameError};
+    /// use tenfour_proto::{Item, Reply};
     /// use tenfour_server::{HandlerError, Server, ServerConfig};
     /// use tenfour_store::MemoryStore;
     ///

@@ -3,28 +3,26 @@
 use std::sync::Arc;
 
 use tenfour_identity::clock::Clock;
-use tenfour_proto::Durability;
 use tenfour_proto::native::ReadRequest;
+use tenfour_proto::{Address, Durability};
 
 use super::driver;
 use super::read::Read;
 use super::state::Shared;
-use crate::client::Client;
 use crate::config::{ClientConfig, options};
 use crate::error::ReaderError;
 
 /// Over the client's own connection, or over one more if that reads already. With a `window` it consumes.
 pub(crate) async fn attach(
-    client: &Client,
+    shared: &Arc<Shared>,
+    (address, config): (&Address, &ClientConfig),
     request: ReadRequest,
     window: u32,
 ) -> Result<Arc<Read>, ReaderError> {
-    let shared = client.shared();
     let read = Read::new(request.clone(), window, shared.wake.clone());
     if shared.attach(&read) {
         return Ok(read);
     }
-    let (address, config) = client.way();
     // Whoever reads demands nothing of the store.
     let config = ClientConfig {
         durability: Durability::Memory,
