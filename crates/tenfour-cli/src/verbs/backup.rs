@@ -13,8 +13,8 @@ use super::reading::readable;
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
 use crate::exit::{Code, Failure};
-use crate::litter::Litter;
 use crate::progress::progress;
+use crate::remove_on_drop::RemoveOnDrop;
 use crate::target::Target;
 use crate::{output, setup, signals};
 
@@ -39,7 +39,7 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
     beside.push(format!(".part-{}", std::process::id()));
     let beside = PathBuf::from(beside);
     // What is not whole is of no use.
-    let litter = Litter::of(&beside);
+    let remove_on_drop = RemoveOnDrop::of(&beside);
     let work = async {
         let bytes = fetch(&arguments, &target, &beside).await?;
         let copy = beside.clone();
@@ -53,7 +53,7 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
         code = signals::stop() => return Err(Failure::new(code, "interrupted; there is no backup")),
     };
     if checked.findings > 0 {
-        litter.keep();
+        remove_on_drop.keep();
         return Err(Failure::local(format!(
             "the store of {target} is damaged, and so is its copy `{}`: {}",
             beside.display(),

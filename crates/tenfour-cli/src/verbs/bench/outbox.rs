@@ -12,8 +12,8 @@ use super::load::{mailbox, noise};
 use crate::amount::grouped;
 use crate::args::Bench;
 use crate::exit::{Code, Failure};
-use crate::litter::Litter;
 use crate::output;
+use crate::remove_on_drop::RemoveOnDrop;
 use crate::target::Target;
 
 /// Messages that are delivered in one go: some seconds' worth.
@@ -33,7 +33,7 @@ pub async fn run(
         return Err(Failure::usage(format!("`{}` is there already", path.display()))
             .hint("name a file that is not there; it is removed afterwards"));
     }
-    let _litter = Litter::beside(path, &["", "-wal", "-shm", ".lock"]);
+    let _litter = RemoveOnDrop::beside(path, &["", "-wal", "-shm", ".lock"]);
     measure(arguments, path, target, config).await
 }
 

@@ -21,9 +21,9 @@ use tokio::sync::watch;
 use crate::amount::grouped;
 use crate::args::Bench;
 use crate::exit::Failure;
-use crate::litter::Litter;
 use crate::output;
 use crate::progress::progress_of_time;
+use crate::remove_on_drop::RemoveOnDrop;
 
 /// Clients that send, and messages that each has under way.
 const CLIENTS: usize = 4;
@@ -48,14 +48,14 @@ pub async fn run(arguments: &Bench, folder: &Path) -> Result<(), Failure> {
     }
     let place = folder.join(format!("tenfour-torture-{}", std::process::id()));
     fs::create_dir(&place).map_err(|error| cannot(&place, &error))?;
-    let litter = Litter::of(&place);
+    let remove_on_drop = RemoveOnDrop::of(&place);
     let flush = flush_time(&place).map_err(|error| cannot(&place, &error))?;
     let (verdict, blows) = torture(arguments, &place).await?;
     report(arguments, &verdict, blows, flush);
     if verdict.is_clean() {
         return Ok(());
     }
-    litter.keep();
+    remove_on_drop.keep();
     Err(
         Failure::local(format!("a promise was broken: {verdict}")).hint(format!(
             "keep {}, and tell us: tenfour check {0}/store.db",

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Removes what it names when it is dropped, however the command ends. What cannot be removed is left.
-pub struct Litter(Vec<PathBuf>);
+pub struct RemoveOnDrop(Vec<PathBuf>);
 
-impl Litter {
+impl RemoveOnDrop {
     /// A file, or a folder with all that is in it.
     pub fn of(path: impl Into<PathBuf>) -> Self {
-        Litter(vec![path.into()])
+        RemoveOnDrop(vec![path.into()])
     }
 
     /// Files that differ in their ends.
@@ -20,7 +20,7 @@ impl Litter {
             name.push(end);
             PathBuf::from(name)
         };
-        Litter(ends.iter().map(name).collect())
+        RemoveOnDrop(ends.iter().map(name).collect())
     }
 
     /// It is of use after all.
@@ -29,7 +29,7 @@ impl Litter {
     }
 }
 
-impl Drop for Litter {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         for path in &self.0 {
             if fs::remove_file(path).is_err() {
