@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, ErrorCode, Frame, Hello, Past, ProducerKind, Resumption,
-    Server, ServerEvent, ServerOptions, Splitter, WelcomeTerms,
+    Client, ClientEvent, ClientOptions, Credit, ErrorCode, Frame, Hello, ProducerKind, ResumeState,
+    Resumption, Server, ServerEvent, ServerOptions, Splitter, WelcomeTerms,
 };
 use tenfour_proto::{
     Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, Run, Settlement, TemporaryCode,
@@ -153,7 +153,7 @@ pub fn native_client(input: &[u8]) {
         process: [7; 16],
         durability: Durability::Memory,
         producer: Some((ProducerId::of_key("fuzz"), resumption, ProducerKind::OneShot)),
-        past: Past::default(),
+        resume_state: ResumeState::default(),
         invitation: None,
     });
     let (mut sent, mut settled) = (0, 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tenfour_identity::{Home, Identity, KnownHosts};
-use tenfour_proto::native::{ClientOptions, Past, ProducerKind, Resumption, SOFTWARE};
+use tenfour_proto::native::{ClientOptions, ProducerKind, ResumeState, Resumption, SOFTWARE};
 use tenfour_proto::{Durability, ProducerId};
 
 use crate::error::SetupError;
@@ -74,7 +74,7 @@ pub(crate) fn options(
         process: random(),
         durability: config.durability,
         producer,
-        past: Past::default(),
+        resume_state: ResumeState::default(),
         invitation,
     }
 }

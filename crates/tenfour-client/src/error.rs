@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tenfour_proto::native::{EndReason, ErrorCode, ErrorFrame, Fate};
+use tenfour_proto::native::{DeliveryState, EndReason, ErrorCode, ErrorFrame};
 use tenfour_proto::{
     Address, CursorNameError, Durability, Fingerprint, MailboxName, MailboxNameError, ParseAddressError,
     RefusalCode, TemporaryCode, hex,
@@ -364,11 +364,11 @@ pub enum MaybeStored {
     Perhaps,
 }
 
-impl From<Fate> for MaybeStored {
-    fn from(fate: Fate) -> Self {
+impl From<DeliveryState> for MaybeStored {
+    fn from(fate: DeliveryState) -> Self {
         match fate {
-            Fate::NotStored => MaybeStored::No,
-            Fate::Unknown => MaybeStored::Perhaps,
+            DeliveryState::NotStored => MaybeStored::No,
+            DeliveryState::Unknown => MaybeStored::Perhaps,
         }
     }
 }

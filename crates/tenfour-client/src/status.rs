@@ -38,7 +38,7 @@ impl Client {
     ///
     /// When there is no answer.
     pub async fn fate(&self, id: &str) -> Result<Vec<StatusRow>, StatusError> {
-        self.rows(Question::Fate(ProducerId::of_key(id))).await
+        self.rows(Question::DeliveryState(ProducerId::of_key(id))).await
     }
 
     async fn rows(&self, question: Question) -> Result<Vec<StatusRow>, StatusError> {

@@ -32,7 +32,7 @@ pub use frame::Frame;
 pub use handshake::{
     ErrorFrame, Hello, MAX_FINISHED, ProducerKind, ProducerWish, Resumption, Versions, Welcome,
 };
-pub use outgoing::{Fate, Past};
+pub use outgoing::{DeliveryState, ResumeState};
 pub use reading::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
 pub use replying::{AnswerFrame, ReplyFrame};
 pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};

@@ -1,8 +1,8 @@
 //! Questions and replies between two native machines: over one connection, over the next, and from a reader.
 
 use tenfour_proto::native::{
-    AnswerFrame, Client, ClientEvent, ClientOptions, Credit, CursorUse, Past, ProducerKind, ReadFrom,
-    ReadRequest, Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
+    AnswerFrame, Client, ClientEvent, ClientOptions, Credit, CursorUse, ProducerKind, ReadFrom, ReadRequest,
+    ResumeState, Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
     Durability, Item, MailboxName, Message, Moment, ProducerId, Reply, Run, Settlement, limits,
@@ -18,7 +18,7 @@ fn client() -> Client {
             Resumption::Continue,
             ProducerKind::OneShot,
         )),
-        past: Past::default(),
+        resume_state: ResumeState::default(),
         invitation: None,
     })
 }

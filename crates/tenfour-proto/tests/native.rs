@@ -5,8 +5,8 @@ mod pair;
 use pair::{Pair, Script};
 use proptest::prelude::*;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, CursorUse, ErrorCode, Frame, Past, ReadFrom, ReadRequest,
-    Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
+    Client, ClientEvent, ClientOptions, Credit, CursorUse, ErrorCode, Frame, ReadFrom, ReadRequest,
+    ResumeState, Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
     Durability, Item, MailboxName, Message, Moment, ProducerId, Progress, RefusalCode, Step, TemporaryCode,
@@ -366,7 +366,7 @@ fn consuming() -> (Client, Server) {
         process: [1; 16],
         durability: Durability::Disk,
         producer: None,
-        past: Past::default(),
+        resume_state: ResumeState::default(),
         invitation: None,
     });
     let mut server = Server::new(ServerOptions::default(), now);

@@ -19,7 +19,7 @@ pub(crate) enum Question {
     /// What the server is doing.
     Status,
     /// What became of the messages of a producer of ours.
-    Fate(ProducerId),
+    DeliveryState(ProducerId),
     /// All of its store.
     Backup,
 }
@@ -77,7 +77,7 @@ impl Query {
                 request,
                 producer: None,
             }),
-            Question::Fate(producer) => machine.status(StatusRequest {
+            Question::DeliveryState(producer) => machine.status(StatusRequest {
                 request,
                 producer: Some(producer),
             }),

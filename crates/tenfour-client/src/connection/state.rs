@@ -67,7 +67,7 @@ impl Shared {
     pub(crate) fn new(options: ClientOptions, clock: Clock, config: &ClientConfig) -> Self {
         Shared {
             state: Mutex::new(State {
-                base: options.past.settled + 1,
+                base: options.resume_state.settled + 1,
                 machine: Machine::new(options),
                 slots: VecDeque::new(),
                 failure: None,

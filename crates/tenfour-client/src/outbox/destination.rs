@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tenfour_proto::native::{MAX_FINISHED, Past};
+use tenfour_proto::native::{MAX_FINISHED, ResumeState};
 use tenfour_proto::{Address, Fingerprint, Message, ProducerId, limits};
 use tenfour_store::{Advance, Dispatch, OutboxError, OutboxProducer};
 use tokio::time::{sleep, timeout};
@@ -234,11 +234,11 @@ impl Destination {
             .with(move |dispatch, id| dispatch.unsettled(id, &next, WINDOW, WINDOW_BYTES))
             .await?;
         let end = messages.last().map_or(producer.settled, |message| message.0);
-        let past = Past {
+        let resume_state = ResumeState {
             end: Some(producer.sequence(end)),
-            ..self.past(&producer).await?
+            ..self.resume_state(&producer).await?
         };
-        let (client, mut pending) = self.connect(config, &producer, past, messages).await?;
+        let (client, mut pending) = self.connect(config, &producer, resume_state, messages).await?;
         self.begin(&producer, end, false).await?;
         while !pending.is_empty() {
             self.settle(&client, &mut producer, &mut pending, None).await?;
@@ -276,12 +276,12 @@ impl Destination {
             .map(|producer| producer.id)
             .take(MAX_FINISHED)
             .collect();
-        let past = Past {
+        let resume_state = ResumeState {
             finished: finished.clone(),
-            ..self.past(&self.own).await?
+            ..self.resume_state(&self.own).await?
         };
         let producer = self.own.clone();
-        let (client, pending) = self.connect(config, &producer, past, messages).await?;
+        let (client, pending) = self.connect(config, &producer, resume_state, messages).await?;
         if !finished.is_empty() {
             self.with(move |dispatch, id| dispatch.finished(id, &finished))
                 .await?;
@@ -361,13 +361,13 @@ impl Destination {
         .await
     }
 
-    async fn past(&self, producer: &OutboxProducer) -> Result<Past, DispatchError> {
-        Ok(Past {
+    async fn resume_state(&self, producer: &OutboxProducer) -> Result<ResumeState, DispatchError> {
+        Ok(ResumeState {
             settled: producer.sequence(producer.settled),
             receipted: producer.sequence(producer.receipted),
             numbered: producer.sequence(producer.numbered),
             store: self.with(|dispatch, id| dispatch.store(id)).await?,
-            ..Past::default()
+            ..ResumeState::default()
         })
     }
 
@@ -375,24 +375,30 @@ impl Destination {
         &mut self,
         config: ClientConfig,
         producer: &OutboxProducer,
-        past: Past,
+        resume_state: ResumeState,
         messages: Vec<(u64, Message)>,
     ) -> Result<(Resumed, VecDeque<Unanswered>), DispatchError> {
         let (numbers, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         let sizes: Vec<u64> = messages.iter().map(|message| message.body.len() as u64).collect();
-        let resumed =
-            Resumed::connect(&self.address, config.clone(), producer.id, past.clone(), messages).await;
+        let resumed = Resumed::connect(
+            &self.address,
+            config.clone(),
+            producer.id,
+            resume_state.clone(),
+            messages,
+        )
+        .await;
         let resumed = match resumed {
             Err(ConnectError::OtherStore { now, .. }) => {
                 if let Some(error) = self.other_store(producer, now).await? {
                     return Err(error);
                 }
                 // It is ours from here on, and nothing was under way. A third store would be one too many.
-                let past = Past {
+                let resume_state = ResumeState {
                     store: Some(now),
-                    ..past
+                    ..resume_state
                 };
-                Resumed::connect(&self.address, config, producer.id, past, []).await
+                Resumed::connect(&self.address, config, producer.id, resume_state, []).await
             }
             resumed => resumed,
         };

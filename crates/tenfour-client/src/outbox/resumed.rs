@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenfour_identity::clock::Clock;
-use tenfour_proto::native::{Past, ProducerKind, Resumption};
+use tenfour_proto::native::{ProducerKind, ResumeState, Resumption};
 use tenfour_proto::{Address, Message, ProducerId};
 
 use crate::config::{ClientConfig, options};
@@ -21,7 +21,7 @@ impl Resumed {
         address: &Address,
         config: ClientConfig,
         producer: ProducerId,
-        past: Past,
+        resume_state: ResumeState,
         messages: impl IntoIterator<Item = Message>,
     ) -> Result<(Self, Vec<PendingReceipt>), ConnectError> {
         let config = ClientConfig {
@@ -31,7 +31,7 @@ impl Resumed {
         };
         let wish = (producer, Resumption::Continue, ProducerKind::Outbox);
         let mut options = options(&config, Some(wish), None);
-        options.past = past;
+        options.resume_state = resume_state;
         let resumed = Resumed(Arc::new(Shared::new(options, Clock::start(), &config)));
         // Before the server tells of them.
         let pending = messages

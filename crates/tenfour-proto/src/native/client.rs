@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::backup::BackupEnd;
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, ProducerKind, ProducerWish, Resumption, Versions, Welcome};
-use super::outgoing::{Fate, Outgoing, Past};
+use super::outgoing::{DeliveryState, Outgoing, ResumeState};
 use super::parcel::Parcel;
 use super::reading::{ItemFrame, ReadEnd};
 use super::splitter::Splitter;
@@ -35,7 +35,7 @@ pub struct ClientOptions {
     /// The producer to send as; without one the client only reads.
     pub producer: Option<(ProducerId, Resumption, ProducerKind)>,
     /// What happened on the producer before this process.
-    pub past: Past,
+    pub resume_state: ResumeState,
     /// The secret of an invitation to show.
     pub invitation: Option<[u8; 32]>,
 }
@@ -142,8 +142,8 @@ impl Client {
         Client {
             phase: Phase::Apart,
             attempt: 0,
-            store: options.past.store,
-            outgoing: Outgoing::new(&options.past),
+            store: options.resume_state.store,
+            outgoing: Outgoing::new(&options.resume_state),
             options,
             splitter: Splitter::new(),
             transmit: Vec::new(),
@@ -208,7 +208,7 @@ impl Client {
                 kind,
             }),
             invitation: self.options.invitation,
-            finished: self.options.past.finished.clone(),
+            finished: self.options.resume_state.finished.clone(),
         })
         .encode(&mut self.transmit);
     }
@@ -224,8 +224,8 @@ impl Client {
     /// Sends as no producer any more; what was not settled is given up. Later connections only read.
     pub fn abandon_producer(&mut self) {
         self.options.producer = None;
-        self.options.past = Past::default();
-        self.outgoing = Outgoing::new(&self.options.past);
+        self.options.resume_state = ResumeState::default();
+        self.outgoing = Outgoing::new(&self.options.resume_state);
         self.awaited.clear();
     }
 
@@ -301,7 +301,7 @@ impl Client {
     }
 
     /// What is known of a message that has no answer.
-    pub fn fate(&self, sequence: u64) -> Fate {
+    pub fn fate(&self, sequence: u64) -> DeliveryState {
         self.outgoing.fate(sequence)
     }
 

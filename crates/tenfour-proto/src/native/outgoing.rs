@@ -10,7 +10,7 @@ use crate::{Message, ProducerId, Run, Settled, Settlement};
 
 /// What an outbox remembers of a producer from before this process; all zero for a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Past {
+pub struct ResumeState {
     /// The last sequence that is settled.
     pub settled: u64,
     /// The last one with a receipt.
@@ -27,7 +27,7 @@ pub struct Past {
 
 /// What is known of a message that has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeliveryState {
     /// It is not stored: it never left, or the server said so.
     NotStored,
     /// It left, and nobody knows.
@@ -59,16 +59,16 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(past: &Past) -> Self {
+    pub(super) fn new(resume_state: &ResumeState) -> Self {
         Outgoing {
             queue: VecDeque::new(),
-            settled: past.settled,
-            receipted: past.receipted,
-            transmitted: past.settled,
-            exposed: past.numbered,
-            end: past.end,
+            settled: resume_state.settled,
+            receipted: resume_state.receipted,
+            transmitted: resume_state.settled,
+            exposed: resume_state.numbered,
+            end: resume_state.end,
             high_water_mark: 0,
-            acceptable: past.settled,
+            acceptable: resume_state.settled,
             progress: None,
             bytes_in_flight: 0,
             bytes: 0,
@@ -105,11 +105,11 @@ impl Outgoing {
         self.bytes
     }
 
-    pub(super) fn fate(&self, sequence: u64) -> Fate {
+    pub(super) fn fate(&self, sequence: u64) -> DeliveryState {
         if sequence <= self.exposed.max(self.high_water_mark) {
-            Fate::Unknown
+            DeliveryState::Unknown
         } else {
-            Fate::NotStored
+            DeliveryState::NotStored
         }
     }
 

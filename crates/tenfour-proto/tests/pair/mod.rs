@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, Fault, Hello, Past, ProducerKind, Resumption, Server,
+    Client, ClientEvent, ClientOptions, Credit, Fault, Hello, ProducerKind, ResumeState, Resumption, Server,
     ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
@@ -177,7 +177,7 @@ impl Pair {
             process: [7; 16],
             durability: Durability::Disk,
             producer: Some((ProducerId::of_key("test"), resumption, ProducerKind::OneShot)),
-            past: Past::default(),
+            resume_state: ResumeState::default(),
             invitation: None,
         });
         for (message, _) in &script.0 {
@@ -227,7 +227,7 @@ impl Pair {
             process: [8; 16],
             durability: Durability::Disk,
             producer: Some((ProducerId::of_key("test"), self.resumption, ProducerKind::Outbox)),
-            past: Past {
+            resume_state: ResumeState {
                 settled,
                 receipted: receipted.unwrap_or(0),
                 numbered: last,

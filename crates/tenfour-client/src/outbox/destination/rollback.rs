@@ -2,7 +2,7 @@
 //! decided.
 
 use tenfour_proto::ProducerId;
-use tenfour_proto::native::Past;
+use tenfour_proto::native::ResumeState;
 use tenfour_store::OutboxProducer;
 
 use super::{Destination, Step, new_producer, witnesses};
@@ -70,11 +70,11 @@ impl Destination {
         let others =
             witnesses(&producers, config.identity.fingerprint()).filter(|other| other.id != producer.id);
         for other in others {
-            let past = Past {
+            let resume_state = ResumeState {
                 end: Some(other.sequence(other.settled)),
-                ..self.past(other).await?
+                ..self.resume_state(other).await?
             };
-            match Resumed::connect(&self.address, config.clone(), other.id, past, []).await {
+            match Resumed::connect(&self.address, config.clone(), other.id, resume_state, []).await {
                 Ok((client, _)) => client.close().await,
                 Err(ConnectError::OtherStore { .. }) => {}
                 Err(ConnectError::Regressed(it)) => {

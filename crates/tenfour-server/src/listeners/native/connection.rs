@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::admitted::Admitted;
-use super::connection_event::{Happening, happenings};
+use super::connection_event::{ConnectionEvent, happenings};
 use super::group_reads::GroupRead;
 use super::reads::MailboxRead;
 use super::socket::{ReadOutcome, read_some};
@@ -227,9 +227,9 @@ impl Connection {
         while matches!(self.tls.get_mut().0.read(&mut buffer).await, Ok(count) if count > 0) {}
     }
 
-    fn take_happening(&mut self, happened: Happening) {
+    fn take_happening(&mut self, happened: ConnectionEvent) {
         match happened {
-            Happening::RulesChanged => {
+            ConnectionEvent::RulesChanged => {
                 let Some(key) = self.key else { return };
                 match (
                     self.context.config.access.rights(key, self.peer.ip()),
@@ -263,9 +263,9 @@ impl Connection {
                     }
                 }
             }
-            Happening::TakenOver => self.taken_over(),
-            Happening::Replies(replies) => self.take_replies(replies),
-            Happening::MoreToRead => {}
+            ConnectionEvent::TakenOver => self.taken_over(),
+            ConnectionEvent::Replies(replies) => self.take_replies(replies),
+            ConnectionEvent::MoreToRead => {}
         }
     }
 

@@ -11,7 +11,7 @@ use super::reads::MailboxRead;
 use crate::admission::producer_lease::Lease;
 use crate::broker::{Overflow, ReplySlot};
 
-pub(super) enum Happening {
+pub(super) enum ConnectionEvent {
     RulesChanged,
     TakenOver,
     Replies(Result<Vec<(u64, Reply)>, Overflow>),
@@ -19,7 +19,7 @@ pub(super) enum Happening {
 }
 
 /// Waits for the next of them.
-pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
+pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> ConnectionEvent {
     let Some(admitted) = admitted else {
         return pending().await;
     };
@@ -32,10 +32,10 @@ pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> Happening {
         .as_ref()
         .and_then(|producer| producer.asked.hole());
     tokio::select! {
-        Ok(()) = admitted.changes.changed() => Happening::RulesChanged,
-        replies = replies(hole) => Happening::Replies(replies),
-        () = taken(lease.as_deref()) => Happening::TakenOver,
-        () = more(admitted.mailbox_read.as_mut(), admitted.group_read.as_deref_mut()) => Happening::MoreToRead,
+        Ok(()) = admitted.changes.changed() => ConnectionEvent::RulesChanged,
+        replies = replies(hole) => ConnectionEvent::Replies(replies),
+        () = taken(lease.as_deref()) => ConnectionEvent::TakenOver,
+        () = more(admitted.mailbox_read.as_mut(), admitted.group_read.as_deref_mut()) => ConnectionEvent::MoreToRead,
     }
 }
 
