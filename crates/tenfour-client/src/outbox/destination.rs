@@ -194,10 +194,10 @@ impl Destination {
         let shows = unsettled.unwrap_or(&self.own).has_receipts();
         if self.suspect || !shows && !self.checked && (something || !self.asked) {
             let ours = self.config()?.identity.fingerprint();
-            let mut others = witnesses(&producers, ours)
+            let mut others = probes(&producers, ours)
                 .filter(|producer| producer.id != self.own.id && !producer.is_unsettled());
-            if let Some(witness) = others.next() {
-                self.carry_old(witness.clone()).await?;
+            if let Some(probe) = others.next() {
+                self.carry_old(probe.clone()).await?;
                 (self.asked, self.checked, self.suspect) = (true, true, false);
                 return Ok(Step::Moved);
             }
@@ -531,7 +531,7 @@ struct Unanswered {
 
 /// Producers for which there are receipts, the last one first: if the server has that, it has the others. Only with their
 /// own key can it be asked.
-fn witnesses(producers: &[OutboxProducer], key: Fingerprint) -> impl Iterator<Item = &OutboxProducer> {
+fn probes(producers: &[OutboxProducer], key: Fingerprint) -> impl Iterator<Item = &OutboxProducer> {
     producers
         .iter()
         .rev()

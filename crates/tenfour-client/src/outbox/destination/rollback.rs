@@ -5,7 +5,7 @@ use tenfour_proto::ProducerId;
 use tenfour_proto::native::ResumeState;
 use tenfour_store::OutboxProducer;
 
-use super::{Destination, Step, new_producer, witnesses};
+use super::{Destination, Step, new_producer, probes};
 use crate::error::{ConnectError, Regressed};
 use crate::outbox::error::{DispatchError, lost};
 use crate::outbox::resumed::Resumed;
@@ -68,7 +68,7 @@ impl Destination {
         let config = self.config()?;
         let mut missing = Vec::new();
         let others =
-            witnesses(&producers, config.identity.fingerprint()).filter(|other| other.id != producer.id);
+            probes(&producers, config.identity.fingerprint()).filter(|other| other.id != producer.id);
         for other in others {
             let resume_state = ResumeState {
                 end: Some(other.sequence(other.settled)),

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::header::one;
 use super::place;
 use super::problem::Problem;
-use super::read::{begin_at, query};
+use super::read::{begin_at, checked};
 use super::visitor::Visitor;
 use crate::reading::mailbox_reader::{BYTES, MailboxReader};
 use crate::reading::response_budget::Piece;
@@ -45,7 +45,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct EventQuery {
     /// `broker` if it is left out.
     mailbox: Option<String>,
     /// Begin at this offset; without it, with what comes from now on.
@@ -83,7 +83,7 @@ enum Woken {
     get,
     path = "/v1/events",
     params(
-        Wanted,
+        EventQuery,
         ("Last-Event-ID" = Option<u64>, Header, description = "The last offset seen: what comes behind it is sent."),
     ),
     responses((status = 200, content_type = "text/event-stream", body = String)),
@@ -91,15 +91,15 @@ enum Woken {
 )]
 pub(super) async fn follow(
     Extension(visitor): Extension<Visitor>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    query: Result<Query<EventQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let wanted = query(wanted)?;
-    let mailbox = place::mailbox(wanted.mailbox.as_deref().unwrap_or(MailboxName::INBOX))?;
+    let query = checked(query)?;
+    let mailbox = place::mailbox(query.mailbox.as_deref().unwrap_or(MailboxName::INBOX))?;
     visitor.who.may_read(&mailbox)?;
     let from = match seen(&request)? {
         Some(offset) => ReadFrom::Offset(offset.saturating_add(1)),
-        None => begin_at(wanted.from, wanted.last)?.unwrap_or(ReadFrom::Last(0)),
+        None => begin_at(query.from, query.last)?.unwrap_or(ReadFrom::Last(0)),
     };
     let tokens = visitor.context.config.access.token_changes();
     let following = Following {

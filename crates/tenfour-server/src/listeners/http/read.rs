@@ -60,7 +60,7 @@ const IN_A_NAME: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
+pub(super) struct ReadQuery {
     /// Begin at this offset; without it, with the oldest.
     from: Option<u64>,
     /// Begin with the last so many.
@@ -85,7 +85,7 @@ pub(super) fn begin_at(from: Option<u64>, last: Option<u64>) -> Result<Option<Re
 }
 
 /// What follows the question mark.
-pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+pub(super) fn checked<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     match query {
         Ok(Query(query)) => Ok(query),
         Err(error) => Err(Problem::bad("bad-query", error.body_text())),
@@ -96,10 +96,10 @@ pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Pro
 pub(super) async fn at(
     Extension(visitor): Extension<Visitor>,
     Path(path): Path<String>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    query: Result<Query<ReadQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     match Place::parse(&path)? {
-        Place::Messages(mailbox) => messages(visitor, mailbox, query(wanted)?).await,
+        Place::Messages(mailbox) => messages(visitor, mailbox, checked(query)?).await,
         Place::Message(mailbox, offset) => message(&visitor, mailbox, offset).await,
     }
 }
@@ -110,20 +110,20 @@ pub(super) async fn at(
 #[utoipa::path(
     get,
     path = "/v1/mailboxes/{mailbox}/messages",
-    params(Wanted, ("mailbox" = String, Path, description = "A slash in it may stand as it is, or as %2F.")),
+    params(ReadQuery, ("mailbox" = String, Path, description = "A slash in it may stand as it is, or as %2F.")),
     responses((status = 200, content_type = "application/jsonl", body = Record)),
     security(("token" = [])),
 )]
-async fn messages(visitor: Visitor, mailbox: MailboxName, wanted: Wanted) -> Result<Response, Problem> {
+async fn messages(visitor: Visitor, mailbox: MailboxName, query: ReadQuery) -> Result<Response, Problem> {
     visitor.who.may_read(&mailbox)?;
-    let from = begin_at(wanted.from, wanted.last)?.unwrap_or(ReadFrom::Oldest);
-    let wait = wanted
+    let from = begin_at(query.from, query.last)?.unwrap_or(ReadFrom::Oldest);
+    let wait = query
         .wait
         .map(|text| parse_time(&text))
         .transpose()
         .map_err(|error| Problem::bad("bad-query", format!("`wait`: {error}")))?
         .map(|wait| wait.min(MAX_WAIT));
-    let limit = wanted.limit.unwrap_or(LIMIT).min(MAX_LIMIT);
+    let limit = query.limit.unwrap_or(LIMIT).min(MAX_LIMIT);
     let mut reader = MailboxReader::begin(&visitor.context.broker, &mailbox, from).await?;
     if let Some(wait) = wait.filter(|_| limit > 0) {
         let mut stopping = visitor.context.stopping.subscribe();
@@ -209,11 +209,11 @@ impl Lines {
 async fn message(visitor: &Visitor, mailbox: MailboxName, offset: u64) -> Result<Response, Problem> {
     visitor.who.may_read(&mailbox)?;
     let mut piece = visitor.room_for(0).await?;
-    let wanted = mailbox.clone();
+    let query = mailbox.clone();
     let read = visitor
         .context
         .broker
-        .read(move |reader| reader.read(&wanted, offset, 1, BYTES));
+        .read(move |reader| reader.read(&query, offset, 1, BYTES));
     let found = unbroken(read.await)?;
     let Some(item) = found.into_iter().next().filter(|item| item.offset == offset) else {
         let text = format!("there is no message {offset} in `{mailbox}`");

@@ -19,15 +19,15 @@ const PIECE: usize = 60 * 1024;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// A copy for a client that is still there.
-struct Wanted(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Default for Wanted {
+impl Default for CancelOnDrop {
     fn default() -> Self {
-        Wanted(Arc::new(AtomicBool::new(true)))
+        CancelOnDrop(Arc::new(AtomicBool::new(true)))
     }
 }
 
-impl Drop for Wanted {
+impl Drop for CancelOnDrop {
     /// Nobody waits for it any more: a large copy must not be finished for nobody.
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl Connection {
     /// `None`: the client is gone.
     async fn make_copy(&mut self, request: u32) -> Option<Result<File, BackupEnd>> {
         let context = Arc::clone(&self.context);
-        let wanted = Wanted::default();
+        let wanted = CancelOnDrop::default();
         let flag = Arc::clone(&wanted.0);
         let copying = context.broker.read(move |reader| Ok(reader.copy(&flag)));
         tokio::pin!(copying);
