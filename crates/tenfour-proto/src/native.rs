@@ -17,8 +17,8 @@ mod handshake;
 mod outgoing;
 mod parcel;
 mod raw_frame;
-mod reading;
-mod replying;
+mod read_frames;
+mod reply_frames;
 mod server;
 mod splitter;
 mod status;
@@ -33,8 +33,8 @@ pub use handshake::{
     ErrorFrame, Hello, MAX_FINISHED, ProducerKind, ProducerWish, Resumption, Versions, Welcome,
 };
 pub use outgoing::{DeliveryState, ResumeState};
-pub use reading::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
-pub use replying::{AnswerFrame, ReplyFrame};
+pub use read_frames::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
+pub use reply_frames::{AnswerFrame, ReplyFrame};
 pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
 pub use splitter::Splitter;
 pub use status::{StatusEnd, StatusRequest, StatusRow, StatusValue};

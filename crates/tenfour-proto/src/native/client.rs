@@ -1,8 +1,8 @@
 //! The client's side: a producer, and the connection of now.
 
-mod asking;
-mod taking;
-mod timing;
+mod deadlines;
+mod input;
+mod requests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, ProducerKind, ProducerWish, Resumption, Versions, Welcome};
 use super::outgoing::{DeliveryState, Outgoing, ResumeState};
 use super::parcel::Parcel;
-use super::reading::{ItemFrame, ReadEnd};
+use super::read_frames::{ItemFrame, ReadEnd};
 use super::splitter::Splitter;
 use super::status::{StatusEnd, StatusRow};
 use super::transfer::Credit;

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::backup::{BackupEndFrame, BackupPart};
 use super::handshake::{ErrorFrame, Hello, Welcome};
 use super::raw_frame::RawFrame;
-use super::reading::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
-use super::replying::{AnswerFrame, ReplyFrame};
+use super::read_frames::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
+use super::reply_frames::{AnswerFrame, ReplyFrame};
 use super::status::{EndFrame, RowFrame, StatusRequest};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{Fault, fields};
@@ -186,7 +186,7 @@ fn put(out: &mut Vec<u8>, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<
 mod tests {
     use super::super::backup::BackupEnd;
     use super::super::handshake::{ProducerKind, ProducerWish, Resumption, Versions};
-    use super::super::reading::{CursorUse, EndReason, ReadFrom};
+    use super::super::read_frames::{CursorUse, EndReason, ReadFrom};
     use super::super::status::{StatusEnd, StatusRow};
     use super::super::{ErrorCode, Splitter};
     use super::*;

@@ -1,8 +1,8 @@
 //! The server's side of one native connection.
 
-mod taking;
-mod telling;
-mod timing;
+mod deadlines;
+mod input;
+mod responses;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
-use super::reading::ReadRequest;
-use super::replying::AnswerFrame;
+use super::read_frames::ReadRequest;
+use super::reply_frames::AnswerFrame;
 use super::splitter::Splitter;
 use super::status::StatusRequest;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};

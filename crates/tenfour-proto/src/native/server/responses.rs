@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::native::EndReason;
 use crate::native::backup::{BackupEnd, BackupEndFrame, BackupPart};
 use crate::native::frame::Frame;
-use crate::native::reading::{ItemFrame, Progressed, ReadEnd};
-use crate::native::replying::ReplyFrame;
+use crate::native::read_frames::{ItemFrame, Progressed, ReadEnd};
+use crate::native::reply_frames::ReplyFrame;
 use crate::native::status::{EndFrame, RowFrame, StatusEnd, StatusRow};
 use crate::{Item, Reply, limits};
 

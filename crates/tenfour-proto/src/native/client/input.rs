@@ -6,7 +6,7 @@ use super::{Client, ClientEvent, Phase};
 use crate::native::frame::Frame;
 use crate::native::handshake::{Resumption, Welcome};
 use crate::native::parcel::Parcel;
-use crate::native::reading::ItemFrame;
+use crate::native::read_frames::ItemFrame;
 use crate::native::transfer::Pause;
 use crate::native::{ErrorCode, Fault, VERSION};
 use crate::{Moment, limits};

@@ -2,8 +2,8 @@
 
 use super::Client;
 use crate::native::frame::Frame;
-use crate::native::reading::{self, ProgressFrame, ReadCredit, ReadRequest};
-use crate::native::replying::AnswerFrame;
+use crate::native::read_frames::{self, ProgressFrame, ReadCredit, ReadRequest};
+use crate::native::reply_frames::AnswerFrame;
 use crate::native::status::StatusRequest;
 use crate::native::transfer::Credit;
 use crate::{Progress, Reply};
@@ -43,7 +43,7 @@ impl Client {
     /// messages of an earlier connection too.
     pub fn progress(&mut self, request: u32, steps: &[Progress]) -> u64 {
         let mut frames = 0;
-        for steps in steps.chunks(reading::MAX_STEPS) {
+        for steps in steps.chunks(read_frames::MAX_STEPS) {
             frames += 1;
             Frame::Progress(ProgressFrame {
                 request,
