@@ -7,8 +7,8 @@ mod check;
 mod identity;
 mod keys;
 mod queue;
-mod reading;
-mod sending;
+mod read;
+mod send;
 mod serve;
 
 use clap::error::ErrorKind;
@@ -20,8 +20,8 @@ pub use check::Check;
 pub use identity::Identity;
 pub use keys::{Invite, Join, Keys, KeysVerb};
 pub use queue::{Queue, What, Which};
-pub use reading::{Receive, Status, Tail};
-pub use sending::{Ask, Content, Send};
+pub use read::{Receive, Status, Tail};
+pub use send::{Ask, Content, Send};
 pub use serve::{Listener, Serve};
 
 /// Send a message to a process on another machine, and know that it arrived.

@@ -8,7 +8,7 @@ pub mod invite;
 pub mod join;
 pub mod keys;
 pub mod queue;
-mod reading;
+mod read_client;
 pub mod receive;
 pub mod send;
 pub mod serve;

@@ -9,7 +9,7 @@ use tenfour::identity::parse_time;
 
 use super::alternatives::one_of;
 use super::identity::Identity;
-use super::sending::Content;
+use super::send::Content;
 use crate::amount::parse_size;
 use crate::target::Target;
 

@@ -9,7 +9,7 @@ use tenfour::identity::parse_time;
 use tenfour::store::Retain;
 
 use super::identity::Identity;
-use super::reading::Handling;
+use super::read::Handling;
 use crate::amount::parse_size;
 
 /// `tenfour serve`

@@ -9,7 +9,7 @@ use tenfour::client::BackupError;
 use tenfour::{Client, Durability};
 use tokio::io::BufWriter;
 
-use super::reading::readable;
+use super::read_client::readable;
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
 use crate::exit::{Code, Failure};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tenfour::server::Record;
 use tenfour::{Client, Consumer, Delivery, Durability, Item, MailboxName, ReaderError};
 
-use super::reading::{deadline, enough, failure, readable, reading_client};
+use super::read_client::{deadline, enough, failure, readable, reading_client};
 use crate::args::Receive;
 use crate::escape::{Escape, escape};
 use crate::exit::{Code, Failure};

@@ -7,7 +7,7 @@ use tenfour::proto::native::{StatusRow, StatusValue};
 use tenfour::server::status_json;
 use tenfour::{Client, Durability};
 
-use super::reading::readable;
+use super::read_client::readable;
 use crate::args::Status;
 use crate::escape::safe;
 use crate::exit::{Code, Failure};

@@ -4,7 +4,7 @@ use tenfour::identity::parse_time;
 use tenfour::server::Record;
 use tenfour::{Durability, MailboxName, ReadFrom, ReaderError};
 
-use super::reading::{deadline, enough, failure, readable, reading_client};
+use super::read_client::{deadline, enough, failure, readable, reading_client};
 use crate::args::Tail;
 use crate::escape::{Escape, escape};
 use crate::exit::Failure;
