@@ -12,9 +12,9 @@ use super::connection::{configure, connect, settle_on_disk};
 use super::format::Format;
 use super::options::SqliteOptions;
 use super::schema;
+use crate::data_directory;
 use crate::error::OpenError;
 use crate::lock::Lock;
-use crate::place;
 
 /// An open database, owned by this process, of which everything readable is on stable storage.
 pub(super) struct Opened {
@@ -26,7 +26,7 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
     let is_new = judge(path, &schema::STORE)?;
     let lock = Lock::take(path)?;
-    place::remove_copies(path, folder_of(path)).map_err(|source| OpenError::Io {
+    data_directory::remove_copies(path, folder_of(path)).map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })?;
@@ -44,8 +44,8 @@ pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenEr
 /// Makes the folder, and looks whether a file of that format may be there. True if there is none yet.
 pub(super) fn judge(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let folder = folder_of(path);
-    place::make_folder(folder)?;
-    let kind = place::network_file_system(folder).map_err(|source| OpenError::Io {
+    data_directory::make_folder(folder)?;
+    let kind = data_directory::network_file_system(folder).map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })?;
@@ -97,7 +97,7 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
         }
     }
     // SQLite gives its log the rights of the database: messages are nobody else's business.
-    place::make_private_file(&new).map_err(io)?;
+    data_directory::make_private_file(&new).map_err(io)?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|e| io(io::Error::other(e.to_string())))?;
     let fill = || -> rusqlite::Result<()> {
@@ -118,7 +118,7 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
     })?;
     File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&new, path).map_err(io)?;
-    place::flush_folder(folder_of(path))
+    data_directory::flush_folder(folder_of(path))
 }
 
 /// Makes everything that is readable durable, before any of it is acted on. Only for who holds the lock.
@@ -128,7 +128,7 @@ pub(super) fn own(path: &Path, connection: &Connection) -> Result<(), OpenError>
         source,
     })?;
     prewrite_log(path, connection)?;
-    place::flush_folder(folder_of(path))
+    data_directory::flush_folder(folder_of(path))
 }
 
 pub(super) fn folder_of(path: &Path) -> &Path {
@@ -220,7 +220,7 @@ fn newer(path: &Path, found: u32, format: &Format) -> OpenError {
 /// (https://www.sqlite.org/fileformat.html, section 4).
 fn prewrite_log(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let length = u64::from(schema::PAGE_SIZE) * SOFT_LIMIT;
-    if !place::has_room_for(folder_of(path), length) {
+    if !data_directory::has_room_for(folder_of(path), length) {
         return Ok(());
     }
     let fill = || -> io::Result<()> {

@@ -15,7 +15,7 @@ use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source
 use super::connection::plan_once;
 use super::open::folder_of;
 use crate::checksum::Prefix;
-use crate::place;
+use crate::data_directory;
 use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, ReadError, Reader};
 
 /// Memory for a reader's pages, in KiB.
@@ -162,10 +162,10 @@ impl Reader for SqliteReader {
                 .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
         };
         let bytes = (length("page_count")? * length("page_size")?).unsigned_abs();
-        if !place::has_room_beside(folder_of(&self.path), bytes) {
+        if !data_directory::has_room_beside(folder_of(&self.path), bytes) {
             return Err(CopyError::Full);
         }
-        let copy = place::copy_name(&self.path);
+        let copy = data_directory::copy_name(&self.path);
         let path = copy
             .to_str()
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;

@@ -30,7 +30,7 @@ use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
 use crate::quota::Quota;
 use crate::retention::Rules;
-use crate::{OpenError, Reader, Store, StoreError, place};
+use crate::{OpenError, Reader, Store, StoreError, data_directory};
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -92,7 +92,7 @@ impl SqliteStore {
             quota: Quota::new(
                 options
                     .anonymous_quota
-                    .unwrap_or_else(|| place::usual_quota(folder_of(&path))),
+                    .unwrap_or_else(|| data_directory::usual_quota(folder_of(&path))),
             ),
             producers: Producers::default(),
             bench: HashMap::new(),
@@ -350,7 +350,7 @@ impl Store for SqliteStore {
     ) -> Result<Committed, StoreError> {
         self.check_poison()?;
         // Cursors may move in the room that is kept free: reading is what helps.
-        let full = place::is_full(folder_of(&self.path));
+        let full = data_directory::is_full(folder_of(&self.path));
         if full && cursors.is_empty() {
             return Ok(Committed {
                 outcomes: vec![Outcome::NotNow(TemporaryCode::Full); batches.len()],

@@ -10,9 +10,9 @@ use super::error::OutboxError;
 use super::item::{Dropped, OutboxDestination, OutboxItem};
 use super::verdict::Verdict;
 use super::{rows, schema};
+use crate::data_directory;
 use crate::error::OpenError;
 use crate::lock::Lock;
-use crate::place;
 use crate::sqlite::open::{connect_or_create, folder_of, judge, now};
 use crate::sqlite::options::SqliteOptions;
 
@@ -57,7 +57,7 @@ impl Outbox {
                 path: path.clone(),
                 source,
             })?;
-        place::flush_folder(folder_of(&path))?;
+        data_directory::flush_folder(folder_of(&path))?;
         Ok(Outbox { path, connection })
     }
 
@@ -84,7 +84,7 @@ impl Outbox {
         messages: &[Message],
         more: impl FnOnce(&Connection, i64, u64) -> rusqlite::Result<()>,
     ) -> Result<u64, OutboxError> {
-        if place::is_full(folder_of(&self.path)) {
+        if data_directory::is_full(folder_of(&self.path)) {
             return Err(OutboxError::Full);
         }
         self.try_put(address, messages, more)
