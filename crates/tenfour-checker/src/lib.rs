@@ -21,7 +21,7 @@ const EXAMPLES: usize = 5;
 
 /// What was heard of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Observation {
     /// A receipt: it is there, in this mailbox, at this offset.
     Receipt {
         /// The mailbox.
@@ -203,14 +203,14 @@ impl History {
     }
 
     /// Something was heard of a message.
-    pub fn hear(&mut self, producer: &str, sequence: u64, outcome: Outcome) {
+    pub fn hear(&mut self, producer: &str, sequence: u64, outcome: Observation) {
         let number = self.producer(producer);
         let Some(sent) = self.sent.get_mut(&(number, sequence)) else {
             let words = || format!("an answer to message {sequence} of {producer}, which was never sent");
             return self.breaches.add(Breach::FalselyReceipted, words);
         };
         match outcome {
-            Outcome::Receipt { mailbox, offset } => {
+            Observation::Receipt { mailbox, offset } => {
                 let now = (mailbox, offset);
                 match &sent.receipt {
                     Some(before) if *before != now => {
@@ -224,8 +224,8 @@ impl History {
                 }
             }
             // A later answer may know better: the next process repeats what the one before gave up.
-            Outcome::NotStored => sent.not_stored = true,
-            Outcome::Unknown => {}
+            Observation::NotStored => sent.not_stored = true,
+            Observation::Unknown => {}
         }
     }
 
@@ -364,8 +364,8 @@ mod tests {
         }
     }
 
-    fn receipt(offset: u64) -> Outcome {
-        Outcome::Receipt {
+    fn receipt(offset: u64) -> Observation {
+        Observation::Receipt {
             mailbox: "inbox".into(),
             offset,
         }
@@ -379,7 +379,7 @@ mod tests {
         }
         history.hear("s", 1, receipt(1));
         history.hear("s", 2, receipt(2));
-        history.hear("s", 3, Outcome::Unknown);
+        history.hear("s", 3, Observation::Unknown);
         history
     }
 
@@ -409,7 +409,7 @@ mod tests {
     fn each_breach_is_seen() {
         let (a, b, c) = (found(1, 1, "a"), found(2, 2, "b"), found(3, 3, "c"));
         let refused = |mut history: History| {
-            history.hear("s", 3, Outcome::NotStored);
+            history.hear("s", 3, Observation::NotStored);
             history
         };
         let twice = |mut history: History| {

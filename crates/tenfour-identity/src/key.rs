@@ -14,9 +14,9 @@ use super::private_file;
 
 /// One user's key on one host. Cheap to clone.
 #[derive(Clone)]
-pub struct Identity(Arc<Inner>);
+pub struct Identity(Arc<KeyPair>);
 
-struct Inner {
+struct KeyPair {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
     fingerprint: Fingerprint,
@@ -76,7 +76,7 @@ impl Identity {
         let certificate =
             CertificateDer::from_pem_slice(pem).map_err(|error| format!("certificate: {error}"))?;
         let fingerprint = fingerprint_of(&certificate).map_err(|error| format!("certificate: {error}"))?;
-        Ok(Identity(Arc::new(Inner {
+        Ok(Identity(Arc::new(KeyPair {
             certificate,
             key,
             fingerprint,

@@ -26,7 +26,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::block_in_place;
 
 use commit_notifier::CommitNotifier;
-pub(crate) use completions::{Answer, Completions};
+pub(crate) use completions::{Completion, Completions};
 pub(crate) use consumer_group::ConsumerGroup;
 use job::{Deposit, Job};
 pub(crate) use job::{Resumed, StoreGone};

@@ -21,7 +21,7 @@ pub(crate) fn start(options: HandlerOptions, handler: impl Handler) -> Start {
             let reader =
                 GroupReader::begin(&context.broker, &mailbox, &cursor, options.from, options.retries).await;
             let reason = match reader {
-                Ok(reader) => run(&context, Worker::new(Group(reader), options, handler)).await,
+                Ok(reader) => run(&context, Worker::new(LocalSource(reader), options, handler)).await,
                 Err(EndReason::TooManyCursors) => Err("there are too many cursors".to_owned()),
                 Err(_) => Err("the store cannot be read".to_owned()),
             };
@@ -33,7 +33,7 @@ pub(crate) fn start(options: HandlerOptions, handler: impl Handler) -> Start {
     })
 }
 
-async fn run<H: Handler>(context: &Context, mut worker: Worker<Group, H>) -> Result<(), String> {
+async fn run<H: Handler>(context: &Context, mut worker: Worker<LocalSource, H>) -> Result<(), String> {
     let mut stopping = context.stopping.subscribe();
     let stop = async move {
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -49,9 +49,9 @@ async fn run<H: Handler>(context: &Context, mut worker: Worker<Group, H>) -> Res
 }
 
 /// The messages that a cursor gives out here.
-struct Group(GroupReader);
+struct LocalSource(GroupReader);
 
-impl Source for Group {
+impl Source for LocalSource {
     type Error = &'static str;
 
     async fn take(&mut self, most: usize) -> Result<Taken, Self::Error> {

@@ -30,7 +30,7 @@ use crate::reading::response_budget::Outgoing;
 /// Sockets that listen already, by dialect.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `broker`.
+    /// The recipe's wire. No identity, no secrecy: everyone who reaches them may send to `inbox`.
     pub text: Vec<TcpListener>,
     /// Datagrams: the same without a connection, and with an identity where the sender gives one.
     pub datagram: Vec<UdpSocket>,

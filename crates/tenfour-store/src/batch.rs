@@ -43,7 +43,7 @@ impl Stored {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// One for each batch.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<BatchOutcome>,
     /// One for each cursor.
     pub cursors: Vec<CursorOutcome>,
     /// Replies that were written down for the first time.
@@ -67,7 +67,7 @@ pub struct Answered {
 
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BatchOutcome {
     /// Each message is stored, or refused for good.
     Settled(Stored),
     /// None of it is stored; the same batch may be tried again later.

@@ -37,7 +37,7 @@ mod retention;
 mod sqlite;
 mod store;
 
-pub use batch::{Answered, Batch, Committed, Outcome, Stored};
+pub use batch::{Answered, Batch, BatchOutcome, Committed, Stored};
 pub use check::{Checked, Finding};
 pub use cursor::{AckState, CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
 pub use error::{CopyError, OpenError, ReadError, StoreError};

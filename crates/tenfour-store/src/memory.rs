@@ -10,7 +10,7 @@ use tenfour_proto::{
     Source, TemporaryCode,
 };
 
-use crate::batch::{Answered, Batch, Committed, Outcome, Stored};
+use crate::batch::{Answered, Batch, BatchOutcome, Committed, Stored};
 use crate::bench_mailbox::{self, is_bench};
 use crate::cursor::{CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
 use crate::deposit::{self, Backend, Comparison, PlacedRun, ProducerState};
@@ -367,11 +367,11 @@ impl Store for MemoryStore {
             // Once full, full for all that follow: a later batch may belong to the same producer.
             full |= shared.used + wanted > self.limit;
             if full || batch.sender.is_synthetic() && !self.quota.has_room(shared.synthetic, batch) {
-                outcomes.push(Outcome::NotNow(TemporaryCode::Full));
+                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Full));
                 continue;
             }
             let Some((mut state, policy)) = self.open_producer(&mut shared, batch) else {
-                outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
+                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Busy));
                 continue;
             };
             let mut work = Work {
@@ -396,7 +396,7 @@ impl Store for MemoryStore {
             {
                 *kept = state;
             }
-            outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
+            outcomes.push(BatchOutcome::Settled(Stored::after_commit(settlement)));
         }
         let mut answered = Vec::new();
         let cursors = cursors

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use tenfour_proto::{CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Settlement};
 
-use crate::batch::{Batch, Committed, Outcome};
+use crate::batch::{Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorInfo, Position};
 use crate::error::{CopyError, ReadError, StoreError};
 
@@ -39,7 +39,7 @@ pub trait Store: Send {
     /// # Errors
     ///
     /// As for `commit`.
-    fn deposit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<Outcome>, StoreError> {
+    fn deposit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<BatchOutcome>, StoreError> {
         Ok(self.commit(batches, &[], time)?.outcomes)
     }
 

@@ -7,8 +7,8 @@ use tenfour_proto::{
     TemporaryCode,
 };
 use tenfour_store::{
-    AckState, Batch, CursorChange, CursorOutcome, DEFAULT_MEMORY_LIMIT, MAX_CURSORS, MAX_MAILBOXES,
-    MailboxInfo, MemoryStore, Outcome, SqliteOptions, SqliteStore, Store,
+    AckState, Batch, BatchOutcome, CursorChange, CursorOutcome, DEFAULT_MEMORY_LIMIT, MAX_CURSORS,
+    MAX_MAILBOXES, MailboxInfo, MemoryStore, SqliteOptions, SqliteStore, Store,
 };
 
 const SOURCE: Source = Source {
@@ -55,8 +55,8 @@ fn batch(id: &str, messages: &[(u64, &str, &str)]) -> Batch {
 
 fn settle(store: &mut dyn Store, batch: Batch) -> Settlement {
     match store.deposit(&[batch], 1_000).unwrap().remove(0) {
-        Outcome::Settled(stored) => stored.into_settlement(),
-        Outcome::NotNow(code) => panic!("not now: {code}"),
+        BatchOutcome::Settled(stored) => stored.into_settlement(),
+        BatchOutcome::NotNow(code) => panic!("not now: {code}"),
     }
 }
 
@@ -145,7 +145,7 @@ fn a_repeat_in_the_same_commit_is_one_too() {
     each(|store| {
         let one = batch("s", &[(1, "a", "one")]);
         let outcomes = store.deposit(&[one.clone(), one], 5).unwrap();
-        let Outcome::Settled(second) = &outcomes[1] else {
+        let BatchOutcome::Settled(second) = &outcomes[1] else {
             panic!()
         };
         assert_eq!(second.settlement().runs, [run(1, 1, "a", 1, true)]);
@@ -412,8 +412,8 @@ fn a_full_memory_refuses_like_a_full_disk_and_for_everything_behind_it() {
     assert_eq!(
         outcomes,
         [
-            Outcome::NotNow(TemporaryCode::Full),
-            Outcome::NotNow(TemporaryCode::Full)
+            BatchOutcome::NotNow(TemporaryCode::Full),
+            BatchOutcome::NotNow(TemporaryCode::Full)
         ]
     );
     assert_eq!(settle(&mut store, batch("s", &[(1, "a", "small")])).settled, 1);
@@ -599,7 +599,7 @@ fn cursors_have_a_ceiling_and_the_others_go_on() {
             )
             .unwrap();
         assert_eq!(committed.cursors, [CursorOutcome::TooMany, CursorOutcome::Moved]);
-        assert!(matches!(committed.outcomes[..], [Outcome::Settled(_)]));
+        assert!(matches!(committed.outcomes[..], [BatchOutcome::Settled(_)]));
     });
 }
 

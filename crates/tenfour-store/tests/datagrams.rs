@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tenfour_checker::{Dice, Found, History, Outcome, each_seed};
+use tenfour_checker::{Dice, Found, History, Observation, each_seed};
 use tenfour_proto::datagram::{Client, Outcome as Answer, Receipt, Request, Verdict};
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Listener, MailboxName, Message, Moment, ProducerId, Sender, Source};
-use tenfour_store::{Batch, MemoryStore, Outcome as Fate, Store};
+use tenfour_store::{Batch, BatchOutcome as Fate, MemoryStore, Store};
 
 /// What is on its way, by the millisecond of its arrival.
 #[derive(Default)]
@@ -116,14 +116,14 @@ fn play(dice: &mut Dice) -> u64 {
                 now += 1;
             };
             let outcome = match answer {
-                Answer::Answered(Verdict::Stored { mailbox, offset, .. }) => Outcome::Receipt {
+                Answer::Answered(Verdict::Stored { mailbox, offset, .. }) => Observation::Receipt {
                     mailbox: mailbox.to_string(),
                     offset,
                 },
-                Answer::Answered(Verdict::Refused(_)) => Outcome::NotStored,
-                Answer::NoAnswer => Outcome::Unknown,
+                Answer::Answered(Verdict::Refused(_)) => Observation::NotStored,
+                Answer::NoAnswer => Observation::Unknown,
             };
-            let stuck = outcome == Outcome::Unknown;
+            let stuck = outcome == Observation::Unknown;
             history.hear(name, sequence, outcome);
             if stuck {
                 // What follows would come out of turn.

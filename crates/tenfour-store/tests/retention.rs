@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Listener, MailboxName, Message, ProducerId, Sender, Source};
 use tenfour_store::{
-    Batch, Checked, CursorChange, Outcome, Retain, SqliteOptions, SqliteStore, Store, check,
+    Batch, BatchOutcome, Checked, CursorChange, Retain, SqliteOptions, SqliteStore, Store, check,
 };
 
 const SOURCE: Source = Source {
@@ -54,7 +54,7 @@ fn pass_hours(path: &Path, hours: i64) {
         .unwrap();
 }
 
-fn put(store: &mut SqliteStore, mailbox: &str, first: u64, count: u64, size: usize) -> Outcome {
+fn put(store: &mut SqliteStore, mailbox: &str, first: u64, count: u64, size: usize) -> BatchOutcome {
     let message = Message::new(mailbox.parse().unwrap(), vec![b'x'; size]);
     let batch = Batch {
         sender: Sender::Anonymous,
@@ -104,7 +104,7 @@ fn the_oldest_go_while_there_are_too_many_bytes() {
     assert_eq!(range(&store, "inbox"), (4_901, 5_000));
     assert_eq!(range(&store, "other"), (1, 5_000));
     // A repeat of what is gone is still a repeat, and the next offset is a new one.
-    let Outcome::Settled(stored) = put(&mut store, "inbox", 1, 1, 10) else {
+    let BatchOutcome::Settled(stored) = put(&mut store, "inbox", 1, 1, 10) else {
         panic!()
     };
     let run = &stored.settlement().runs[0];

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Durability, Listener, MailboxName, Message, ProducerId, Reply, Sender, Source};
-use tenfour_store::{Batch, CursorChange, OpenError, Outcome, ReadError, SqliteOptions, SqliteStore, Store};
+use tenfour_store::{
+    Batch, BatchOutcome, CursorChange, OpenError, ReadError, SqliteOptions, SqliteStore, Store,
+};
 
 const SOURCE: Source = Source {
     listener: Listener::Native,
@@ -36,7 +38,7 @@ fn put(store: &mut SqliteStore, first: u64, count: u64) {
         messages,
     };
     let outcomes = store.deposit(&[batch], 1_700_000_000_000_000).unwrap();
-    assert!(matches!(outcomes[..], [Outcome::Settled(_)]));
+    assert!(matches!(outcomes[..], [BatchOutcome::Settled(_)]));
 }
 
 #[test]
@@ -277,7 +279,7 @@ fn many_producers_are_read_again_from_their_rows() {
     let all: Vec<Batch> = (0..20_000).map(one).collect();
     store.deposit(&all, 1).unwrap();
     let again = store.deposit(&[one(3)], 2).unwrap();
-    let Outcome::Settled(stored) = &again[0] else {
+    let BatchOutcome::Settled(stored) = &again[0] else {
         panic!()
     };
     assert!(stored.settlement().runs[0].duplicate);
@@ -598,7 +600,7 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     drop(store);
     let mut store = open(&path).unwrap();
     let outcomes = store.deposit(&[one(6)], 1).unwrap();
-    let Outcome::Settled(stored) = &outcomes[0] else {
+    let BatchOutcome::Settled(stored) = &outcomes[0] else {
         panic!()
     };
     assert_eq!(stored.settlement().runs[0].offset, 6);

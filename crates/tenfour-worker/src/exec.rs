@@ -107,7 +107,7 @@ impl Exec {
             .stdout(Stdio::piped())
             .process_group(0);
         let mut child = command.spawn().map_err(start)?;
-        let group = Group::of(&child);
+        let group = ProcessGroup::of(&child);
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let body = item.message.body.clone();
         let feeding = async move {
@@ -233,11 +233,11 @@ fn jiff_text(time: i64) -> String {
 }
 
 /// A process group that ends with this value.
-struct Group(Option<rustix::process::Pid>);
+struct ProcessGroup(Option<rustix::process::Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn of(child: &Child) -> Self {
-        Group(
+        ProcessGroup(
             child
                 .id()
                 .and_then(|id| i32::try_from(id).ok())
@@ -246,7 +246,7 @@ impl Group {
     }
 }
 
-impl Group {
+impl ProcessGroup {
     fn end(&self) {
         if let Some(group) = self.0 {
             // It may be gone already.
@@ -255,7 +255,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.end();
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tenfour::Address;
 use tenfour::identity::Identity;
 use tenfour::server::ServerConfig;
-use tenfour_checker::{Dice, Found, History, Outcome, is_long};
+use tenfour_checker::{Dice, Found, History, Observation, is_long};
 use tokio::sync::Semaphore;
 
 use running::relay::{Cut, End, Relay, Way};
@@ -52,7 +52,7 @@ async fn session(
     }
     for sending in sendings {
         let receipt = sending.await.unwrap_or_else(|error| panic!("{cut:?}: {error}"));
-        let outcome = Outcome::Receipt {
+        let outcome = Observation::Receipt {
             mailbox: receipt.mailbox.to_string(),
             offset: receipt.offset,
         };

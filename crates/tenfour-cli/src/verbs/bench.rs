@@ -216,10 +216,10 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
-type Outcome = Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)>;
+type Measurement = Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)>;
 
 async fn gather(
-    running: Vec<tokio::task::JoinHandle<Outcome>>,
+    running: Vec<tokio::task::JoinHandle<Measurement>>,
     target: &Target,
 ) -> Result<(Histogram<u64>, Durability), Failure> {
     let mut all = histogram();

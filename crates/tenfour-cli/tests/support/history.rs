@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use tenfour_checker::{Dice, Found, History, Outcome, Verdict};
+use tenfour_checker::{Dice, Found, History, Observation, Verdict};
 
 use super::Home;
 
@@ -125,14 +125,14 @@ impl Sender {
 }
 
 /// An answer in JSON.
-pub fn outcome(answer: &Value) -> Outcome {
+pub fn outcome(answer: &Value) -> Observation {
     match answer["outcome"].as_str().unwrap() {
-        "stored" => Outcome::Receipt {
+        "stored" => Observation::Receipt {
             mailbox: answer["mailbox"].as_str().unwrap().to_owned(),
             offset: answer["offset"].as_u64().unwrap(),
         },
-        "refused" | "unsent" => Outcome::NotStored,
-        "unknown" => Outcome::Unknown,
+        "refused" | "unsent" => Observation::NotStored,
+        "unknown" => Observation::Unknown,
         other => panic!("{other}"),
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Read {
 #[derive(Debug)]
 struct State {
     request: ReadRequest,
-    group: Option<Group>,
+    group: Option<GroupState>,
     /// The connection of now was asked for it.
     attached: bool,
     /// Came, and nobody has taken them yet.
@@ -56,7 +56,7 @@ struct State {
 
 /// What a reader of a cursor has, and has said.
 #[derive(Debug)]
-struct Group {
+struct GroupState {
     /// Messages that are here and not settled, at most.
     window: u32,
     /// Not on its way yet.
@@ -96,7 +96,7 @@ impl Report {
 impl Read {
     /// With a `window` it consumes by the cursor that the request names.
     pub(crate) fn new(request: ReadRequest, window: u32, wake: Wake) -> Arc<Self> {
-        let group = request.cursor.is_some().then(|| Group {
+        let group = request.cursor.is_some().then(|| GroupState {
             window: window.max(1),
             pending: Vec::new(),
             unsaved: VecDeque::new(),
@@ -180,7 +180,7 @@ impl Read {
     /// The connection need not care for it any more.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.state();
-        let settled = state.group.as_ref().is_none_or(Group::is_all_settled);
+        let settled = state.group.as_ref().is_none_or(GroupState::is_all_settled);
         (state.ended || state.left) && settled
     }
 
@@ -431,7 +431,7 @@ impl State {
     }
 }
 
-impl Group {
+impl GroupState {
     /// Puts it behind what is to be said. Neighbours are said together.
     fn report(&mut self, report: Report) {
         self.reported += 1;

@@ -70,7 +70,7 @@ impl Access {
         self
     }
 
-    /// Every key may send to `broker`.
+    /// Every key may send to `inbox`.
     pub fn open_to_everybody(mut self) -> Self {
         self.open = true;
         self
@@ -110,7 +110,7 @@ impl Access {
             .then_some((name, line.rights))
     }
 
-    /// Senders that showed neither key nor token may put messages there: into `broker`, unless a line says more.
+    /// Senders that showed neither key nor token may put messages there: into `inbox`, unless a line says more.
     pub(crate) fn anonymous_may_send(&self, mailbox: &MailboxName) -> bool {
         self.keys.with(|keys| keys.anonymous_may_send(mailbox))
     }

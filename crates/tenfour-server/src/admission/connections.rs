@@ -12,10 +12,10 @@ use tenfour_identity::lock;
 
 /// All connections. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct ConnectionRegistry(Arc<Mutex<Inner>>);
+pub(crate) struct ConnectionRegistry(Arc<Mutex<RegistryState>>);
 
 #[derive(Default)]
-struct Inner {
+struct RegistryState {
     present: HashMap<u64, Arc<ConnectionInfo>>,
     next: u64,
 }

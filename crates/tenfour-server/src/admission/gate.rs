@@ -36,18 +36,18 @@ const SLOWEST: u64 = 500;
 
 /// Counts who is inside. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Gate(Arc<Inner>);
+pub(crate) struct Gate(Arc<GateState>);
 
-struct Inner {
+struct GateState {
     max: usize,
     counters: Counters,
     random: RandomState,
     drawn: AtomicU64,
-    inside: Mutex<Inside>,
+    inside: Mutex<Admitted>,
 }
 
 #[derive(Default)]
-struct Inside {
+struct Admitted {
     closed: bool,
     known: usize,
     strangers: usize,
@@ -106,7 +106,7 @@ fn milliseconds(moment: Moment) -> u64 {
 
 impl Gate {
     pub(crate) fn new(max: usize, counters: Counters) -> Self {
-        Gate(Arc::new(Inner {
+        Gate(Arc::new(GateState {
             max: max.max(4),
             counters,
             random: RandomState::new(),
@@ -203,7 +203,7 @@ impl Gate {
     }
 }
 
-impl Inside {
+impl Admitted {
     fn total(&self) -> usize {
         self.known + self.strangers + self.plain.len()
     }
@@ -354,7 +354,7 @@ mod tests {
             pass.identified(at(0));
             passes.push(pass);
         }
-        let counts = |inside: &Inside| (inside.known, inside.strangers);
+        let counts = |inside: &Admitted| (inside.known, inside.strangers);
         assert_eq!(counts(&lock(&gate.0.inside)), (50, 0));
         drop(passes);
         assert_eq!(lock(&gate.0.inside).known, 0);

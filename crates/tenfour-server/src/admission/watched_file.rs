@@ -13,10 +13,10 @@ use tenfour_identity::{AuthorizedKey, AuthorizedKeys};
 
 /// Without a file: nobody. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watched(Arc<Inner>);
+pub(crate) struct Watched(Arc<WatchedState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct WatchedState {
     file: Option<PathBuf>,
     /// What the file looked like before it was read.
     seen: Mutex<Option<Stamp>>,
@@ -32,7 +32,7 @@ impl Watched {
         let stamp = stamp(&file);
         let keys = AuthorizedKeys::load(&file)?;
         warn_of_mistakes(&file, &keys);
-        Ok(Watched(Arc::new(Inner {
+        Ok(Watched(Arc::new(WatchedState {
             file: Some(file),
             seen: Mutex::new(stamp),
             keys: watch::Sender::new(keys),

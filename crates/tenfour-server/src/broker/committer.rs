@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tenfour_proto::{ProducerId, Sender, Settlement, TemporaryCode};
-use tenfour_store::{Batch, Outcome, Store, StoreError};
+use tenfour_store::{Batch, BatchOutcome, Store, StoreError};
 
-use super::completions::Answer;
+use super::completions::Completion;
 use super::consumer_group::ConsumerGroup;
 use super::job::{Deposit, Job, Resumed, StoreGone};
 use super::shared::Shared;
@@ -275,7 +275,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
     let now = Instant::now();
     for ((mut deposit, batch), outcome) in deposits.into_iter().zip(batches).zip(committed.outcomes) {
         match outcome {
-            Outcome::Settled(stored) => {
+            BatchOutcome::Settled(stored) => {
                 let runs = &stored.settlement().runs;
                 let messages = runs
                     .iter()
@@ -285,9 +285,9 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
                 shared
                     .latency
                     .count(messages, now.saturating_duration_since(deposit.arrived));
-                deposit.completions.put(Answer::Settled(stored));
+                deposit.completions.put(Completion::Settled(stored));
             }
-            Outcome::NotNow(code) => {
+            BatchOutcome::NotNow(code) => {
                 deposit.batch = batch;
                 deposit.turn_away(code);
             }
@@ -312,11 +312,11 @@ fn fail(error: &StoreError, gathered: Vec<Deposit>, shared: &Shared) {
         std::mem::take(&mut queue.jobs)
     };
     for deposit in gathered {
-        deposit.completions.put(Answer::Gone);
+        deposit.completions.put(Completion::Gone);
     }
     for job in rest {
         if let Job::Deposit(deposit) = job {
-            deposit.completions.put(Answer::Gone);
+            deposit.completions.put(Completion::Gone);
         }
     }
     shared.wake.notify_one();

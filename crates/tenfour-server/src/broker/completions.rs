@@ -11,7 +11,7 @@ use tenfour_identity::lock;
 
 /// What became of one deposit.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Completion {
     /// Each message is stored or refused.
     Settled(Stored),
     /// Nothing of it is stored, nor of anything deposited since in the same epoch. The last sequence is named.
@@ -27,7 +27,7 @@ pub(crate) enum Answer {
 /// One for each connection; the writer puts answers in and wakes the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Completions {
-    answers: Mutex<Vec<Answer>>,
+    answers: Mutex<Vec<Completion>>,
     woken: Notify,
     outstanding: AtomicUsize,
     /// One more than the epoch in which a deposit was turned away; later ones of it must be too.
@@ -36,7 +36,7 @@ pub(crate) struct Completions {
 
 impl Completions {
     /// Waits for answers and takes them, in the order of the deposits.
-    pub(crate) async fn answers(&self) -> Vec<Answer> {
+    pub(crate) async fn answers(&self) -> Vec<Completion> {
         loop {
             let answers = std::mem::take(&mut *lock(&self.answers));
             if !answers.is_empty() {
@@ -55,8 +55,8 @@ impl Completions {
         self.outstanding.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn put(&self, answer: Answer) {
-        if let Answer::NotNow { epoch, .. } = answer {
+    pub(super) fn put(&self, answer: Completion) {
+        if let Completion::NotNow { epoch, .. } = answer {
             self.turned_away.store(epoch + 1, Ordering::Relaxed);
         }
         lock(&self.answers).push(answer);

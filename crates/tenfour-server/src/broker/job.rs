@@ -7,7 +7,7 @@ use tenfour_proto::{CursorName, MailboxName, ProducerId, Reply, Sender, Settleme
 use tenfour_store::{Batch, Position, Reader, StoreError};
 use tokio::sync::oneshot;
 
-use super::completions::{Answer, Completions};
+use super::completions::{Completion, Completions};
 use super::consumer_group::ConsumerGroup;
 use super::memory_budget::Charge;
 
@@ -76,7 +76,7 @@ impl Deposit {
     }
 
     pub(super) fn turn_away(self, code: TemporaryCode) {
-        self.completions.put(Answer::NotNow {
+        self.completions.put(Completion::NotNow {
             epoch: self.epoch,
             last: self.last(),
             code,
@@ -102,7 +102,7 @@ impl Job {
     /// still on its way, so it must not claim that nothing is stored.
     pub(super) fn refuse(self) {
         if let Job::Deposit(deposit) = self {
-            deposit.completions.put(Answer::Gone);
+            deposit.completions.put(Completion::Gone);
         }
     }
 }

@@ -15,9 +15,9 @@ pub(crate) enum Class {
 /// Counts bytes. A connection reads only while there is room, so the sum passes the limit by at most
 /// one read of each thread.
 #[derive(Clone)]
-pub(crate) struct Budget(Arc<Inner>);
+pub(crate) struct Budget(Arc<Account>);
 
-struct Inner {
+struct Account {
     limit: u64,
     used: AtomicU64,
     strangers: AtomicU64,
@@ -26,7 +26,7 @@ struct Inner {
 
 impl Budget {
     pub(super) fn new(limit: u64) -> Self {
-        Budget(Arc::new(Inner {
+        Budget(Arc::new(Account {
             limit,
             used: AtomicU64::new(0),
             strangers: AtomicU64::new(0),

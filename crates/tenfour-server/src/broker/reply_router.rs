@@ -19,12 +19,12 @@ pub(super) struct Replies(Mutex<HashMap<(Sender, ProducerId), Weak<ReplySlot>>>)
 /// Where a connection finds its replies.
 #[derive(Debug, Default)]
 pub(crate) struct ReplySlot {
-    inside: Mutex<Inside>,
+    inside: Mutex<SlotState>,
     woken: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct SlotState {
     replies: Vec<(u64, Reply)>,
     bytes: usize,
     overflowed: bool,

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use self::kernel::Local;
 use crate::admission::counters::Counter;
-use crate::broker::{Answer, Class, Completions};
+use crate::broker::{Class, Completion, Completions};
 use crate::context::Context;
 
 /// Datagrams taken from the kernel in one call.
@@ -232,13 +232,13 @@ impl Listening {
         broker.deposit(batch, self.deposits, charge, &self.completions);
     }
 
-    fn take_answers(&mut self, answers: Vec<Answer>) {
+    fn take_answers(&mut self, answers: Vec<Completion>) {
         for answer in answers {
             let Some(expected) = self.expected.pop_front() else {
                 return;
             };
             match (answer, expected) {
-                (Answer::Settled(stored), Expected::Plain(_)) => {
+                (Completion::Settled(stored), Expected::Plain(_)) => {
                     let refused = stored
                         .settlement()
                         .refused
@@ -250,7 +250,7 @@ impl Listening {
                         .count_many(Counter::DatagramDropped, refused);
                 }
                 (
-                    Answer::Settled(stored),
+                    Completion::Settled(stored),
                     Expected::Request {
                         peer,
                         local,
@@ -270,11 +270,11 @@ impl Listening {
                     // Not the next one: silence, so that reordering makes no false receipt.
                     None => self.context.counters.count(Counter::DatagramOutOfTurn),
                 },
-                (Answer::NotNow { .. } | Answer::Gone, Expected::Plain(count)) => {
+                (Completion::NotNow { .. } | Completion::Gone, Expected::Plain(count)) => {
                     self.context.counters.count_many(Counter::DatagramDropped, count);
                 }
                 // Its sender repeats it.
-                (Answer::NotNow { .. } | Answer::Gone, Expected::Request { .. }) => {
+                (Completion::NotNow { .. } | Completion::Gone, Expected::Request { .. }) => {
                     self.context.counters.count(Counter::DatagramDropped);
                 }
             }

@@ -6,7 +6,7 @@ use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Message, ProducerId, RefusalCode, Run, Sender, Source, TemporaryCode};
 use tenfour_store::Batch;
 
-use crate::broker::{Answer, Class, Completions};
+use crate::broker::{Class, Completion, Completions};
 use crate::context::Context;
 
 /// Why there is no receipt.
@@ -42,7 +42,7 @@ pub(crate) async fn store(
     let completions = Arc::new(Completions::default());
     context.broker.deposit(batch, 1, charge, &completions);
     match completions.answers().await.pop() {
-        Some(Answer::Settled(stored)) => {
+        Some(Completion::Settled(stored)) => {
             let settlement = stored.into_settlement();
             let refused = settlement.refused.first().map(|refused| refused.code);
             match (settlement.runs.into_iter().next(), refused) {
@@ -51,7 +51,7 @@ pub(crate) async fn store(
                 (None, None) => Err(Unstored::Failed),
             }
         }
-        Some(Answer::NotNow { code, .. }) => Err(Unstored::NotNow(code)),
-        Some(Answer::Gone) | None => Err(Unstored::Failed),
+        Some(Completion::NotNow { code, .. }) => Err(Unstored::NotNow(code)),
+        Some(Completion::Gone) | None => Err(Unstored::Failed),
     }
 }

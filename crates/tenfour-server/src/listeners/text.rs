@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
 use crate::admission::gate::PlaintextPermit;
-use crate::broker::{Answer, Budget, Charge, Class, Completions};
+use crate::broker::{Budget, Charge, Class, Completion, Completions};
 use crate::context::Context;
 use crate::listeners::accept::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
 
@@ -228,15 +228,15 @@ impl Connection {
     }
 
     /// False when the store is gone and nothing true can be said any more.
-    fn take_answers(&mut self, answers: Vec<Answer>) -> bool {
+    fn take_answers(&mut self, answers: Vec<Completion>) -> bool {
         for answer in answers {
             match answer {
-                Answer::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
-                Answer::NotNow { last, code, .. } => {
+                Completion::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
+                Completion::NotNow { last, code, .. } => {
                     self.context.counters.count(Counter::NotNow);
                     self.machine.handle_not_now(last, code);
                 }
-                Answer::Gone => return false,
+                Completion::Gone => return false,
             }
         }
         true
@@ -268,7 +268,7 @@ impl Connection {
     }
 }
 
-async fn answers(completions: Option<&Completions>) -> Vec<Answer> {
+async fn answers(completions: Option<&Completions>) -> Vec<Completion> {
     match completions {
         Some(completions) => completions.answers().await,
         None => std::future::pending().await,

@@ -16,7 +16,7 @@ use crate::{Batch, StoreError};
 const ROWS: usize = 32;
 
 /// One transaction under way.
-pub(super) struct Work<'a> {
+pub(super) struct CommitBatch<'a> {
     connection: &'a Connection,
     time: i64,
     /// Number of the producer whose batch is walked through.
@@ -29,12 +29,12 @@ pub(super) struct Work<'a> {
     /// The sender of the batch showed no key.
     is_synthetic: bool,
     /// Counted, and not in the sizes yet.
-    grown: Grown,
+    grown: MailboxGrowth,
 }
 
 /// Messages of a stretch for one mailbox.
 #[derive(Clone, Copy, Debug, Default)]
-struct Grown {
+struct MailboxGrowth {
     mailbox: i64,
     last: u64,
     bytes: u64,
@@ -51,17 +51,17 @@ struct Row<'a> {
     message: &'a Message,
 }
 
-impl<'a> Backend<'a> for Work<'a> {
+impl<'a> Backend<'a> for CommitBatch<'a> {
     fn append(&mut self, mailbox: i64, offset: u64, sequence: u64, message: &'a Message) {
         let Some((prefix, numbered)) = &self.prefix else {
             return;
         };
         let sequence = if *numbered { sequence } else { 0 };
         if (self.grown.mailbox, self.grown.is_synthetic) != (mailbox, self.is_synthetic) {
-            let new = Grown {
+            let new = MailboxGrowth {
                 mailbox,
                 is_synthetic: self.is_synthetic,
-                ..Grown::default()
+                ..MailboxGrowth::default()
             };
             let old = std::mem::replace(&mut self.grown, new);
             old.count(self.sizes);
@@ -113,7 +113,7 @@ impl<'a> Backend<'a> for Work<'a> {
     }
 }
 
-impl Grown {
+impl MailboxGrowth {
     fn count(self, sizes: &mut Sizes) {
         if self.bytes > 0 || self.last > 0 {
             sizes.add(self.mailbox, self.last, self.bytes, self.is_synthetic);
@@ -121,10 +121,10 @@ impl Grown {
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> CommitBatch<'a> {
     /// For so many messages, at this time by the wall clock.
     pub(super) fn new(connection: &'a Connection, sizes: &'a mut Sizes, messages: usize, time: i64) -> Self {
-        Work {
+        CommitBatch {
             connection,
             time,
             producer: 0,
@@ -134,7 +134,7 @@ impl<'a> Work<'a> {
             sorted: true,
             sizes,
             is_synthetic: false,
-            grown: Grown::default(),
+            grown: MailboxGrowth::default(),
         }
     }
 

@@ -19,9 +19,9 @@ use super::producers::{self, Producers};
 use super::reader::SqliteReader;
 use super::retention::{self, Retention};
 use super::sizes::Sizes;
-use super::work::Work;
+use super::work::CommitBatch;
 use super::{cursors, replies};
-use crate::batch::{Batch, Committed, Outcome, Stored};
+use crate::batch::{Batch, BatchOutcome, Committed, Stored};
 use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::cursor::{CursorChange, CursorOutcome, Position};
 use crate::deposit;
@@ -147,19 +147,19 @@ impl SqliteStore {
     ) -> Result<Committed, StoreError> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let messages = batches.iter().map(|batch| batch.messages.len()).sum();
-        let mut work = Work::new(&self.connection, &mut self.sizes, messages, time);
+        let mut work = CommitBatch::new(&self.connection, &mut self.sizes, messages, time);
         let hours = self.hours.now();
         let mut outcomes = Vec::with_capacity(batches.len());
         for batch in batches {
             if full {
-                outcomes.push(Outcome::NotNow(TemporaryCode::Full));
+                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Full));
                 continue;
             }
             let (producer, kind) = batch
                 .producer
                 .unwrap_or((ProducerId::from_bytes([0; 16]), ProducerKind::OneShot));
             if batch.sender.is_synthetic() && !self.quota.has_room(work.synthetic(), batch) {
-                outcomes.push(Outcome::NotNow(TemporaryCode::Full));
+                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Full));
                 continue;
             }
             let policy = Policy::of(&batch.sender, kind);
@@ -167,7 +167,7 @@ impl SqliteStore {
                 self.producers
                     .open(&self.connection, &batch.sender, producer, policy, hours)?
             else {
-                outcomes.push(Outcome::NotNow(TemporaryCode::Busy));
+                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Busy));
                 continue;
             };
             work.begin(batch, known.state.row, &known.prefix);
@@ -185,7 +185,7 @@ impl SqliteStore {
                 producers::save(&self.connection, &known.state, hours)?;
                 known.used = hours;
             }
-            outcomes.push(Outcome::Settled(Stored::after_commit(settlement)));
+            outcomes.push(BatchOutcome::Settled(Stored::after_commit(settlement)));
         }
         work.write_rows()?;
         work.count_grown();
@@ -323,7 +323,7 @@ impl SqliteStore {
         if full && rolled_back && self.load_mailboxes().is_ok() {
             tracing::warn!("the disk is full, nothing was stored");
             return Ok(Committed {
-                outcomes: vec![Outcome::NotNow(TemporaryCode::Full); batches],
+                outcomes: vec![BatchOutcome::NotNow(TemporaryCode::Full); batches],
                 cursors: vec![CursorOutcome::NotNow; cursors],
                 ..Committed::default()
             });
@@ -353,7 +353,7 @@ impl Store for SqliteStore {
         let full = data_directory::is_full(folder_of(&self.path));
         if full && cursors.is_empty() {
             return Ok(Committed {
-                outcomes: vec![Outcome::NotNow(TemporaryCode::Full); batches.len()],
+                outcomes: vec![BatchOutcome::NotNow(TemporaryCode::Full); batches.len()],
                 ..Committed::default()
             });
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tenfour::identity::{Identity, KnownHosts};
 use tenfour::{Address, Client, ClientConfig, DeliveryError, MailboxName};
-use tenfour_checker::{Breach, Found, History, Outcome, Verdict, free_address};
+use tenfour_checker::{Breach, Found, History, Observation, Verdict, free_address};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -180,7 +180,7 @@ async fn send(
     history: Arc<Mutex<History>>,
 ) {
     let stream = client.producer().to_string();
-    let hear = |sequence: u64, outcome: Outcome| {
+    let hear = |sequence: u64, outcome: Observation| {
         let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
         history.hear(&stream, sequence, outcome);
     };
@@ -200,7 +200,7 @@ async fn send(
             );
             match client.send(&mailbox, body).await {
                 Ok(receipt) => pending.push_back((count, receipt)),
-                Err(_) => hear(count, Outcome::Unknown),
+                Err(_) => hear(count, Observation::Unknown),
             }
         }
         let Some((sequence, sending)) = pending.pop_front() else {
@@ -209,13 +209,13 @@ async fn send(
         match sending.await {
             Ok(receipt) => hear(
                 sequence,
-                Outcome::Receipt {
+                Observation::Receipt {
                     mailbox: receipt.mailbox.to_string(),
                     offset: receipt.offset,
                 },
             ),
-            Err(DeliveryError::Refused(_)) => hear(sequence, Outcome::NotStored),
-            Err(_) => hear(sequence, Outcome::Unknown),
+            Err(DeliveryError::Refused(_)) => hear(sequence, Observation::NotStored),
+            Err(_) => hear(sequence, Observation::Unknown),
         }
     }
     client.close().await;

@@ -21,6 +21,6 @@ pub struct HttpConfig {
     /// Names by which the server may be asked, besides `localhost` and IP addresses: a request that names another host was
     /// sent by somebody's trick.
     pub names: Vec<String>,
-    /// Everybody may send to `broker` without a token, not only programs on this machine.
+    /// Everybody may send to `inbox` without a token, not only programs on this machine.
     pub open: bool,
 }

@@ -46,7 +46,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
-    /// `broker` if it is left out.
+    /// `inbox` if it is left out.
     mailbox: Option<String>,
     /// Begin at this offset; without it, with what comes from now on.
     from: Option<u64>,

@@ -38,7 +38,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Sends a message
 ///
 /// The answer comes after the flush: 201 means that the message is stored, as durably as the receipt says. There is no
-/// 202. `POST /{mailbox}` is the same. Without a token: to `broker` only, from the server's own machine only.
+/// 202. `POST /{mailbox}` is the same. Without a token: to `inbox` only, from the server's own machine only.
 #[utoipa::path(
     post,
     path = "/v1/mailboxes/{mailbox}/messages",

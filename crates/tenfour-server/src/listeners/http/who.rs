@@ -23,7 +23,7 @@ const FORWARDED: [HeaderName; 3] = [
 
 #[derive(Clone, Debug)]
 pub(super) enum Who {
-    /// No token. May send to `broker`, from this machine.
+    /// No token. May send to `inbox`, from this machine.
     Nobody { is_near: bool },
     /// The holder of a token.
     Holder {

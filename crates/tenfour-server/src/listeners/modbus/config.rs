@@ -24,7 +24,7 @@ pub struct ModbusConfig {
 }
 
 impl Default for ModbusConfig {
-    /// Writes go to `modbus/UNIT`; `broker` is shown.
+    /// Writes go to `modbus/UNIT`; `inbox` is shown.
     fn default() -> Self {
         ModbusConfig {
             mailbox: None,

@@ -8,7 +8,7 @@ use tenfour_store::Batch;
 
 use super::connection::Connection;
 use crate::admission::counters::Counter;
-use crate::broker::{Answer, Class};
+use crate::broker::{Class, Completion};
 
 /// How long a client is asked to wait when the store is full or busy.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -96,21 +96,21 @@ impl Connection {
         );
     }
 
-    pub(super) fn take_answers(&mut self, answers: Vec<Answer>) {
+    pub(super) fn take_answers(&mut self, answers: Vec<Completion>) {
         for answer in answers {
             match answer {
-                Answer::Settled(stored) => {
+                Completion::Settled(stored) => {
                     let settlement = stored.into_settlement();
                     if let Some(producer) = self.admitted.as_deref_mut().and_then(|a| a.producer.as_mut()) {
                         producer.asked.settled(&settlement);
                     }
                     self.machine.handle_settlement(settlement);
                 }
-                Answer::NotNow { epoch, code, .. } => {
+                Completion::NotNow { epoch, code, .. } => {
                     self.context.counters.count(Counter::NotNow);
                     self.machine.handle_not_now(epoch, code, PAUSE);
                 }
-                Answer::Gone => self.machine.fail(
+                Completion::Gone => self.machine.fail(
                     ErrorCode::Internal,
                     "the store failed; nothing without a receipt is stored for certain",
                     String::new(),
