@@ -1,19 +1,19 @@
 //! The HTTP listener: a message by `POST`, answered after the flush; messages, events and the status by `GET`.
 
 mod config;
+mod credentials;
 mod events;
-mod guard;
 mod header;
 mod health;
 mod metrics;
 mod openapi;
+mod origin;
 mod page;
-mod place;
 mod post;
 mod problem;
 mod read;
+mod resource;
 mod visitor;
-mod who;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -43,9 +43,9 @@ use crate::context::Context;
 use crate::error::ServeError;
 use crate::listeners::accept;
 pub use config::{HttpConfig, HttpListeners};
+use credentials::Credentials;
 use problem::Problem;
 use visitor::Visitor;
-use who::Who;
 
 /// The head of a request must be whole in this time, and a connection that is kept must begin another one.
 const HEAD: Duration = Duration::from_secs(30);
@@ -141,7 +141,7 @@ fn accepted(
         peer,
         entry: Arc::new(context.connections.enter(peer, Listener::Http, None)),
         permit: Arc::clone(&pass.permit),
-        who: Who::Nobody { is_near: false },
+        credentials: Credentials::Nobody { is_near: false },
     };
     let mut stream = TimeoutStream::new(stream);
     // Whoever is cut resumes by offset.
@@ -222,13 +222,13 @@ async fn answer(
     visitor.heard(0);
     let context = Arc::clone(&visitor.context);
     let mut request = request.map(axum::body::Body::new);
-    let checked = guard::check(&visitor, &request).and_then(|()| {
+    let checked = origin::check(&visitor, &request).and_then(|()| {
         let (config, access) = (&visitor.config, &context.config.access);
-        Who::of(access, config.open, visitor.peer, &visitor.entry, &request)
+        Credentials::of(access, config.open, visitor.peer, &visitor.entry, &request)
     });
     let mut response = match checked {
-        Ok(who) => {
-            visitor.who = who;
+        Ok(credentials) => {
+            visitor.credentials = credentials;
             request.extensions_mut().insert(visitor);
             match router.oneshot(request).await {
                 Ok(response) => response,
@@ -243,7 +243,7 @@ async fn answer(
         status if status.is_client_error() => counters.count(Counter::HttpRefused),
         _ => {}
     }
-    guard::mark(&mut response);
+    origin::mark(&mut response);
     response
 }
 

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::header::one;
-use super::place;
 use super::problem::Problem;
 use super::read::{begin_at, checked};
+use super::resource;
 use super::visitor::Visitor;
 use crate::reading::mailbox_reader::{BYTES, MailboxReader};
 use crate::reading::response_budget::Piece;
@@ -95,8 +95,8 @@ pub(super) async fn follow(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = checked(query)?;
-    let mailbox = place::mailbox(query.mailbox.as_deref().unwrap_or(MailboxName::INBOX))?;
-    visitor.who.may_read(&mailbox)?;
+    let mailbox = resource::mailbox(query.mailbox.as_deref().unwrap_or(MailboxName::INBOX))?;
+    visitor.credentials.may_read(&mailbox)?;
     let from = match seen(&request)? {
         Some(offset) => ReadFrom::Offset(offset.saturating_add(1)),
         None => begin_at(query.from, query.last)?.unwrap_or(ReadFrom::Last(0)),
@@ -194,8 +194,9 @@ impl Following {
     }
 
     fn is_still_allowed(&self) -> bool {
-        let (who, access) = (&self.visitor.who, &self.visitor.context.config.access);
-        who.may_still_read(access, self.visitor.peer, self.reader.mailbox())
+        let (credentials, access) = (&self.visitor.credentials, &self.visitor.context.config.access);
+        credentials
+            .may_still_read(access, self.visitor.peer, self.reader.mailbox())
             .is_ok()
     }
 }

@@ -117,7 +117,7 @@ pub(super) async fn metrics(Extension(visitor): Extension<Visitor>) -> Result<Re
 }
 
 async fn rows(visitor: &Visitor) -> Result<Vec<StatusRow>, Problem> {
-    visitor.who.may_see_status()?;
+    visitor.credentials.may_see_status()?;
     status::server(&visitor.context)
         .await
         .map_err(|_| Problem::store_unreadable())

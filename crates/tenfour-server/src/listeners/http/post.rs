@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tenfour_proto::{ContentType, Listener, MailboxName, Message, MessageName, ProducerId, Source};
 
+use super::credentials::Credentials;
 use super::header::one;
-use super::place::{self, Place};
 use super::problem::{Body as ProblemBody, Problem};
+use super::resource::{self, Resource};
 use super::visitor::Visitor;
-use super::who::Who;
 use crate::listeners::accept::WAIT_FOR_ROOM;
 use crate::listeners::publish_one::{self, Unstored};
 use crate::record::Record;
@@ -61,9 +61,9 @@ pub(super) async fn to_messages(
     Path(path): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    match Place::parse(&path)? {
-        Place::Messages(mailbox) => deposit(&visitor, mailbox, request).await,
-        Place::Message(..) => Err(Problem::method(request.method())),
+    match Resource::parse(&path)? {
+        Resource::Messages(mailbox) => deposit(&visitor, mailbox, request).await,
+        Resource::Message(..) => Err(Problem::method(request.method())),
     }
 }
 
@@ -73,13 +73,15 @@ pub(super) async fn short(
     Path(mailbox): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    deposit(&visitor, place::mailbox(&mailbox)?, request).await
+    deposit(&visitor, resource::mailbox(&mailbox)?, request).await
 }
 
 async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> Result<Response, Problem> {
-    visitor.who.may_send(&visitor.context.config.access, &mailbox)?;
+    visitor
+        .credentials
+        .may_send(&visitor.context.config.access, &mailbox)?;
     let (head, body) = request.into_parts();
-    let key = idempotency_key(&visitor.who, &head.headers)?;
+    let key = idempotency_key(&visitor.credentials, &head.headers)?;
     let content_type = content_type(&head.headers)?;
     let name = name(&head.headers)?;
     let body = read(visitor, &head.headers, body).await?;
@@ -92,7 +94,7 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
         listener: Listener::Http,
         address: Some(visitor.peer),
     };
-    let (class, sender) = (visitor.who.class(), visitor.who.sender());
+    let (class, sender) = (visitor.credentials.class(), visitor.credentials.sender());
     let run = publish_one::store(&visitor.context, class, sender, key, source, message).await?;
     let receipt = Record {
         outcome: "stored",
@@ -103,8 +105,8 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
         bytes: Some(bytes),
         ..Record::default()
     };
-    let place = format!("/v1/mailboxes/{}/messages/{}", run.mailbox, run.offset);
-    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(receipt)).into_response())
+    let resource = format!("/v1/mailboxes/{}/messages/{}", run.mailbox, run.offset);
+    Ok((StatusCode::CREATED, [(header::LOCATION, resource)], Json(receipt)).into_response())
 }
 
 impl From<Unstored> for Problem {
@@ -138,7 +140,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
     loop {
         // No more is read than there is memory for.
         let patience = if parts.is_empty() { PATIENCE } else { WAIT_FOR_ROOM };
-        tokio::time::timeout(patience, budget.room(visitor.who.class()))
+        tokio::time::timeout(patience, budget.room(visitor.credentials.class()))
             .await
             .map_err(|_| Problem::busy())?;
         // Fast enough on the whole, and never silent for long.
@@ -155,13 +157,13 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
             }
             parts.extend_from_slice(&data);
             visitor.heard(parts.len());
-            charge = Some(budget.charge(visitor.who.class(), parts.len()));
+            charge = Some(budget.charge(visitor.credentials.class(), parts.len()));
         }
     }
 }
 
 /// What makes a repeat of a request a repeat.
-fn idempotency_key(who: &Who, headers: &HeaderMap) -> Result<Option<ProducerId>, Problem> {
+fn idempotency_key(credentials: &Credentials, headers: &HeaderMap) -> Result<Option<ProducerId>, Problem> {
     let Some(key) = one(headers, &HeaderName::from_static("idempotency-key"))? else {
         return Ok(None);
     };
@@ -170,9 +172,9 @@ fn idempotency_key(who: &Who, headers: &HeaderMap) -> Result<Option<ProducerId>,
         .strip_prefix('"')
         .and_then(|key| key.strip_suffix('"'))
         .unwrap_or(key);
-    let (shortest, why) = match who {
-        Who::Holder { .. } => (1, ""),
-        Who::Nobody { .. } => (
+    let (shortest, why) = match credentials {
+        Credentials::Holder { .. } => (1, ""),
+        Credentials::Nobody { .. } => (
             SHORTEST_KEY,
             ", which nobody can guess, unless a token says whose it is",
         ),

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use tenfour_proto::native::ReadFrom;
 use tenfour_proto::{Item, MailboxName};
 
-use super::place::Place;
 use super::problem::{Body, Problem};
+use super::resource::Resource;
 use super::visitor::Visitor;
 use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, MailboxReader, unbroken};
 use crate::reading::response_budget::Piece;
@@ -98,9 +98,9 @@ pub(super) async fn at(
     Path(path): Path<String>,
     query: Result<Query<ReadQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    match Place::parse(&path)? {
-        Place::Messages(mailbox) => messages(visitor, mailbox, checked(query)?).await,
-        Place::Message(mailbox, offset) => message(&visitor, mailbox, offset).await,
+    match Resource::parse(&path)? {
+        Resource::Messages(mailbox) => messages(visitor, mailbox, checked(query)?).await,
+        Resource::Message(mailbox, offset) => message(&visitor, mailbox, offset).await,
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn at(
     security(("token" = [])),
 )]
 async fn messages(visitor: Visitor, mailbox: MailboxName, query: ReadQuery) -> Result<Response, Problem> {
-    visitor.who.may_read(&mailbox)?;
+    visitor.credentials.may_read(&mailbox)?;
     let from = begin_at(query.from, query.last)?.unwrap_or(ReadFrom::Oldest);
     let wait = query
         .wait
@@ -134,7 +134,7 @@ async fn messages(visitor: Visitor, mailbox: MailboxName, query: ReadQuery) -> R
         }
         // The token may have been taken away meanwhile.
         visitor
-            .who
+            .credentials
             .may_still_read(&visitor.context.config.access, visitor.peer, &mailbox)?;
     }
     // What comes while it is read is for the next request.
@@ -207,7 +207,7 @@ impl Lines {
     security(("token" = [])),
 )]
 async fn message(visitor: &Visitor, mailbox: MailboxName, offset: u64) -> Result<Response, Problem> {
-    visitor.who.may_read(&mailbox)?;
+    visitor.credentials.may_read(&mailbox)?;
     let mut piece = visitor.room_for(0).await?;
     let query = mailbox.clone();
     let read = visitor

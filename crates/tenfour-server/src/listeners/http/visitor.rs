@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::HttpConfig;
+use super::credentials::Credentials;
 use super::problem::Problem;
-use super::who::Who;
 use crate::admission::connections::RegistryEntry;
 use crate::admission::gate::ConnectionPermit;
 use crate::context::Context;
@@ -19,7 +19,7 @@ pub(super) struct Visitor {
     pub(super) peer: SocketAddr,
     pub(super) entry: Arc<RegistryEntry>,
     /// Of the request at hand.
-    pub(super) who: Who,
+    pub(super) credentials: Credentials,
     pub(super) permit: Arc<ConnectionPermit>,
 }
 

@@ -5,24 +5,24 @@ use tenfour_proto::MailboxName;
 use super::problem::Problem;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Resource {
     /// `MAILBOX/messages`
     Messages(MailboxName),
     /// `MAILBOX/messages/OFFSET`
     Message(MailboxName, u64),
 }
 
-impl Place {
+impl Resource {
     pub(super) fn parse(path: &str) -> Result<Self, Problem> {
         if let Some(name) = path.strip_suffix("/messages") {
-            return mailbox(name).map(Place::Messages);
+            return mailbox(name).map(Resource::Messages);
         }
         match path.rsplit_once("/messages/") {
             Some((name, offset)) if offset.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let offset = offset
                     .parse()
                     .map_err(|_| Problem::bad("bad-offset", format!("`{offset}` is no offset")))?;
-                Ok(Place::Message(mailbox(name)?, offset))
+                Ok(Resource::Message(mailbox(name)?, offset))
             }
             _ => Err(Problem::not_found(&format!("/v1/mailboxes/{path}"))),
         }
@@ -42,14 +42,17 @@ mod tests {
     #[test]
     fn the_end_decides() {
         let name = |name: &str| name.parse::<MailboxName>().unwrap();
-        for (path, place) in [
-            ("inbox/messages", Place::Messages(name("inbox"))),
-            ("a/messages/messages", Place::Messages(name("a/messages"))),
-            ("a/b/messages/17", Place::Message(name("a/b"), 17)),
-            ("a/messages/1/messages", Place::Messages(name("a/messages/1"))),
-            ("a/messages/1/messages/2", Place::Message(name("a/messages/1"), 2)),
+        for (path, resource) in [
+            ("inbox/messages", Resource::Messages(name("inbox"))),
+            ("a/messages/messages", Resource::Messages(name("a/messages"))),
+            ("a/b/messages/17", Resource::Message(name("a/b"), 17)),
+            ("a/messages/1/messages", Resource::Messages(name("a/messages/1"))),
+            (
+                "a/messages/1/messages/2",
+                Resource::Message(name("a/messages/1"), 2),
+            ),
         ] {
-            assert_eq!(Place::parse(path).unwrap(), place, "{path}");
+            assert_eq!(Resource::parse(path).unwrap(), resource, "{path}");
         }
         for bad in [
             "inbox",
@@ -60,7 +63,7 @@ mod tests {
             "inbox/messages/99999999999999999999",
             "Inbox/messages",
         ] {
-            assert!(Place::parse(bad).is_err(), "{bad}");
+            assert!(Resource::parse(bad).is_err(), "{bad}");
         }
     }
 }

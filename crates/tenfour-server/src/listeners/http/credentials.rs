@@ -22,7 +22,7 @@ const FORWARDED: [HeaderName; 3] = [
 ];
 
 #[derive(Clone, Debug)]
-pub(super) enum Who {
+pub(super) enum Credentials {
     /// No token. May send to `inbox`, from this machine.
     Nobody { is_near: bool },
     /// The holder of a token.
@@ -33,7 +33,7 @@ pub(super) enum Who {
     },
 }
 
-impl Who {
+impl Credentials {
     pub(super) fn of(
         access: &Access,
         is_open: bool,
@@ -45,7 +45,7 @@ impl Who {
         let Some(value) = one(headers, &header::AUTHORIZATION)? else {
             let is_near = peer.ip().to_canonical().is_loopback()
                 && !FORWARDED.iter().any(|name| headers.contains_key(name));
-            return Ok(Who::Nobody {
+            return Ok(Credentials::Nobody {
                 is_near: is_near || is_open,
             });
         };
@@ -59,7 +59,7 @@ impl Who {
         match access.token(token, peer.ip()) {
             Some((name, rights)) => {
                 entry.showed(&name);
-                Ok(Who::Holder { name, token, rights })
+                Ok(Credentials::Holder { name, token, rights })
             }
             None => Err(Problem::unauthorized(
                 "this token is not known here, or not from this address, or its time is over",
@@ -69,17 +69,17 @@ impl Who {
 
     pub(super) fn may_send(&self, access: &Access, mailbox: &MailboxName) -> Result<(), Problem> {
         match self {
-            Who::Holder { rights, .. } if rights.may_send(mailbox) => Ok(()),
-            Who::Holder { name, .. } => Err(denied(
+            Credentials::Holder { rights, .. } if rights.may_send(mailbox) => Ok(()),
+            Credentials::Holder { name, .. } => Err(denied(
                 name,
                 &format!("send to `{mailbox}`"),
                 &format!("send={mailbox}"),
             )),
-            Who::Nobody { is_near: true } if access.anonymous_may_send(mailbox) => Ok(()),
-            Who::Nobody { is_near: true } => Err(Problem::unauthorized(&format!(
+            Credentials::Nobody { is_near: true } if access.anonymous_may_send(mailbox) => Ok(()),
+            Credentials::Nobody { is_near: true } => Err(Problem::unauthorized(&format!(
                 "without a token nobody may send to `{mailbox}`"
             ))),
-            Who::Nobody { is_near: false } => Err(Problem::unauthorized(
+            Credentials::Nobody { is_near: false } => Err(Problem::unauthorized(
                 "without a token only programs on the server's own machine may send",
             )),
         }
@@ -101,7 +101,7 @@ impl Who {
         peer: SocketAddr,
         mailbox: &MailboxName,
     ) -> Result<(), Problem> {
-        let Who::Holder { token, .. } = self else {
+        let Credentials::Holder { token, .. } = self else {
             return self.may_read(mailbox);
         };
         match access.token(*token, peer.ip()) {
@@ -116,24 +116,24 @@ impl Who {
 
     fn may(&self, allows: impl Fn(&Rights) -> bool, what: &str, right: &str) -> Result<(), Problem> {
         match self {
-            Who::Holder { rights, .. } if allows(rights) => Ok(()),
-            Who::Holder { name, .. } => Err(denied(name, what, right)),
-            Who::Nobody { .. } => Err(Problem::unauthorized(&format!("to {what} takes a token"))),
+            Credentials::Holder { rights, .. } if allows(rights) => Ok(()),
+            Credentials::Holder { name, .. } => Err(denied(name, what, right)),
+            Credentials::Nobody { .. } => Err(Problem::unauthorized(&format!("to {what} takes a token"))),
         }
     }
 
     pub(super) fn sender(&self) -> Sender {
         match self {
-            Who::Holder { name, .. } => Sender::Token(name.clone()),
-            Who::Nobody { .. } => Sender::Anonymous,
+            Credentials::Holder { name, .. } => Sender::Token(name.clone()),
+            Credentials::Nobody { .. } => Sender::Anonymous,
         }
     }
 
     /// Half of the memory is kept for those who are known.
     pub(super) fn class(&self) -> Class {
         match self {
-            Who::Holder { .. } => Class::Known,
-            Who::Nobody { .. } => Class::Stranger,
+            Credentials::Holder { .. } => Class::Known,
+            Credentials::Nobody { .. } => Class::Stranger,
         }
     }
 }
