@@ -20,6 +20,7 @@
     )
 )]
 
+mod ack_sequencer;
 mod address;
 mod cursor;
 pub mod datagram;
@@ -27,7 +28,6 @@ mod fingerprint;
 mod hex;
 mod identity;
 mod item;
-mod ledger;
 pub mod limits;
 mod mailbox;
 mod message;

@@ -14,11 +14,11 @@ mod error;
 mod fields;
 mod frame;
 mod handshake;
-mod outgoing;
 mod parcel;
 mod raw_frame;
 mod read_frames;
 mod reply_frames;
+mod send_window;
 mod server;
 mod splitter;
 mod status;
@@ -32,9 +32,9 @@ pub use frame::Frame;
 pub use handshake::{
     ErrorFrame, Hello, MAX_FINISHED, ProducerKind, ProducerWish, Resumption, Versions, Welcome,
 };
-pub use outgoing::{DeliveryState, ResumeState};
 pub use read_frames::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
 pub use reply_frames::{AnswerFrame, ReplyFrame};
+pub use send_window::{DeliveryState, ResumeState};
 pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
 pub use splitter::Splitter;
 pub use status::{StatusEnd, StatusRequest, StatusRow, StatusValue};

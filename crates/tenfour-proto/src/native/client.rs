@@ -12,9 +12,9 @@ use bytes::Bytes;
 use super::backup::BackupEnd;
 use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, ProducerKind, ProducerWish, Resumption, Versions, Welcome};
-use super::outgoing::{DeliveryState, Outgoing, ResumeState};
 use super::parcel::Parcel;
 use super::read_frames::{ItemFrame, ReadEnd};
+use super::send_window::{DeliveryState, ResumeState, SendWindow};
 use super::splitter::Splitter;
 use super::status::{StatusEnd, StatusRow};
 use super::transfer::Credit;
@@ -120,7 +120,7 @@ pub struct Client {
     phase: Phase,
     attempt: u64,
     store: Option<[u8; 16]>,
-    outgoing: Outgoing,
+    window: SendWindow,
     splitter: Splitter,
     transmit: Vec<u8>,
     events: VecDeque<ClientEvent>,
@@ -143,7 +143,7 @@ impl Client {
             phase: Phase::Apart,
             attempt: 0,
             store: options.resume_state.store,
-            outgoing: Outgoing::new(&options.resume_state),
+            window: SendWindow::new(&options.resume_state),
             options,
             splitter: Splitter::new(),
             transmit: Vec::new(),
@@ -166,7 +166,7 @@ impl Client {
     /// Numbers a message and takes it for sending, now or once there is a connection.
     pub fn send(&mut self, message: Message) -> u64 {
         let asks = message.asks;
-        let sequence = self.outgoing.push(message);
+        let sequence = self.window.push(message);
         if asks {
             self.awaited.insert(sequence);
         }
@@ -202,8 +202,8 @@ impl Client {
             features: 0,
             producer: self.options.producer.map(|(id, resumption, kind)| ProducerWish {
                 id,
-                receipted: self.outgoing.receipted(),
-                settled: self.outgoing.settled(),
+                receipted: self.window.receipted(),
+                settled: self.window.settled(),
                 resumption,
                 kind,
             }),
@@ -225,7 +225,7 @@ impl Client {
     pub fn abandon_producer(&mut self) {
         self.options.producer = None;
         self.options.resume_state = ResumeState::default();
-        self.outgoing = Outgoing::new(&self.options.resume_state);
+        self.window = SendWindow::new(&self.options.resume_state);
         self.awaited.clear();
     }
 
@@ -262,8 +262,8 @@ impl Client {
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>, room: usize) {
         out.append(&mut self.transmit);
         if self.phase == Phase::Open {
-            self.outgoing.transmit(out, room, self.credit, self.max_message);
-            if self.close_wanted && self.outgoing.is_all_transmitted() {
+            self.window.transmit(out, room, self.credit, self.max_message);
+            if self.close_wanted && self.window.is_all_transmitted() {
                 Frame::Close.encode(out);
                 self.phase = Phase::Closing;
             }
@@ -287,22 +287,22 @@ impl Client {
 
     /// Messages without an answer.
     pub fn unsettled(&self) -> usize {
-        self.outgoing.unsettled()
+        self.window.unsettled()
     }
 
     /// Bytes of their bodies.
     pub fn unsettled_bytes(&self) -> usize {
-        self.outgoing.unsettled_bytes()
+        self.window.unsettled_bytes()
     }
 
     /// The highest sequence that has its answer.
     pub fn settled(&self) -> u64 {
-        self.outgoing.settled()
+        self.window.settled()
     }
 
     /// What is known of a message that has no answer.
     pub fn fate(&self, sequence: u64) -> DeliveryState {
-        self.outgoing.fate(sequence)
+        self.window.fate(sequence)
     }
 
     /// The server has let us in, and takes requests.

@@ -16,7 +16,7 @@ use super::splitter::Splitter;
 use super::status::StatusRequest;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{ErrorCode, Fault, VERSION};
-use crate::ledger::Ledger;
+use crate::ack_sequencer::AckSequencer;
 use crate::limits;
 use crate::{Durability, MailboxName, Message, Moment, Progress, RefusalCode, Settlement, TemporaryCode};
 
@@ -109,7 +109,7 @@ pub struct Server {
     events: VecDeque<ServerEvent>,
     messages: Vec<(u64, Message)>,
     parcel: Option<Box<Parcel<MessageFrame>>>,
-    ledger: Ledger,
+    sequencer: AckSequencer,
     durability: Durability,
     /// The sequence that must come next; 0 when no producer was wished for.
     next: u64,
@@ -153,7 +153,7 @@ impl Server {
             events: VecDeque::new(),
             messages: Vec::new(),
             parcel: None,
-            ledger: Ledger::new(0),
+            sequencer: AckSequencer::new(0),
             durability: Durability::Memory,
             next: 0,
             discarding: false,
@@ -346,7 +346,7 @@ impl Server {
             };
             self.next = resume_at.saturating_add(1);
             // In a continued producer the receipts for what lies below come from the store's runs.
-            self.ledger = Ledger::new(resume_at);
+            self.sequencer = AckSequencer::new(resume_at);
         }
         Frame::Welcome(Welcome {
             version: VERSION,
@@ -413,7 +413,7 @@ impl Server {
         if self.discarding || self.phase == Phase::Ended {
             return;
         }
-        if let Some(answer) = self.ledger.refuse(sequence, code) {
+        if let Some(answer) = self.sequencer.refuse(sequence, code) {
             self.transmit_receipt(&answer);
             self.finish_draining();
         }
@@ -424,7 +424,7 @@ impl Server {
         if self.phase == Phase::Ended || self.discarding {
             return;
         }
-        let answer = self.ledger.settle(settlement);
+        let answer = self.sequencer.settle(settlement);
         self.transmit_receipt(&answer);
         self.finish_draining();
     }
@@ -441,10 +441,10 @@ impl Server {
             return;
         }
         self.discarding = true;
-        self.ledger.forget_waiting();
+        self.sequencer.forget_waiting();
         self.messages = Vec::new();
         self.parcel = None;
-        let settled = self.ledger.settled();
+        let settled = self.sequencer.settled();
         self.next = settled.saturating_add(1);
         Frame::Pause(Pause {
             reason,
@@ -474,7 +474,7 @@ impl Server {
     }
 
     fn finish_draining(&mut self) {
-        let all_settled = self.discarding || self.ledger.settled() + 1 >= self.next;
+        let all_settled = self.discarding || self.sequencer.settled() + 1 >= self.next;
         let all_saved = self.progress.saved >= self.progress.came;
         if self.phase == Phase::Draining && all_settled && all_saved && self.messages.is_empty() {
             Frame::Close.encode(&mut self.transmit);

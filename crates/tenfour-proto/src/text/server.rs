@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{Answer, Foreign, GREETING};
-use crate::ledger::Ledger;
+use crate::ack_sequencer::AckSequencer;
 use crate::receive_buffer::ReceiveBuffer;
 use crate::{Durability, RefusalCode, Settled, Settlement, TemporaryCode};
 
@@ -42,7 +42,7 @@ pub struct Server {
     /// So much of it has no LF.
     scanned: usize,
     numbered: u64,
-    ledger: Ledger,
+    sequencer: AckSequencer,
     events: VecDeque<Event>,
     transmit: Vec<u8>,
 }
@@ -69,7 +69,7 @@ impl Server {
             partial: ReceiveBuffer::default(),
             scanned: 0,
             numbered: 0,
-            ledger: Ledger::new(0),
+            sequencer: AckSequencer::new(0),
             events: VecDeque::new(),
             transmit: GREETING.to_vec(),
         }
@@ -146,7 +146,7 @@ impl Server {
 
     fn refuse_too_large(&mut self) {
         self.numbered += 1;
-        if let Some(answer) = self.ledger.refuse(self.numbered, RefusalCode::TooLarge) {
+        if let Some(answer) = self.sequencer.refuse(self.numbered, RefusalCode::TooLarge) {
             self.write(&answer);
         }
     }
@@ -187,14 +187,14 @@ impl Server {
 
     /// The store has settled the messages up to `settlement.settled`.
     pub fn handle_settlement(&mut self, settlement: Settlement) {
-        let answer = self.ledger.settle(settlement);
+        let answer = self.sequencer.settle(settlement);
         self.write(&answer);
     }
 
     /// The store took none of the messages up to `last`, for now.
     pub fn handle_not_now(&mut self, last: u64, code: TemporaryCode) {
-        let first = self.ledger.settled() + 1;
-        let answer = self.ledger.settle(Settlement {
+        let first = self.sequencer.settled() + 1;
+        let answer = self.sequencer.settle(Settlement {
             settled: last,
             ..Settlement::default()
         });
@@ -254,7 +254,7 @@ impl Server {
 
     /// Every message that arrived has been answered.
     pub fn is_settled(&self) -> bool {
-        self.ledger.settled() == self.numbered
+        self.sequencer.settled() == self.numbered
     }
 
     /// No more messages will come.

@@ -10,7 +10,7 @@ impl Client {
         if let Phase::Paused(until) = self.phase
             && now >= until
         {
-            Frame::Resume(self.outgoing.settled() + 1).encode(&mut self.transmit);
+            Frame::Resume(self.window.settled() + 1).encode(&mut self.transmit);
             self.phase = Phase::Open;
         }
         if matches!(

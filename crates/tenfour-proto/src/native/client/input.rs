@@ -46,7 +46,7 @@ impl Client {
                 if receipt.durability < self.options.durability {
                     return Err(Fault::protocol("a receipt is less durable than agreed"));
                 }
-                let settlement = self.outgoing.settle(receipt.settlement)?;
+                let settlement = self.window.settle(receipt.settlement)?;
                 self.events
                     .push_back(ClientEvent::Settled(settlement, receipt.durability));
                 Ok(())
@@ -64,7 +64,7 @@ impl Client {
             Frame::Pong(_) => Ok(()),
             Frame::Close => {
                 self.phase = Phase::Ended;
-                self.outgoing.nothing_stored_above(self.outgoing.settled())?;
+                self.window.nothing_stored_above(self.window.settled())?;
                 self.events.push_back(ClientEvent::Closed);
                 Ok(())
             }
@@ -142,7 +142,7 @@ impl Client {
             });
         }
         let high_water_mark = welcome.high_water_mark.unwrap_or(0);
-        if self.options.producer.is_some() && high_water_mark < self.outgoing.receipted() {
+        if self.options.producer.is_some() && high_water_mark < self.window.receipted() {
             self.phase = Phase::Ended;
             self.events
                 .push_back(self.regressed(high_water_mark, welcome.store));
@@ -161,7 +161,7 @@ impl Client {
             let high_water_mark = welcome
                 .high_water_mark
                 .ok_or(Fault::protocol("WELCOME lacks the mark of the stream"))?;
-            self.outgoing
+            self.window
                 .resume(high_water_mark, resumption == Resumption::Continue)?;
         }
         self.credit = welcome.credit;
@@ -179,14 +179,14 @@ impl Client {
     fn regressed(&self, high_water_mark: u64, store: [u8; 16]) -> ClientEvent {
         ClientEvent::Regressed {
             high_water_mark,
-            receipted: self.outgoing.receipted(),
+            receipted: self.window.receipted(),
             first: self.store.unwrap_or(store),
             now: store,
         }
     }
 
     fn take_pause(&mut self, now: Moment, pause: Pause) -> Result<(), Fault> {
-        self.outgoing.nothing_stored_above(pause.settled)?;
+        self.window.nothing_stored_above(pause.settled)?;
         if self.phase == Phase::Open {
             let wait = Duration::from_millis(pause.wait_ms.into());
             self.phase = Phase::Paused(now + wait);

@@ -25,7 +25,7 @@ impl Server {
                 text: "the sequence is not the next one; nothing of it is stored",
             });
         }
-        let outstanding = self.next - self.ledger.settled();
+        let outstanding = self.next - self.sequencer.settled();
         if outstanding > u64::from(self.options.credit.messages) {
             return Err(Fault::protocol("more messages than the credit allows"));
         }

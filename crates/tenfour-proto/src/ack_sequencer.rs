@@ -6,16 +6,16 @@ use crate::{RefusalCode, Refused, Settlement};
 
 /// Sequences are settled in their order, though some are refused at once and others wait for a flush.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct AckSequencer {
     settled: u64,
     /// Refused, but a lower sequence still waits for the store.
     waiting: VecDeque<Refused>,
 }
 
-impl Ledger {
+impl AckSequencer {
     /// A ledger in which everything up to `settled` has been answered.
     pub(crate) fn new(settled: u64) -> Self {
-        Ledger {
+        AckSequencer {
             settled,
             waiting: VecDeque::new(),
         }
@@ -95,9 +95,9 @@ mod tests {
     /// tests/schedules.rs with seed 210.
     #[test]
     fn refusals_come_in_the_order_of_their_sequences() {
-        let mut ledger = Ledger::new(6);
-        assert_eq!(ledger.refuse(8, RefusalCode::TooLarge), None);
-        let answer = ledger.refuse(7, RefusalCode::NotAllowed).unwrap();
+        let mut sequencer = AckSequencer::new(6);
+        assert_eq!(sequencer.refuse(8, RefusalCode::TooLarge), None);
+        let answer = sequencer.refuse(7, RefusalCode::NotAllowed).unwrap();
         assert_eq!(answer.settled, 8);
         let sequences: Vec<u64> = answer.refused.iter().map(|refusal| refusal.first).collect();
         assert_eq!(sequences, [7, 8]);
@@ -105,10 +105,10 @@ mod tests {
 
     #[test]
     fn a_refusal_waits_for_what_came_before_it() {
-        let mut ledger = Ledger::new(0);
-        assert_eq!(ledger.refuse(2, RefusalCode::TooLarge), None);
-        assert_eq!(ledger.refuse(4, RefusalCode::NotAllowed), None);
-        let answer = ledger.settle(Settlement {
+        let mut sequencer = AckSequencer::new(0);
+        assert_eq!(sequencer.refuse(2, RefusalCode::TooLarge), None);
+        assert_eq!(sequencer.refuse(4, RefusalCode::NotAllowed), None);
+        let answer = sequencer.settle(Settlement {
             settled: 1,
             runs: vec![run(1, 1)],
             refused: vec![],
@@ -117,7 +117,7 @@ mod tests {
             (answer.settled, answer.refused),
             (2, vec![Refused::one(2, RefusalCode::TooLarge)])
         );
-        let answer = ledger.settle(Settlement {
+        let answer = sequencer.settle(Settlement {
             settled: 6,
             runs: vec![run(3, 1), run(6, 1)],
             refused: vec![Refused::one(5, RefusalCode::Conflict)],
@@ -130,21 +130,21 @@ mod tests {
                 Refused::one(5, RefusalCode::Conflict)
             ]
         );
-        assert_eq!(ledger.refuse(7, RefusalCode::BadMailbox).unwrap().settled, 7);
+        assert_eq!(sequencer.refuse(7, RefusalCode::BadMailbox).unwrap().settled, 7);
     }
 
     #[test]
     fn what_was_forgotten_is_answered_when_it_comes_again() {
-        let mut ledger = Ledger::new(3);
-        assert_eq!(ledger.refuse(5, RefusalCode::TooLarge), None);
-        ledger.forget_waiting();
+        let mut sequencer = AckSequencer::new(3);
+        assert_eq!(sequencer.refuse(5, RefusalCode::TooLarge), None);
+        sequencer.forget_waiting();
         let settled = |last| Settlement {
             settled: last,
             runs: vec![run(last, 1)],
             refused: vec![],
         };
-        assert!(ledger.settle(settled(4)).refused.is_empty());
-        assert_eq!(ledger.refuse(5, RefusalCode::TooLarge).unwrap().settled, 5);
-        assert_eq!(ledger.settle(settled(6)).settled, 6);
+        assert!(sequencer.settle(settled(4)).refused.is_empty());
+        assert_eq!(sequencer.refuse(5, RefusalCode::TooLarge).unwrap().settled, 5);
+        assert_eq!(sequencer.settle(settled(6)).settled, 6);
     }
 }

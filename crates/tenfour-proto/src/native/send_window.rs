@@ -35,7 +35,7 @@ pub enum DeliveryState {
 }
 
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct SendWindow {
     /// Unsettled messages; the first has the sequence `settled + 1`.
     queue: VecDeque<Message>,
     settled: u64,
@@ -58,9 +58,9 @@ pub(super) struct Outgoing {
     bytes: usize,
 }
 
-impl Outgoing {
+impl SendWindow {
     pub(super) fn new(resume_state: &ResumeState) -> Self {
-        Outgoing {
+        SendWindow {
             queue: VecDeque::new(),
             settled: resume_state.settled,
             receipted: resume_state.receipted,
