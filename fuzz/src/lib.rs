@@ -5,6 +5,7 @@
 //! corner, and `cargo test` plays them.
 
 mod bytes;
+mod commits;
 mod datagram;
 mod escape;
 mod http;
@@ -16,6 +17,7 @@ mod served;
 mod target;
 mod text;
 
+pub use commits::{QUOTA, commits, play};
 pub use datagram::datagram;
 pub use escape::escape;
 pub use http::http;
@@ -30,7 +32,7 @@ pub use text::text;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("text", text),
     ("frames", frames),
     ("native_server", native_server),
@@ -43,4 +45,5 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("target", target),
     ("keys", keys),
     ("escape", escape),
+    ("commits", commits),
 ];

@@ -13,14 +13,14 @@ mod memory_budget;
 mod reply_router;
 mod shared;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tenfour_identity::lock;
 use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Reply, Sender};
-use tenfour_store::{Batch, ReadError, Reader, Store, StoreError};
+use tenfour_store::{Batch, ReadError, Reader, Store};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 use tokio::task::block_in_place;
@@ -28,7 +28,7 @@ use tokio::task::block_in_place;
 use commit_notifier::CommitNotifier;
 pub(crate) use completions::{Completion, Completions};
 pub(crate) use consumer_group::ConsumerGroup;
-use job::{Deposit, Job};
+use job::{Deposit, Job, UnderWay};
 pub(crate) use job::{Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
 pub(crate) use memory_budget::{Budget, Charge, Class};
@@ -60,14 +60,16 @@ impl Broker {
             failed: watch::Sender::new(false),
             store: store.id(),
             durability,
-            readers: Mutex::default(),
-            cursors: Mutex::default(),
+            blocks: store.blocks(),
+            readers: store.readers(),
+            idle_readers: Mutex::default(),
+            groups: Mutex::default(),
             owned: Mutex::new(Some(store)),
             under_way: Arc::default(),
             untidy: AtomicBool::new(true),
         });
         let broker = Broker(Arc::clone(&shared));
-        if durability == Durability::Memory {
+        if !shared.blocks {
             return Ok((broker, None));
         }
         let thread = std::thread::Builder::new()
@@ -100,7 +102,7 @@ impl Broker {
             completions: Arc::clone(completions),
             arrived: Instant::now(),
             _charge: charge,
-            _under_way: Arc::clone(&self.0.under_way),
+            _under_way: UnderWay::count(&self.0.under_way),
         }));
     }
 
@@ -140,28 +142,20 @@ impl Broker {
         self.0.replies.expect(sender, producer)
     }
 
-    /// The reply to a message, if it has one by now.
+    /// The reply to a message, if it has one by now. Whoever expects it is told of one that is on its way to the store.
     pub(crate) async fn reply(
         &self,
         sender: Sender,
         producer: ProducerId,
         sequence: u64,
     ) -> Result<Option<Reply>, StoreGone> {
-        let (tell, answer) = oneshot::channel();
-        self.push(Job::Reply {
-            sender,
-            producer,
-            sequence,
-            tell,
-        });
-        answer.await.map_err(|_| StoreGone)?
-    }
-
-    /// Bytes of bodies that each mailbox keeps.
-    pub(crate) async fn sizes(&self) -> Result<Vec<(MailboxName, u64)>, StoreGone> {
-        let (tell, answer) = oneshot::channel();
-        self.push(Job::Sizes(tell));
-        answer.await.map_err(|_| StoreGone)
+        let found = self
+            .read(move |reader| reader.reply(&sender, producer, sequence))
+            .await?;
+        found.map_err(|error| {
+            tracing::error!(%error, "a reply cannot be read");
+            StoreGone
+        })
     }
 
     /// The cursor of that name, shared with everybody who uses it; `None` if there is none.
@@ -171,17 +165,27 @@ impl Broker {
         name: &CursorName,
     ) -> Result<Option<Arc<ConsumerGroup>>, StoreGone> {
         let key = (mailbox.clone(), name.clone());
-        if let Some(cursor) = lock(&self.0.cursors).get(&key).and_then(Weak::upgrade) {
-            return Ok(Some(cursor));
+        loop {
+            let made = {
+                let groups = lock(&self.0.groups);
+                if let Some(group) = groups.live.get(&key).and_then(Weak::upgrade) {
+                    return Ok(Some(group));
+                }
+                groups.made
+            };
+            let (mailbox, name) = key.clone();
+            let found = self.read(move |reader| reader.position(&mailbox, &name)).await?;
+            let position = found.map_err(|error| {
+                tracing::error!(%error, "a cursor cannot be read");
+                StoreGone
+            })?;
+            let Some(position) = position else { return Ok(None) };
+            // Somebody may have moved it meanwhile, and gone.
+            if lock(&self.0.groups).made == made {
+                let (mailbox, name) = key;
+                return Ok(Some(self.share(ConsumerGroup::loaded(mailbox, name, position))));
+            }
         }
-        let (reply, answer) = oneshot::channel();
-        self.push(Job::Position {
-            mailbox: mailbox.clone(),
-            name: name.clone(),
-            reply,
-        });
-        let position = answer.await.map_err(|_| StoreGone)??;
-        Ok(position.map(|position| self.share(ConsumerGroup::loaded(key.0, key.1, position))))
     }
 
     /// A cursor that is not there yet; whoever makes it saves it.
@@ -194,23 +198,24 @@ impl Broker {
         self.share(ConsumerGroup::new(mailbox.clone(), name.clone(), committed))
     }
 
-    /// The same cursor for everybody, whoever was first.
-    fn share(&self, cursor: ConsumerGroup) -> Arc<ConsumerGroup> {
-        let mut cursors = lock(&self.0.cursors);
-        let key = (cursor.mailbox().clone(), cursor.name().clone());
-        if let Some(cursor) = cursors.get(&key).and_then(Weak::upgrade) {
-            return cursor;
+    /// The same group for everybody, whoever was first.
+    fn share(&self, group: ConsumerGroup) -> Arc<ConsumerGroup> {
+        let mut groups = lock(&self.0.groups);
+        let key = (group.mailbox().clone(), group.name().clone());
+        if let Some(group) = groups.live.get(&key).and_then(Weak::upgrade) {
+            return group;
         }
-        cursors.retain(|_, cursor| cursor.strong_count() > 0);
-        let cursor = Arc::new(cursor);
-        cursors.insert(key, Arc::downgrade(&cursor));
-        cursor
+        groups.live.retain(|_, group| group.strong_count() > 0);
+        groups.made += 1;
+        let group = Arc::new(group);
+        groups.live.insert(key, Arc::downgrade(&group));
+        group
     }
 
     /// Has what changed of a cursor written down with the next commit.
     pub(crate) fn save_cursor(&self, cursor: &Arc<ConsumerGroup>) {
         if cursor.claim_saving(Instant::now()) {
-            self.push(Job::ConsumerGroup(Arc::clone(cursor)));
+            self.push(Job::SaveCursor(Arc::clone(cursor)));
         }
     }
 
@@ -219,29 +224,21 @@ impl Broker {
         &self,
         work: impl FnOnce(&mut dyn Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<Result<T, ReadError>, StoreGone> {
-        let idle = lock(&self.0.readers).pop();
-        let mut reader = match idle {
-            Some(reader) => reader,
-            None => {
-                let (reply, answer) = oneshot::channel();
-                self.push(Job::Reader(reply));
-                answer
-                    .await
-                    .map_err(|_| StoreGone)?
-                    .map_err(|_: StoreError| StoreGone)?
-            }
-        };
         let shared = Arc::clone(&self.0);
         let work = move || {
+            let idle = lock(&shared.idle_readers).pop();
+            let mut reader = match idle {
+                Some(reader) => reader,
+                None => shared.readers.open()?,
+            };
             let result = work(reader.as_mut());
-            let mut idle = lock(&shared.readers);
+            let mut idle = lock(&shared.idle_readers);
             if idle.len() < IDLE_READERS {
                 idle.push(reader);
             }
             result
         };
-        if self.0.durability == Durability::Memory {
-            // There is nothing to wait for here either.
+        if !self.0.blocks {
             return Ok(work());
         }
         tokio::task::spawn_blocking(work).await.map_err(|_| StoreGone)
@@ -287,7 +284,7 @@ impl Broker {
         queue.jobs.push(job);
         let first = queue.jobs.len() == 1;
         drop(queue);
-        if shared.durability == Durability::Memory {
+        if !shared.blocks {
             // There is nothing to wait for, and waking another thread would cost more than the work.
             committer::work_off(&mut lock(&shared.owned), shared);
         } else if alone && on_a_worker() {
@@ -313,7 +310,7 @@ fn is_alone(job: &Job, shared: &Shared) -> bool {
         Job::Deposit(deposit) => (1, deposit.batch.messages.len() == 1),
         _ => (0, true),
     };
-    small && Arc::strong_count(&shared.under_way) == own + 1
+    small && shared.under_way.load(Ordering::Relaxed) == own
 }
 
 /// Only these threads can hand on what else they have to do.

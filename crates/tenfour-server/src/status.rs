@@ -13,13 +13,13 @@ use crate::context::Context;
 pub(crate) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGone> {
     let found = context
         .broker
-        .read(|reader| Ok::<_, ReadError>((reader.mailboxes()?, reader.cursors()?)))
+        .read(|reader| Ok::<_, ReadError>((reader.mailboxes()?, reader.cursors()?, reader.sizes()?)))
         .await?;
-    let (mailboxes, cursors) = found.map_err(|error| {
+    let (mailboxes, cursors, sizes) = found.map_err(|error| {
         tracing::error!(%error, "the store cannot be read");
         StoreGone
     })?;
-    let sizes: HashMap<MailboxName, u64> = context.broker.sizes().await?.into_iter().collect();
+    let sizes: HashMap<MailboxName, u64> = sizes.into_iter().collect();
     let mut rows = vec![about(context)];
     rows.extend(connections(context));
     rows.extend(mailboxes.iter().map(|info| {

@@ -19,6 +19,27 @@ pub struct Batch {
     pub messages: Vec<(u64, Message)>,
 }
 
+impl Batch {
+    /// Of the bodies.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.messages
+            .iter()
+            .map(|(_, message)| message.body.len() as u64)
+            .sum()
+    }
+
+    /// What is without a producer counts as used once.
+    pub(crate) fn kind(&self) -> ProducerKind {
+        self.producer.map_or(ProducerKind::OneShot, |(_, kind)| kind)
+    }
+
+    /// All that is without a producer has this one.
+    pub(crate) fn producer_id(&self) -> ProducerId {
+        self.producer
+            .map_or(ProducerId::from_bytes([0; 16]), |(id, _)| id)
+    }
+}
+
 /// The proof that a commit has happened: only a store makes one, after its flush. Receipts are made from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored(Settlement);

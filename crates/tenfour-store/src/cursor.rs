@@ -28,6 +28,15 @@ pub struct Position {
     pub out_of_order: BTreeMap<u64, AckState>,
 }
 
+impl Position {
+    /// The cursor moves: what was known of messages that are all done is forgotten.
+    pub(crate) fn advance(&mut self, change: &CursorChange) {
+        self.committed = change.committed;
+        self.out_of_order.extend(change.out_of_order.iter().copied());
+        self.out_of_order = self.out_of_order.split_off(&(change.committed + 1));
+    }
+}
+
 /// A cursor that moves in a commit, or is made there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CursorChange {
@@ -43,14 +52,6 @@ pub struct CursorChange {
     pub bury: Vec<u64>,
     /// These messages are done, and to those of them that asked this is the reply, in the same transaction.
     pub answers: Vec<(u64, Reply)>,
-}
-
-impl CursorChange {
-    /// The reply to each message that is done with by this: whoever asked and is buried is told so.
-    pub(crate) fn replies(&self) -> impl Iterator<Item = (u64, Reply)> {
-        let dead = self.bury.iter().map(|offset| (*offset, Reply::dead()));
-        self.answers.iter().cloned().chain(dead)
-    }
 }
 
 /// What became of a [`CursorChange`].

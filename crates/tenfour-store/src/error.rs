@@ -1,8 +1,11 @@
 //! What can go wrong with a store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tenfour_proto::MailboxName;
+
+/// What an engine said.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store could not be opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -51,27 +54,37 @@ pub enum OpenError {
         /// Its reason.
         source: std::io::Error,
     },
-    /// SQLite said no, for instance because the file is damaged.
+    /// The engine said no, for instance because the file is damaged.
     #[error("cannot open `{path}`")]
-    Sqlite {
+    Engine {
         /// The store.
         path: PathBuf,
         /// Its reason.
-        source: rusqlite::Error,
+        source: Cause,
     },
 }
 
 impl OpenError {
+    pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        OpenError::Engine {
+            path: path.to_owned(),
+            source: source.into(),
+        }
+    }
+
     /// There is no room on the disk: opening takes a little.
     pub fn is_full(&self) -> bool {
         match self {
             OpenError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            OpenError::Sqlite { source, .. } => {
-                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-            }
+            OpenError::Engine { source, .. } => source.downcast_ref().is_some_and(is_full),
             _ => false,
         }
     }
+}
+
+/// SQLite found no room.
+pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// The store is poisoned: what it holds on disk is the truth, and this process no longer knows it.
@@ -80,7 +93,7 @@ impl OpenError {
 pub enum StoreError {
     /// A write, a flush or a rollback failed.
     #[error("the store failed and must be opened again")]
-    Failed(#[source] rusqlite::Error),
+    Failed(#[source] Cause),
     /// It failed before.
     #[error("the store failed earlier and must be opened again")]
     Poisoned,
@@ -98,9 +111,9 @@ pub enum ReadError {
         /// Its offset.
         offset: u64,
     },
-    /// SQLite said no.
+    /// The engine said no.
     #[error("the store cannot be read")]
-    Sqlite(#[from] rusqlite::Error),
+    Failed(#[source] Cause),
 }
 
 /// A store could not be copied.
@@ -116,7 +129,7 @@ pub enum CopyError {
     /// The operating system said no.
     #[error("the store cannot be copied: {0}")]
     Io(#[from] std::io::Error),
-    /// SQLite said no.
+    /// The engine said no.
     #[error("the store cannot be copied: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Failed(#[source] Cause),
 }

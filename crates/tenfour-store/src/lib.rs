@@ -25,8 +25,8 @@ mod check;
 mod checksum;
 mod cursor;
 mod data_directory;
-mod deposit;
 mod error;
+mod ledger;
 mod lock;
 mod mailboxes;
 mod memory;
@@ -40,7 +40,7 @@ mod store;
 pub use batch::{Answered, Batch, BatchOutcome, Committed, Stored};
 pub use check::{Checked, Finding};
 pub use cursor::{AckState, CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
-pub use error::{CopyError, OpenError, ReadError, StoreError};
+pub use error::{Cause, CopyError, OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{
     DATAGRAM_HOURS, MAX_DATAGRAM_PRODUCERS, MAX_ONE_SHOT_PRODUCERS, MAX_OUTBOX_PRODUCERS, ONE_SHOT_HOURS,
@@ -51,4 +51,4 @@ pub use sqlite::{
     Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer,
     SqliteOptions, SqliteStore, Verdict, check,
 };
-pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Store};
+pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Readers, Store};

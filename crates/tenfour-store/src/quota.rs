@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Batch;
-
 #[derive(Debug)]
 pub(crate) struct Quota {
     bytes: u64,
@@ -19,13 +17,8 @@ impl Quota {
         }
     }
 
-    /// There is room for the batch beside what is held already.
-    pub(crate) fn has_room(&self, held: u64, batch: &Batch) -> bool {
-        let wanted: u64 = batch
-            .messages
-            .iter()
-            .map(|(_, message)| message.body.len() as u64)
-            .sum();
+    /// There is room for so much beside what is held already.
+    pub(crate) fn has_room(&self, held: u64, wanted: u64) -> bool {
         let has_room = held + wanted <= self.bytes;
         if !has_room && !self.said.swap(true, Ordering::Relaxed) {
             tracing::warn!(

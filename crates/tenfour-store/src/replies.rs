@@ -7,7 +7,7 @@ use tenfour_proto::{ProducerId, Reply, Sender};
 use crate::policy::REPLY_HOURS;
 
 /// What a reply costs beside its bytes.
-const OVERHEAD: u64 = 200;
+pub(crate) const OVERHEAD: u64 = 200;
 
 /// Who asked: sender, producer, sequence.
 pub(crate) type Asked = (Sender, ProducerId, u64);
@@ -52,6 +52,6 @@ fn is_old(came: i64, hours: i64) -> bool {
 }
 
 /// What a reply costs.
-pub(crate) fn size(reply: &Reply) -> u64 {
+fn size(reply: &Reply) -> u64 {
     reply.body.len() as u64 + OVERHEAD
 }

@@ -20,6 +20,12 @@ pub trait Store: Send {
     /// What a receipt of this store means.
     fn durability(&self) -> Durability;
 
+    /// Whether its calls may wait, for a disk or for another machine. A store that never waits is called on whatever thread
+    /// has something for it; any other one has a thread of its own.
+    fn blocks(&self) -> bool {
+        true
+    }
+
     /// Stores every message that is not refused and moves the cursors, in one transaction with one flush, and
     /// gives one outcome for each batch and cursor. `time` is the wall clock, in microseconds since 1970-01-01 UTC.
     ///
@@ -42,20 +48,6 @@ pub trait Store: Send {
     fn deposit(&mut self, batches: &[Batch], time: i64) -> Result<Vec<BatchOutcome>, StoreError> {
         Ok(self.commit(batches, &[], time)?.outcomes)
     }
-
-    /// Where a cursor is; `None` if there is none of that name.
-    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError>;
-
-    /// Bytes of bodies that each mailbox keeps.
-    fn sizes(&self) -> Vec<(MailboxName, u64)>;
-
-    /// The reply to a message that asked, if there is one and it is not older than [`REPLY_HOURS`](crate::REPLY_HOURS).
-    fn reply(
-        &mut self,
-        sender: &Sender,
-        producer: ProducerId,
-        sequence: u64,
-    ) -> Result<Option<Reply>, StoreError>;
 
     /// The highest sequence of the producer that is settled; 0 for a producer that is not known.
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError>;
@@ -97,8 +89,37 @@ pub trait Store: Send {
         Ok(false)
     }
 
-    /// Another view of the same messages, for another thread.
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+    /// What opens other views of the same messages, for other threads.
+    fn readers(&self) -> Readers;
+
+    /// One such view.
+    fn reader(&self) -> Result<Box<dyn Reader>, ReadError> {
+        self.readers().open()
+    }
+}
+
+/// Opens readers of a store, on any thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Readers(Arc<Open>);
+
+type Open = dyn Fn() -> Result<Box<dyn Reader>, ReadError> + Send + Sync;
+
+impl Readers {
+    /// Readers that are opened in this way.
+    pub fn new(open: impl Fn() -> Result<Box<dyn Reader>, ReadError> + Send + Sync + 'static) -> Self {
+        Readers(Arc::new(open))
+    }
+
+    /// One more. May wait for a disk if the store does.
+    pub fn open(&self) -> Result<Box<dyn Reader>, ReadError> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Readers")
+    }
 }
 
 /// A mailbox as a reader sees it.
@@ -147,6 +168,20 @@ pub trait Reader: Send {
         let _ = wanted;
         Err(CopyError::NoFile)
     }
+
+    /// Where a cursor is; `None` if there is none of that name.
+    fn position(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, ReadError>;
+
+    /// The reply to a message that asked, if there is one and it is not older than [`REPLY_HOURS`](crate::REPLY_HOURS).
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        producer: ProducerId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, ReadError>;
+
+    /// Bytes of bodies that each mailbox keeps.
+    fn sizes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError>;
 
     /// All mailboxes, by name.
     fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError>;

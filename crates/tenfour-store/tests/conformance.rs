@@ -477,12 +477,17 @@ fn cursor(committed: u64, out_of_order: &[(u64, AckState)], bury: &[u64]) -> Cur
 fn a_cursor_is_where_the_last_commit_left_it() {
     each(|store| {
         let (inbox, worker) = (mailbox("inbox"), "worker".parse().unwrap());
-        assert_eq!(store.cursor(&inbox, &worker).unwrap(), None);
+        assert_eq!(store.reader().unwrap().position(&inbox, &worker).unwrap(), None);
         let given = |attempts, done| AckState { attempts, done };
         let first = cursor(2, &[(3, given(1, false)), (5, given(2, true))], &[]);
         let committed = store.commit(&[], &[first], 1).unwrap();
         assert_eq!(committed.cursors, [CursorOutcome::Moved]);
-        let position = store.cursor(&inbox, &worker).unwrap().unwrap();
+        let position = store
+            .reader()
+            .unwrap()
+            .position(&inbox, &worker)
+            .unwrap()
+            .unwrap();
         assert_eq!(position.committed, 2);
         assert_eq!(
             position.out_of_order.into_iter().collect::<Vec<_>>(),
@@ -492,12 +497,24 @@ fn a_cursor_is_where_the_last_commit_left_it() {
         store
             .commit(&[], &[cursor(3, &[(5, given(3, true))], &[])], 2)
             .unwrap();
-        let position = store.cursor(&inbox, &worker).unwrap().unwrap();
+        let position = store
+            .reader()
+            .unwrap()
+            .position(&inbox, &worker)
+            .unwrap()
+            .unwrap();
         assert_eq!(
             position.out_of_order.into_iter().collect::<Vec<_>>(),
             [(5, given(3, true))]
         );
-        assert_eq!(store.cursor(&mailbox("other"), &worker).unwrap(), None);
+        assert_eq!(
+            store
+                .reader()
+                .unwrap()
+                .position(&mailbox("other"), &worker)
+                .unwrap(),
+            None
+        );
         let listed = store.reader().unwrap().cursors().unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(
@@ -569,7 +586,7 @@ fn a_dead_letter_without_room_takes_nothing_from_others() {
         let committed = store.commit(&[], &[cursor(2, &[], &[2])], 1).unwrap();
         assert_eq!(committed.cursors, [CursorOutcome::Moved]);
         assert_eq!(bodies(store, "dead/worker").last().unwrap(), "lost");
-        for (name, size) in store.sizes() {
+        for (name, size) in store.reader().unwrap().sizes().unwrap() {
             let there: usize = bodies(store, name.as_str()).iter().map(String::len).sum();
             assert_eq!(size, there as u64, "{name}");
         }
@@ -615,7 +632,11 @@ fn the_first_reply_to_a_question_is_the_only_one() {
         }
         settle(store, asked.clone());
         let reply = |store: &mut dyn Store, sequence| {
-            store.reply(&Sender::Anonymous, producer("s"), sequence).unwrap()
+            store
+                .reader()
+                .unwrap()
+                .reply(&Sender::Anonymous, producer("s"), sequence)
+                .unwrap()
         };
         assert_eq!(reply(store, 1), None);
         let answer = |offset, reply| CursorChange {
@@ -642,8 +663,22 @@ fn the_first_reply_to_a_question_is_the_only_one() {
         assert_eq!(store.commit(&[], &late, 1).unwrap().answered, []);
         assert_eq!(reply(store, 1), Some(Reply::new("yes").with_code(3)));
         assert_eq!(reply(store, 2), None);
-        assert_eq!(store.reply(&Sender::Datagram, producer("s"), 1).unwrap(), None);
-        assert_eq!(store.reply(&Sender::Anonymous, producer("t"), 1).unwrap(), None);
+        assert_eq!(
+            store
+                .reader()
+                .unwrap()
+                .reply(&Sender::Datagram, producer("s"), 1)
+                .unwrap(),
+            None
+        );
+        assert_eq!(
+            store
+                .reader()
+                .unwrap()
+                .reply(&Sender::Anonymous, producer("t"), 1)
+                .unwrap(),
+            None
+        );
         // Who asked what is buried is told so.
         let committed = store.commit(&[], &[cursor(3, &[], &[3])], 1).unwrap();
         assert_eq!(committed.answered[0].reply, Reply::dead());
@@ -664,13 +699,13 @@ fn the_first_reply_to_a_question_is_the_only_one() {
 #[test]
 fn the_size_of_a_mailbox_is_that_of_its_bodies() {
     each(|store| {
-        assert_eq!(store.sizes(), []);
+        assert_eq!(store.reader().unwrap().sizes().unwrap(), []);
         settle(
             store,
             batch("s", &[(1, "a", "12345"), (2, "b", ""), (3, "a", "678")]),
         );
         settle(store, batch("s", &[(3, "a", "678")]));
-        let mut sizes = store.sizes();
+        let mut sizes = store.reader().unwrap().sizes().unwrap();
         sizes.sort();
         assert_eq!(sizes, [(mailbox("a"), 8), (mailbox("b"), 0)]);
     });

@@ -385,6 +385,8 @@ fn a_reply_is_kept_for_an_hour_of_the_stores_own_time_and_then_deleted() {
     answered(&path, "!");
     let reply = |store: &mut SqliteStore| {
         store
+            .reader()
+            .unwrap()
             .reply(&Sender::Anonymous, ProducerId::of_key("q"), 1)
             .unwrap()
     };
@@ -415,8 +417,11 @@ fn a_damaged_reply_is_none() {
         .unwrap()
         .execute("UPDATE reply SET body = x'6e6f'", ())
         .unwrap();
-    let mut store = open(&path).unwrap();
-    let found = store.reply(&Sender::Anonymous, ProducerId::of_key("q"), 1);
+    let store = open(&path).unwrap();
+    let found = store
+        .reader()
+        .unwrap()
+        .reply(&Sender::Anonymous, ProducerId::of_key("q"), 1);
     assert_eq!(found.unwrap(), None);
 }
 
@@ -456,7 +461,7 @@ fn sizes_are_counted_over_restarts_and_deletions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let size = |store: &SqliteStore, name: &str| {
-        let sizes = store.sizes();
+        let sizes = store.reader().unwrap().sizes().unwrap();
         sizes
             .iter()
             .find(|(mailbox, _)| mailbox.as_str() == name)

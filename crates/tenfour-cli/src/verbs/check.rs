@@ -40,7 +40,7 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
 fn failure(error: &OpenError) -> Failure {
     let failure = Failure::caused(error);
     match error {
-        OpenError::Sqlite { .. } => {
+        OpenError::Engine { .. } => {
             failure.hint("the file is damaged so far that it cannot be read; keep a copy of it")
         }
         OpenError::Io { .. } => failure.hint("tenfour check PATH"),

@@ -8,9 +8,9 @@ use tenfour::identity::Identity;
 use tenfour::proto::ProducerId;
 use tenfour::server::{Listeners, ServerConfig};
 use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
-use tenfour::{Durability, MailboxName, Sender, Server};
-use tenfour_proto::{CursorName, Reply, Settlement};
-use tenfour_store::{Batch, Committed, CursorChange, Position, Reader, StoreError};
+use tenfour::{Durability, Sender, Server};
+use tenfour_proto::Settlement;
+use tenfour_store::{Batch, Committed, CursorChange, Readers, StoreError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -95,23 +95,6 @@ impl Store for Promising {
         self.memory.commit(batches, cursors, time)
     }
 
-    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
-        self.memory.cursor(mailbox, name)
-    }
-
-    fn sizes(&self) -> Vec<(MailboxName, u64)> {
-        self.memory.sizes()
-    }
-
-    fn reply(
-        &mut self,
-        sender: &Sender,
-        producer: ProducerId,
-        sequence: u64,
-    ) -> Result<Option<Reply>, StoreError> {
-        self.memory.reply(sender, producer, sequence)
-    }
-
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         self.memory.high_water_mark(sender, producer)
     }
@@ -130,7 +113,7 @@ impl Store for Promising {
         self.memory.finish(sender, producers)
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
-        self.memory.reader()
+    fn readers(&self) -> Readers {
+        self.memory.readers()
     }
 }

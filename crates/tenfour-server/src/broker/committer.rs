@@ -104,26 +104,7 @@ fn work(
                 };
                 let _ = reply.send(answer);
             }
-            Job::Sizes(reply) => {
-                let _ = reply.send(store.sizes());
-            }
-            Job::Reader(reply) => {
-                let _ = reply.send(store.reader());
-            }
-            Job::Reply {
-                sender,
-                producer,
-                sequence,
-                tell,
-            } => {
-                // What is on its way to the store is told when it is there.
-                let found = store.reply(&sender, producer, sequence).map_err(|error| {
-                    tracing::error!(%error, "a reply cannot be read");
-                    StoreGone
-                });
-                let _ = tell.send(found);
-            }
-            Job::ConsumerGroup(cursor) => gathered.cursors.push(cursor),
+            Job::SaveCursor(cursor) => gathered.cursors.push(cursor),
             Job::Finish {
                 sender,
                 producers,
@@ -135,18 +116,6 @@ fn work(
                 if result.is_ok() {
                     let _ = tell.send(());
                 }
-            }
-            // It may have been made a moment ago.
-            Job::Position { mailbox, name, reply } => {
-                result = result.and_then(|()| commit(store, gathered, shared));
-                let answer = match &result {
-                    Ok(()) => store.cursor(&mailbox, &name).map_err(|error| {
-                        tracing::error!(%error, "a cursor cannot be read");
-                        StoreGone
-                    }),
-                    Err(_) => Err(StoreGone),
-                };
-                let _ = reply.send(answer);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! What is done with the store, in its turn.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tenfour_proto::{CursorName, MailboxName, ProducerId, Reply, Sender, Settlement, TemporaryCode};
-use tenfour_store::{Batch, Position, Reader, StoreError};
+use tenfour_proto::{ProducerId, Sender, Settlement, TemporaryCode};
+use tenfour_store::Batch;
 use tokio::sync::oneshot;
 
 use super::completions::{Completion, Completions};
@@ -35,29 +36,13 @@ pub(super) enum Job {
         has_receipts: bool,
         reply: oneshot::Sender<Result<Resumed, StoreGone>>,
     },
-    Reader(oneshot::Sender<Result<Box<dyn Reader>, StoreError>>),
     /// What has changed of a cursor until the commit.
-    ConsumerGroup(Arc<ConsumerGroup>),
-    /// Bytes that each mailbox keeps.
-    Sizes(oneshot::Sender<Vec<(MailboxName, u64)>>),
-    /// The reply to a message.
-    Reply {
-        sender: Sender,
-        producer: ProducerId,
-        sequence: u64,
-        tell: oneshot::Sender<Result<Option<Reply>, StoreGone>>,
-    },
+    SaveCursor(Arc<ConsumerGroup>),
     /// Nothing will be repeated of these producers.
     Finish {
         sender: Sender,
         producers: Vec<ProducerId>,
         tell: oneshot::Sender<()>,
-    },
-    /// Where a cursor is.
-    Position {
-        mailbox: MailboxName,
-        name: CursorName,
-        reply: oneshot::Sender<Result<Option<Position>, StoreGone>>,
     },
 }
 
@@ -67,7 +52,23 @@ pub(super) struct Deposit {
     pub(super) completions: Arc<Completions>,
     pub(super) arrived: Instant,
     pub(super) _charge: Charge,
-    pub(super) _under_way: Arc<()>,
+    pub(super) _under_way: UnderWay,
+}
+
+/// Counts a deposit until it is answered.
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    pub(super) fn count(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(all))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Deposit {
@@ -88,13 +89,8 @@ impl Job {
     /// Somebody waits for the answer, who is the one that asks.
     pub(super) fn is_question(&self) -> bool {
         match self {
-            Job::Deposit(_) | Job::ConsumerGroup(_) => false,
-            Job::Resume { .. }
-            | Job::Reader(_)
-            | Job::Position { .. }
-            | Job::Reply { .. }
-            | Job::Finish { .. }
-            | Job::Sizes(_) => true,
+            Job::Deposit(_) | Job::SaveCursor(_) => false,
+            Job::Resume { .. } | Job::Finish { .. } => true,
         }
     }
 

@@ -1,11 +1,11 @@
 //! What listeners and the committer share.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 
 use tenfour_proto::{CursorName, Durability, MailboxName};
-use tenfour_store::{Reader, Store};
+use tenfour_store::{Reader, Readers, Store};
 use tokio::sync::watch;
 
 use super::commit_notifier::CommitNotifier;
@@ -26,15 +26,25 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<bool>,
     pub(super) store: [u8; 16],
     pub(super) durability: Durability,
-    pub(super) readers: Mutex<Vec<Box<dyn Reader>>>,
-    /// Those that somebody reads by, or that are not saved yet.
-    pub(super) cursors: Mutex<HashMap<(MailboxName, CursorName), Weak<ConsumerGroup>>>,
+    /// The store's calls may wait.
+    pub(super) blocks: bool,
+    pub(super) readers: Readers,
+    pub(super) idle_readers: Mutex<Vec<Box<dyn Reader>>>,
+    pub(super) groups: Mutex<Groups>,
     /// Whoever holds the store does what is on the queue, in its order. Gone when the inbox is closed and empty.
     pub(super) owned: Mutex<Option<Box<dyn Store>>>,
-    /// Each deposit holds it until it is answered.
-    pub(super) under_way: Arc<()>,
+    /// Deposits that are not answered.
+    pub(super) under_way: Arc<AtomicUsize>,
     /// Something was done since the store last put itself in order, on whichever thread.
     pub(super) untidy: AtomicBool,
+}
+
+/// The consumer groups that somebody reads in, or that are not saved yet.
+#[derive(Default)]
+pub(super) struct Groups {
+    pub(super) live: HashMap<(MailboxName, CursorName), Weak<ConsumerGroup>>,
+    /// Counts those that there were. What was read of a store while it rose may be old.
+    pub(super) made: u64,
 }
 
 #[derive(Default)]

@@ -12,9 +12,10 @@ use super::connection::plan_once;
 use super::open::{check_version, judge_header};
 use super::producers;
 use super::reader::{KnownProducer, MESSAGES, item};
+use super::row_error::RowError;
 use super::schema;
+use crate::OpenError;
 use crate::check::{Checked, Finding};
-use crate::{OpenError, ReadError};
 
 /// Rows of one look: a transaction must not make the log of a running server long.
 const ROWS: i64 = 10_000;
@@ -43,10 +44,7 @@ pub fn check(
     found: impl FnMut(&Finding),
     looked: impl FnMut(u64),
 ) -> Result<Checked, OpenError> {
-    let sqlite = |source| OpenError::Sqlite {
-        path: path.to_owned(),
-        source,
-    };
+    let sqlite = |source| OpenError::sqlite(path, source);
     if let Err(source) = std::fs::metadata(path) {
         return Err(OpenError::Io {
             path: path.to_owned(),
@@ -186,8 +184,8 @@ impl<F: FnMut(&Finding), L: FnMut(u64)> Check<'_, F, L> {
                             self.marked(mailbox, row.get(1)?, item.producer, item.sequence, offset)?;
                         }
                     }
-                    Err(ReadError::Sqlite(error)) => return Err(error),
-                    Err(ReadError::Damaged { .. }) => {
+                    Err(RowError::Sqlite(error)) => return Err(error),
+                    Err(RowError::Damaged { .. }) => {
                         // Its length may be right all the same.
                         let length = row.get_ref(5)?.as_blob().map_or(0, <[u8]>::len) as u64;
                         if offset <= mailbox.counted {

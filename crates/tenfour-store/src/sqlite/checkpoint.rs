@@ -37,10 +37,7 @@ impl Checkpointer {
         options: SqliteOptions,
         writer: &mut Connection,
     ) -> Result<Self, OpenError> {
-        let sqlite = |source| OpenError::Sqlite {
-            path: path.to_owned(),
-            source,
-        };
+        let sqlite = |source| OpenError::sqlite(path, source);
         let pages = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&pages);
         writer

@@ -34,10 +34,7 @@ pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenEr
     own(path, &connection)?;
     let id = connection
         .query_row("SELECT id FROM store", (), |row| row.get::<_, [u8; 16]>(0))
-        .map_err(|source| OpenError::Sqlite {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| OpenError::sqlite(path, source))?;
     Ok(Opened { lock, connection, id })
 }
 
@@ -70,10 +67,7 @@ pub(super) fn connect_or_create(
     }
     let connection = connect(path)
         .and_then(|connection| configure(&connection, options).map(|()| connection))
-        .map_err(|source| OpenError::Sqlite {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| OpenError::sqlite(path, source))?;
     check_version(path, &connection, format)?;
     Ok(connection)
 }
@@ -112,10 +106,7 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
         settle_on_disk(&connection)?;
         connection.close().map_err(|(_, error)| error)
     };
-    fill().map_err(|source| OpenError::Sqlite {
-        path: path.to_owned(),
-        source,
-    })?;
+    fill().map_err(|source| OpenError::sqlite(path, source))?;
     File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&new, path).map_err(io)?;
     data_directory::flush_folder(folder_of(path))
@@ -123,10 +114,7 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
 
 /// Makes everything that is readable durable, before any of it is acted on. Only for who holds the lock.
 pub(super) fn own(path: &Path, connection: &Connection) -> Result<(), OpenError> {
-    settle_on_disk(connection).map_err(|source| OpenError::Sqlite {
-        path: path.to_owned(),
-        source,
-    })?;
+    settle_on_disk(connection).map_err(|source| OpenError::sqlite(path, source))?;
     prewrite_log(path, connection)?;
     data_directory::flush_folder(folder_of(path))
 }
@@ -193,10 +181,7 @@ fn log_of(path: &Path) -> PathBuf {
 pub(super) fn check_version(path: &Path, connection: &Connection, format: &Format) -> Result<(), OpenError> {
     let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let answer = || -> rusqlite::Result<_> { Ok((ask("application_id")?, ask("user_version")?)) };
-    let (application, version) = answer().map_err(|source| OpenError::Sqlite {
-        path: path.to_owned(),
-        source,
-    })?;
+    let (application, version) = answer().map_err(|source| OpenError::sqlite(path, source))?;
     if application != format.application {
         Err(OpenError::NotOurs(path.to_owned()))
     } else if version > format.version {
@@ -242,10 +227,7 @@ fn prewrite_log(path: &Path, connection: &Connection) -> Result<(), OpenError> {
             path: path.to_owned(),
             source,
         }),
-        Err(source) => Err(OpenError::Sqlite {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(OpenError::sqlite(path, source)),
     }
 }
 

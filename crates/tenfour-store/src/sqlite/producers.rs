@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{ProducerId, Sender};
 
 use crate::checksum::Prefix;
-use crate::deposit::{PlacedRun, ProducerState};
+use crate::ledger::{PlacedRun, ProducerState};
 use crate::policy::Policy;
 
 /// Producers kept in memory. Each takes about 250 bytes; the others are read again when they come back.
@@ -53,6 +53,11 @@ impl Producers {
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.senders.clear();
+    }
+
+    /// One that was opened.
+    pub(super) fn known(&mut self, sender: &Sender, producer: ProducerId) -> Option<&mut KnownProducer> {
+        self.known.get_mut(&(sender.clone(), producer))
     }
 
     /// The producer, made if it is new. `None`: the sender has too many.

@@ -9,14 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use tenfour_proto::{Item, MailboxName, Message, ProducerId};
+use tenfour_proto::{CursorName, Item, MailboxName, Message, ProducerId, Reply, Sender};
 
 use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
 use super::connection::plan_once;
+use super::hours::Clock;
 use super::open::folder_of;
+use super::row_error::RowError;
+use super::sizes::Published;
+use super::{cursors, replies};
 use crate::checksum::Prefix;
 use crate::data_directory;
-use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, ReadError, Reader};
+use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, Position, ReadError, Reader};
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
@@ -38,10 +42,12 @@ pub(super) struct SqliteReader {
     path: PathBuf,
     connection: Connection,
     producers: HashMap<i64, KnownProducer>,
+    published: Arc<Published>,
+    clock: Clock,
 }
 
 impl SqliteReader {
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, published: Arc<Published>, clock: Clock) -> rusqlite::Result<Self> {
         let connection = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -53,6 +59,8 @@ impl SqliteReader {
             path: path.to_owned(),
             connection,
             producers: HashMap::new(),
+            published,
+            clock,
         })
     }
 
@@ -65,16 +73,14 @@ impl SqliteReader {
             })
             .optional()
     }
-}
 
-impl Reader for SqliteReader {
-    fn read(
+    fn messages(
         &mut self,
         mailbox: &MailboxName,
         from: u64,
         items: usize,
         bytes: u64,
-    ) -> Result<Vec<Item>, ReadError> {
+    ) -> Result<Vec<Item>, RowError> {
         let Some((id, _)) = self.find(mailbox)? else {
             return Ok(Vec::new());
         };
@@ -88,7 +94,7 @@ impl Reader for SqliteReader {
             let item = match item(&self.connection, &mut self.producers, mailbox, row) {
                 Ok(item) => item,
                 // What came before is whole, and is given first.
-                Err(ReadError::Damaged { .. }) if !found.is_empty() => break,
+                Err(RowError::Damaged { .. }) if !found.is_empty() => break,
                 Err(error) => return Err(error),
             };
             total += item.message.body.len() as u64;
@@ -100,11 +106,11 @@ impl Reader for SqliteReader {
         Ok(found)
     }
 
-    fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError> {
+    fn last(&self, mailbox: &MailboxName) -> rusqlite::Result<u64> {
         Ok(self.find(mailbox)?.map_or(0, |(_, last)| last))
     }
 
-    fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError> {
+    fn first_stored_since(&self, mailbox: &MailboxName, time: i64) -> rusqlite::Result<u64> {
         let Some((id, last)) = self.find(mailbox)? else {
             return Ok(1);
         };
@@ -131,7 +137,7 @@ impl Reader for SqliteReader {
         Ok(low)
     }
 
-    fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError> {
+    fn all_cursors(&self) -> rusqlite::Result<Vec<CursorInfo>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT mailbox, name, floor, (SELECT count(*) FROM given WHERE given.cursor = cursor.id AND done),
                     store.hours - used >= ?1
@@ -156,33 +162,7 @@ impl Reader for SqliteReader {
         Ok(cursors)
     }
 
-    fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<File, CopyError> {
-        let length = |pragma| {
-            self.connection
-                .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
-        };
-        let bytes = (length("page_count")? * length("page_size")?).unsigned_abs();
-        if !data_directory::has_room_beside(folder_of(&self.path), bytes) {
-            return Err(CopyError::Full);
-        }
-        let copy = data_directory::copy_name(&self.path);
-        let path = copy
-            .to_str()
-            .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;
-        let wanted = Arc::clone(wanted);
-        let given_up = move || !wanted.load(Ordering::Relaxed);
-        self.connection.progress_handler(STEPS, Some(given_up))?;
-        let made = self.connection.execute("VACUUM INTO ?1", [path]);
-        self.connection.progress_handler(0, None::<fn() -> bool>)?;
-        let file = made.map_err(CopyError::from).and_then(|_| Ok(File::open(&copy)?));
-        // It lives as long as it is open.
-        match std::fs::remove_file(&copy) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => file,
-        }
-    }
-
-    fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError> {
+    fn all_mailboxes(&self) -> rusqlite::Result<Vec<MailboxInfo>> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT name, {LAST_OFFSET}, {FIRST_OFFSET} FROM mailbox ORDER BY name"
         ))?;
@@ -204,6 +184,89 @@ impl Reader for SqliteReader {
     }
 }
 
+impl Reader for SqliteReader {
+    fn read(
+        &mut self,
+        mailbox: &MailboxName,
+        from: u64,
+        items: usize,
+        bytes: u64,
+    ) -> Result<Vec<Item>, ReadError> {
+        Ok(self.messages(mailbox, from, items, bytes)?)
+    }
+
+    fn last_offset(&mut self, mailbox: &MailboxName) -> Result<u64, ReadError> {
+        self.last(mailbox).map_err(failed)
+    }
+
+    fn first_since(&mut self, mailbox: &MailboxName, time: i64) -> Result<u64, ReadError> {
+        self.first_stored_since(mailbox, time).map_err(failed)
+    }
+
+    fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError> {
+        self.all_cursors().map_err(failed)
+    }
+
+    fn position(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, ReadError> {
+        // Both of its tables as they are at one moment.
+        let moment = self.connection.unchecked_transaction().map_err(failed)?;
+        cursors::position(&moment, mailbox, name).map_err(failed)
+    }
+
+    fn reply(
+        &mut self,
+        sender: &Sender,
+        producer: ProducerId,
+        sequence: u64,
+    ) -> Result<Option<Reply>, ReadError> {
+        replies::find(&self.connection, sender, producer, sequence, self.clock.now()).map_err(failed)
+    }
+
+    fn sizes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError> {
+        Ok(self.published.all())
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError> {
+        self.all_mailboxes().map_err(failed)
+    }
+
+    fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<File, CopyError> {
+        let length = |pragma| {
+            self.connection
+                .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+        };
+        let failed = |error: rusqlite::Error| CopyError::Failed(error.into());
+        let pages = length("page_count").map_err(failed)?;
+        let bytes = (pages * length("page_size").map_err(failed)?).unsigned_abs();
+        if !data_directory::has_room_beside(folder_of(&self.path), bytes) {
+            return Err(CopyError::Full);
+        }
+        let copy = data_directory::copy_name(&self.path);
+        let path = copy
+            .to_str()
+            .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;
+        let wanted = Arc::clone(wanted);
+        let given_up = move || !wanted.load(Ordering::Relaxed);
+        self.connection
+            .progress_handler(STEPS, Some(given_up))
+            .map_err(failed)?;
+        let made = self.connection.execute("VACUUM INTO ?1", [path]);
+        self.connection
+            .progress_handler(0, None::<fn() -> bool>)
+            .map_err(failed)?;
+        let file = made.map_err(failed).and_then(|_| Ok(File::open(&copy)?));
+        // It lives as long as it is open.
+        match std::fs::remove_file(&copy) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => file,
+        }
+    }
+}
+
+fn failed(error: rusqlite::Error) -> ReadError {
+    RowError::from(error).into()
+}
+
 /// Messages with keys from ?1 to ?2, at most ?3; `item` knows the columns.
 pub(super) const MESSAGES: &str =
     "SELECT id, stream, sequence, time, checksum, body, source, type, name, origin, asks FROM message
@@ -215,7 +278,7 @@ pub(super) fn message_at(
     producers: &mut HashMap<i64, KnownProducer>,
     mailbox: &MailboxName,
     key: i64,
-) -> Result<Option<(i64, Item)>, ReadError> {
+) -> Result<Option<(i64, Item)>, RowError> {
     let mut statement = connection.prepare_cached(MESSAGES)?;
     let mut rows = statement.query((key, key, 1))?;
     rows.next()?
@@ -229,9 +292,9 @@ pub(super) fn item(
     producers: &mut HashMap<i64, KnownProducer>,
     mailbox: &MailboxName,
     row: &rusqlite::Row<'_>,
-) -> Result<Item, ReadError> {
+) -> Result<Item, RowError> {
     let offset = (row.get::<_, i64>(0)? & OFFSET_MASK) as u64;
-    let damaged = || ReadError::Damaged {
+    let damaged = || RowError::Damaged {
         mailbox: mailbox.clone(),
         offset,
     };
@@ -279,7 +342,8 @@ pub(super) fn item(
     })
 }
 
-fn known_producer(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownProducer>> {
+/// Whose it is, by its number.
+pub(super) fn known_producer(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownProducer>> {
     connection
         .prepare_cached(
             "SELECT sender.name, stream.stream FROM stream JOIN sender ON sender.id = stream.sender WHERE stream.id = ?1",

@@ -4,40 +4,14 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{ProducerId, Reply, Sender};
 
-use super::columns::message_key;
-use crate::StoreError;
-use crate::batch::Answered;
-use crate::cursor::CursorChange;
-use crate::mailboxes::Mailboxes;
+use crate::ledger::Question;
 use crate::policy::REPLY_HOURS;
 
 /// Rows deleted at once.
 const SWEEP: u32 = 1_000;
 
-/// Writes down the replies of a change, in the transaction of now.
-pub(super) fn put_all(
-    connection: &Connection,
-    mailboxes: &Mailboxes,
-    change: &CursorChange,
-    hours: i64,
-    answered: &mut Vec<Answered>,
-) -> Result<(), StoreError> {
-    let Some(mailbox) = mailboxes.find(&change.mailbox) else {
-        return Ok(());
-    };
-    for (offset, reply) in change.replies() {
-        answered.extend(put(connection, message_key(mailbox, offset), reply, hours)?);
-    }
-    Ok(())
-}
-
-/// `None` if the message did not ask, is gone, or has its reply already: the first is the only one.
-fn put(
-    connection: &Connection,
-    message: i64,
-    reply: Reply,
-    hours: i64,
-) -> rusqlite::Result<Option<Answered>> {
+/// Who asked by the message of that key; `None` if it did not ask, or is gone.
+pub(super) fn question(connection: &Connection, message: i64) -> rusqlite::Result<Option<Question>> {
     let asked = connection
         .prepare_cached(
             "SELECT message.stream, message.sequence, sender.name, stream.stream
@@ -54,30 +28,37 @@ fn put(
             ))
         })
         .optional()?;
-    let Some((row, sequence, sender, producer)) = asked else {
-        return Ok(None);
-    };
-    let Ok(sender) = sender.parse() else {
-        return Ok(None);
-    };
-    let is_first = connection
+    Ok(asked.and_then(|(row, sequence, sender, producer)| {
+        Some(Question {
+            row,
+            sender: sender.parse().ok()?,
+            producer: ProducerId::from_bytes(producer),
+            sequence: sequence as u64,
+        })
+    }))
+}
+
+/// Writes down a reply, in the transaction of now. True if it is the first to its question: that is the only one.
+pub(super) fn keep(
+    connection: &Connection,
+    question: &Question,
+    reply: &Reply,
+    hours: i64,
+) -> rusqlite::Result<bool> {
+    let sequence = question.sequence as i64;
+    let rows = connection
         .prepare_cached(
             "INSERT OR IGNORE INTO reply(stream, sequence, hours, code, checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((
-            row,
+            question.row,
             sequence,
             hours,
             reply.code,
-            checksum(row, sequence, &reply),
+            checksum(question.row, sequence, reply),
             &reply.body[..],
         ))?;
-    Ok((is_first == 1).then(|| Answered {
-        sender,
-        producer: ProducerId::from_bytes(producer),
-        sequence: sequence as u64,
-        reply,
-    }))
+    Ok(rows == 1)
 }
 
 /// The reply to a message, if there is one. One that is damaged is none.

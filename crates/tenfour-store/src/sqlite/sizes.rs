@@ -4,8 +4,10 @@
 //! counted again when the store is opened.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
+use tenfour_proto::MailboxName;
 
 use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
 
@@ -133,6 +135,28 @@ fn write_down(connection: &Connection, mailbox: i64, size: &mut Size) -> rusqlit
         ))?;
     size.counted = size.last;
     Ok(())
+}
+
+/// Bytes that each mailbox keeps, as readers see it: of what is committed.
+#[derive(Debug, Default)]
+pub(super) struct Published(Mutex<HashMap<MailboxName, u64>>);
+
+impl Published {
+    pub(super) fn put(&self, mailbox: &MailboxName, bytes: u64) {
+        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match sizes.get_mut(mailbox) {
+            Some(size) => *size = bytes,
+            None => _ = sizes.insert(mailbox.clone(), bytes),
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<(MailboxName, u64)> {
+        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes
+            .iter()
+            .map(|(mailbox, bytes)| (mailbox.clone(), *bytes))
+            .collect()
+    }
 }
 
 /// Bytes of the messages with keys from one to another: all, and those of senders without a key.

@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::Connection;
-use tenfour_proto::native::ProducerKind;
-use tenfour_proto::{
-    CursorName, Durability, MailboxName, ProducerId, Reply, Sender, Settlement, TemporaryCode,
-};
+use tenfour_proto::{Durability, ProducerId, Sender, Settlement};
 
 use super::checkpoint::Checkpointer;
 use super::columns::LAST_OFFSET;
@@ -17,20 +15,20 @@ use super::open::{folder_of, open};
 use super::options::SqliteOptions;
 use super::producers::{self, Producers};
 use super::reader::SqliteReader;
+use super::replies;
 use super::retention::{self, Retention};
-use super::sizes::Sizes;
-use super::work::CommitBatch;
-use super::{cursors, replies};
-use crate::batch::{Batch, BatchOutcome, Committed, Stored};
+use super::sizes::{Published, Sizes};
+use super::transaction::{Now, Transaction};
+use crate::batch::{Batch, Committed};
 use crate::bench_mailbox::{self, Ages, is_bench};
-use crate::cursor::{CursorChange, CursorOutcome, Position};
-use crate::deposit;
+use crate::cursor::CursorChange;
+use crate::error::is_full;
+use crate::ledger::{self, Draft};
 use crate::lock::Lock;
 use crate::mailboxes::Mailboxes;
-use crate::policy::Policy;
 use crate::quota::Quota;
 use crate::retention::Rules;
-use crate::{OpenError, Reader, Store, StoreError, data_directory};
+use crate::{OpenError, ReadError, Readers, Store, StoreError, data_directory};
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -45,6 +43,8 @@ pub struct SqliteStore {
     connection: Connection,
     mailboxes: Mailboxes,
     sizes: Sizes,
+    /// What readers see of it.
+    published: Arc<Published>,
     producers: Producers,
     /// Senders without a key may hold so many bytes.
     quota: Quota,
@@ -73,10 +73,7 @@ impl SqliteStore {
         let path = path.into();
         let opened = open(&path, options)?;
         let mut connection = opened.connection;
-        let sqlite = |source| OpenError::Sqlite {
-            path: path.clone(),
-            source,
-        };
+        let sqlite = |source| OpenError::sqlite(&path, source);
         configure(&connection, options).map_err(sqlite)?;
         connection
             .pragma_update(None, "cache_size", -CACHE_KIB)
@@ -89,6 +86,7 @@ impl SqliteStore {
             checkpointer,
             mailboxes: Mailboxes::default(),
             sizes: Sizes::default(),
+            published: Arc::default(),
             quota: Quota::new(
                 options
                     .anonymous_quota
@@ -127,6 +125,9 @@ impl SqliteStore {
                 .load(row.get(0)?, name, row.get::<_, i64>(2)? as u64);
         }
         self.sizes = Sizes::load(&self.connection)?;
+        for mailbox in self.mailboxes.iter() {
+            self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
+        }
         Ok(())
     }
 
@@ -144,71 +145,27 @@ impl SqliteStore {
         changes: &[CursorChange],
         full: bool,
         time: i64,
-    ) -> Result<Committed, StoreError> {
+    ) -> rusqlite::Result<Committed> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+        let now = Now {
+            time,
+            hours: self.hours.now(),
+            is_full: full,
+        };
         let messages = batches.iter().map(|batch| batch.messages.len()).sum();
-        let mut work = CommitBatch::new(&self.connection, &mut self.sizes, messages, time);
-        let hours = self.hours.now();
-        let mut outcomes = Vec::with_capacity(batches.len());
-        for batch in batches {
-            if full {
-                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Full));
-                continue;
-            }
-            let (producer, kind) = batch
-                .producer
-                .unwrap_or((ProducerId::from_bytes([0; 16]), ProducerKind::OneShot));
-            if batch.sender.is_synthetic() && !self.quota.has_room(work.synthetic(), batch) {
-                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Full));
-                continue;
-            }
-            let policy = Policy::of(&batch.sender, kind);
-            let Some(known) =
-                self.producers
-                    .open(&self.connection, &batch.sender, producer, policy, hours)?
-            else {
-                outcomes.push(BatchOutcome::NotNow(TemporaryCode::Busy));
-                continue;
-            };
-            work.begin(batch, known.state.row, &known.prefix);
-            let state = batch.producer.is_some().then_some(&mut known.state);
-            let before = state.as_ref().map(|state| state.high_water_mark);
-            let settlement = deposit::deposit(
-                &mut work,
-                &mut self.mailboxes,
-                state,
-                policy.in_turn,
-                &batch.messages,
-            )?;
-            // A repeat is a use, too.
-            if before.is_some_and(|before| before != known.state.high_water_mark || known.used != hours) {
-                producers::save(&self.connection, &known.state, hours)?;
-                known.used = hours;
-            }
-            outcomes.push(BatchOutcome::Settled(Stored::after_commit(settlement)));
-        }
-        work.write_rows()?;
-        work.count_grown();
-        let connection = &self.connection;
-        let mut answered = Vec::new();
-        let cursors = changes
-            .iter()
-            .map(|change| {
-                let outcome = cursors::change(
-                    connection,
-                    &mut self.mailboxes,
-                    &mut self.sizes,
-                    change,
-                    full,
-                    hours,
-                    time,
-                )?;
-                if outcome == CursorOutcome::Moved {
-                    replies::put_all(connection, &self.mailboxes, change, hours, &mut answered)?;
-                }
-                Ok(outcome)
-            })
-            .collect::<Result<_, StoreError>>()?;
+        let draft = ledger::draft(
+            &mut Transaction::new(
+                &self.connection,
+                &mut self.producers,
+                &mut self.sizes,
+                messages,
+                now,
+            ),
+            &mut self.mailboxes,
+            &self.quota,
+            batches,
+            changes,
+        )?;
         let raised = self.mailboxes.take_raised();
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
@@ -222,6 +179,9 @@ impl SqliteStore {
         }
         self.hours.save(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
+        for mailbox in &raised {
+            self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
+        }
         for mailbox in raised.iter().filter(|mailbox| is_bench(&mailbox.name)) {
             let bytes = batches
                 .iter()
@@ -235,15 +195,7 @@ impl SqliteStore {
                 .or_default()
                 .note(mailbox.last, bytes, share);
         }
-        Ok(Committed {
-            outcomes,
-            cursors,
-            answered,
-            raised: raised
-                .into_iter()
-                .map(|mailbox| (mailbox.name, mailbox.last))
-                .collect(),
-        })
+        Ok(draft.after_commit(raised.into_iter().map(|mailbox| (mailbox.name, mailbox.last))))
     }
 
     fn tidy_up(&mut self) -> rusqlite::Result<bool> {
@@ -271,6 +223,7 @@ impl SqliteStore {
         let deleted = retention::delete(&self.connection, &mut self.sizes, mailbox, last)?;
         self.checkpointer.after_commit(&self.connection)?;
         if let Some(mailbox) = self.mailboxes.by_id(mailbox) {
+            self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
             tracing::info!(mailbox = %mailbox.name, deleted, up_to = last, "deleted the oldest messages");
         }
         Ok(true)
@@ -284,6 +237,9 @@ impl SqliteStore {
             }
             let deleted = retention::delete(&self.connection, &mut self.sizes, *mailbox, ages.expendable)?;
             self.checkpointer.after_commit(&self.connection)?;
+            if let Some(mailbox) = self.mailboxes.by_id(*mailbox) {
+                self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
+            }
             if deleted == retention::PIECE as usize {
                 return Ok(true);
             }
@@ -297,13 +253,13 @@ impl SqliteStore {
     fn unless_full<T>(&mut self, result: rusqlite::Result<T>, later: T) -> Result<T, StoreError> {
         match result {
             Ok(done) => Ok(done),
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+            Err(error) if is_full(&error) => {
                 self.producers.forget();
                 Ok(later)
             }
             Err(error) => {
                 self.poisoned = true;
-                Err(StoreError::Failed(error))
+                Err(failed(error))
             }
         }
     }
@@ -311,25 +267,20 @@ impl SqliteStore {
     /// After a failed commit: if nothing of it remains and the reason was a full disk, the store goes on.
     fn recover(
         &mut self,
-        error: StoreError,
+        error: rusqlite::Error,
         batches: usize,
         cursors: usize,
     ) -> Result<Committed, StoreError> {
-        let full = matches!(&error, StoreError::Failed(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull));
         // SQLite may have rolled back by itself already.
         let rolled_back =
             self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
         self.producers.forget();
-        if full && rolled_back && self.load_mailboxes().is_ok() {
+        if is_full(&error) && rolled_back && self.load_mailboxes().is_ok() {
             tracing::warn!("the disk is full, nothing was stored");
-            return Ok(Committed {
-                outcomes: vec![BatchOutcome::NotNow(TemporaryCode::Full); batches],
-                cursors: vec![CursorOutcome::NotNow; cursors],
-                ..Committed::default()
-            });
+            return Ok(Draft::nothing(batches, cursors).after_commit([]));
         }
         self.poisoned = true;
-        Err(error)
+        Err(failed(error))
     }
 }
 
@@ -352,10 +303,7 @@ impl Store for SqliteStore {
         // Cursors may move in the room that is kept free: reading is what helps.
         let full = data_directory::is_full(folder_of(&self.path));
         if full && cursors.is_empty() {
-            return Ok(Committed {
-                outcomes: vec![BatchOutcome::NotNow(TemporaryCode::Full); batches.len()],
-                ..Committed::default()
-            });
+            return Ok(Draft::nothing(batches.len(), 0).after_commit([]));
         }
         let committed = match self.try_commit(batches, cursors, full, time) {
             Ok(committed) => committed,
@@ -369,38 +317,11 @@ impl Store for SqliteStore {
         Ok(committed)
     }
 
-    fn cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, StoreError> {
-        self.check_poison()?;
-        Ok(cursors::position(&self.connection, mailbox, name)?)
-    }
-
-    fn sizes(&self) -> Vec<(MailboxName, u64)> {
-        self.mailboxes
-            .iter()
-            .map(|mailbox| (mailbox.name.clone(), self.sizes.of(mailbox.id)))
-            .collect()
-    }
-
-    fn reply(
-        &mut self,
-        sender: &Sender,
-        producer: ProducerId,
-        sequence: u64,
-    ) -> Result<Option<Reply>, StoreError> {
-        self.check_poison()?;
-        let hours = self.hours.now();
-        Ok(replies::find(
-            &self.connection,
-            sender,
-            producer,
-            sequence,
-            hours,
-        )?)
-    }
-
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(producers::state(&self.connection, sender, producer)?.map_or(0, |state| state.high_water_mark))
+        Ok(producers::state(&self.connection, sender, producer)
+            .map_err(failed)?
+            .map_or(0, |state| state.high_water_mark))
     }
 
     fn forgotten_high_water_mark(
@@ -409,11 +330,7 @@ impl Store for SqliteStore {
         producer: ProducerId,
     ) -> Result<u64, StoreError> {
         self.check_poison()?;
-        Ok(producers::forgotten_high_water_mark(
-            &self.connection,
-            sender,
-            producer,
-        )?)
+        producers::forgotten_high_water_mark(&self.connection, sender, producer).map_err(failed)
     }
 
     fn replay(
@@ -424,12 +341,12 @@ impl Store for SqliteStore {
         most: usize,
     ) -> Result<Settlement, StoreError> {
         self.check_poison()?;
-        let Some(state) = producers::state(&self.connection, sender, producer)? else {
-            return Ok(deposit::replay(&self.mailboxes, [], after, most));
+        let Some(state) = producers::state(&self.connection, sender, producer).map_err(failed)? else {
+            return Ok(ledger::replay(&self.mailboxes, [], after, most));
         };
-        let mut runs = producers::runs_above(&self.connection, state.row, after, most)?;
+        let mut runs = producers::runs_above(&self.connection, state.row, after, most).map_err(failed)?;
         runs.extend(state.last_run);
-        Ok(deposit::replay(&self.mailboxes, runs, after, most))
+        Ok(ledger::replay(&self.mailboxes, runs, after, most))
     }
 
     fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
@@ -452,17 +369,18 @@ impl Store for SqliteStore {
         self.unless_full(deleted, false)
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
-        Ok(Box::new(
-            SqliteReader::open(&self.path).map_err(StoreError::Failed)?,
-        ))
+    fn readers(&self) -> Readers {
+        let (path, clock) = (self.path.clone(), self.hours.clock());
+        let published = Arc::clone(&self.published);
+        Readers::new(move || {
+            let reader = SqliteReader::open(&path, Arc::clone(&published), clock);
+            Ok(Box::new(reader.map_err(|error| ReadError::Failed(error.into()))?))
+        })
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        StoreError::Failed(error)
-    }
+fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError::Failed(error.into())
 }
 
 impl std::fmt::Debug for SqliteStore {

@@ -105,6 +105,7 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lacks_here: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "trouble")]
     error: Option<&'a str>,
 }
 

@@ -53,10 +53,7 @@ impl Outbox {
         // Nobody runs a thread for checkpoints here.
         connection
             .pragma_update(None, "wal_autocheckpoint", 1000)
-            .map_err(|source| OpenError::Sqlite {
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(|source| OpenError::sqlite(&path, source))?;
         data_directory::flush_folder(folder_of(&path))?;
         Ok(Outbox { path, connection })
     }

@@ -1,10 +1,10 @@
 //! What a batch means: new messages are appended, repeats are answered from the runs, conflicts refused.
 //!
-//! The one place where identity becomes *exactly once*; both stores use it.
+//! The one place where identity becomes *exactly once*.
 
 use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement};
 
-use crate::StoreError;
+use super::Engine;
 use crate::mailboxes::Mailboxes;
 
 /// A stretch of a producer as the store keeps it.
@@ -44,27 +44,15 @@ pub(crate) enum Comparison {
     Gone,
 }
 
-/// What the walk needs from a store.
-pub(crate) trait Backend<'a> {
-    /// Puts a message at an offset that the walk has chosen.
-    fn append(&mut self, mailbox: i64, offset: u64, sequence: u64, message: &'a Message);
-    /// Keeps a run that the producer's row no longer names.
-    fn keep_run(&mut self, producer: i64, run: PlacedRun) -> Result<(), StoreError>;
-    /// The kept run with the highest first sequence that is at most `sequence`.
-    fn earlier_run(&mut self, producer: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError>;
-    /// Compares a message with the one at that place.
-    fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError>;
-}
-
 /// Walks through the messages of one batch. With `in_turn` only the sequence behind the mark is stored; one that
 /// comes out of turn is in no run and not refused.
-pub(crate) fn deposit<'a, B: Backend<'a>>(
-    backend: &mut B,
+pub(crate) fn deposit<'a, E: Engine<'a>>(
+    engine: &mut E,
     mailboxes: &mut Mailboxes,
     mut producer: Option<&mut ProducerState>,
     in_turn: bool,
     messages: &'a [(u64, Message)],
-) -> Result<Settlement, StoreError> {
+) -> Result<Settlement, E::Error> {
     let mut settlement = Settlement::default();
     for (sequence, message) in messages {
         let sequence = *sequence;
@@ -79,7 +67,7 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
         if let Some(producer) = producer.as_deref_mut()
             && sequence <= producer.high_water_mark
         {
-            match repeat(backend, mailboxes, producer, sequence, message)? {
+            match repeat(engine, mailboxes, producer, sequence, message)? {
                 Ok((mailbox, offset)) => extend(&mut settlement.runs, sequence, &mailbox, offset, true),
                 Err(code) => settlement.refused.push(Refused::one(sequence, code)),
             }
@@ -94,7 +82,7 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
         mailbox.last += 1;
         mailbox.raised = true;
         let (id, offset) = (mailbox.id, mailbox.last);
-        backend.append(id, offset, sequence, message);
+        engine.append(id, offset, sequence, message);
         extend(&mut settlement.runs, sequence, &message.mailbox, offset, false);
         if let Some(producer) = producer.as_deref_mut() {
             producer.high_water_mark = sequence;
@@ -114,7 +102,7 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
                         offset,
                     };
                     if let Some(old) = last.replace(new) {
-                        backend.keep_run(producer.row, old)?;
+                        engine.keep_run(producer.row, old)?;
                     }
                 }
             }
@@ -124,19 +112,19 @@ pub(crate) fn deposit<'a, B: Backend<'a>>(
 }
 
 /// A sequence at or below the mark: it was stored, and then this is a repeat or a conflict; or it was refused.
-fn repeat<'a, B: Backend<'a>>(
-    backend: &mut B,
+fn repeat<'a, E: Engine<'a>>(
+    engine: &mut E,
     mailboxes: &Mailboxes,
     producer: &ProducerState,
     sequence: u64,
     message: &Message,
-) -> Result<Result<(MailboxName, u64), RefusalCode>, StoreError> {
+) -> Result<Result<(MailboxName, u64), RefusalCode>, E::Error> {
     let last = producer
         .last_run
         .and_then(|run| Some((run.mailbox, run.offset_of(sequence)?)));
     let place = match last {
         Some(place) => Some(place),
-        None => backend
+        None => engine
             .earlier_run(producer.row, sequence)?
             .and_then(|run| Some((run.mailbox, run.offset_of(sequence)?))),
     };
@@ -149,7 +137,7 @@ fn repeat<'a, B: Backend<'a>>(
     else {
         return Ok(Err(RefusalCode::Conflict));
     };
-    Ok(match backend.compare(id, offset, message)? {
+    Ok(match engine.compare(id, offset, message)? {
         Comparison::Same | Comparison::Gone => Ok((mailbox.name.clone(), offset)),
         Comparison::Different => Err(RefusalCode::Conflict),
     })

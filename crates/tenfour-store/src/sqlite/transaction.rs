@@ -1,24 +1,28 @@
-//! One transaction under way: the rows of its messages.
+//! One transaction under way: what the ledger has decided becomes rows.
 
 use std::rc::Rc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
-use tenfour_proto::Message;
+use tenfour_proto::{Message, Reply};
 
 use super::columns::{message_key, source_word};
-use super::producers;
+use super::producers::Producers;
 use super::sizes::Sizes;
+use super::{cursors, dead_letters, producers, replies};
+use crate::Batch;
 use crate::checksum::Prefix;
-use crate::deposit::{Backend, Comparison, PlacedRun};
-use crate::{Batch, StoreError};
+use crate::cursor::CursorChange;
+use crate::ledger::{Comparison, Engine, Letter, Need, PlacedRun, ProducerState, Question};
+use crate::policy::Policy;
 
 /// Rows of one INSERT statement. With small messages 32 are 7 to 17 % faster than one; more gain nothing.
 const ROWS: usize = 32;
 
 /// One transaction under way.
-pub(super) struct CommitBatch<'a> {
+pub(super) struct Transaction<'a> {
     connection: &'a Connection,
-    time: i64,
+    producers: &'a mut Producers,
+    now: Now,
     /// Number of the producer whose batch is walked through.
     producer: i64,
     prefix: Option<(Prefix, bool)>,
@@ -30,6 +34,17 @@ pub(super) struct CommitBatch<'a> {
     is_synthetic: bool,
     /// Counted, and not in the sizes yet.
     grown: MailboxGrowth,
+}
+
+/// When it is, and whether there is room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// By the wall clock, in microseconds.
+    pub(super) time: i64,
+    /// By the store's own.
+    pub(super) hours: i64,
+    /// The disk has no room.
+    pub(super) is_full: bool,
 }
 
 /// Messages of a stretch for one mailbox.
@@ -51,7 +66,44 @@ struct Row<'a> {
     message: &'a Message,
 }
 
-impl<'a> Backend<'a> for CommitBatch<'a> {
+impl<'a> Engine<'a> for Transaction<'a> {
+    type Error = rusqlite::Error;
+
+    fn has_room(&mut self, _need: Need) -> bool {
+        !self.now.is_full
+    }
+
+    fn synthetic_bytes(&mut self) -> u64 {
+        self.count_grown();
+        self.sizes.synthetic()
+    }
+
+    fn open_producer(&mut self, batch: &'a Batch, policy: Policy) -> rusqlite::Result<Option<ProducerState>> {
+        let (sender, producer) = (&batch.sender, batch.producer_id());
+        let known = self
+            .producers
+            .open(self.connection, sender, producer, policy, self.now.hours)?;
+        let Some(known) = known else { return Ok(None) };
+        self.producer = known.state.row;
+        self.source = source_word(&batch.source).map(Rc::from);
+        self.prefix = Some((known.prefix.clone(), batch.producer.is_some()));
+        self.is_synthetic = batch.sender.is_synthetic();
+        Ok(Some(known.state))
+    }
+
+    fn save_producer(&mut self, batch: &'a Batch, state: ProducerState) -> rusqlite::Result<()> {
+        let hours = self.now.hours;
+        let Some(known) = self.producers.known(&batch.sender, batch.producer_id()) else {
+            return Ok(());
+        };
+        if known.state.high_water_mark != state.high_water_mark || known.used != hours {
+            producers::save(self.connection, &state, hours)?;
+            known.used = hours;
+            known.state = state;
+        }
+        Ok(())
+    }
+
     fn append(&mut self, mailbox: i64, offset: u64, sequence: u64, message: &'a Message) {
         let Some((prefix, numbered)) = &self.prefix else {
             return;
@@ -74,21 +126,28 @@ impl<'a> Backend<'a> for CommitBatch<'a> {
             key,
             producer: self.producer,
             sequence: sequence as i64,
-            checksum: prefix.of(offset, sequence, self.time, self.source.as_deref(), None, message),
+            checksum: prefix.of(
+                offset,
+                sequence,
+                self.now.time,
+                self.source.as_deref(),
+                None,
+                message,
+            ),
             source: self.source.clone(),
             message,
         });
     }
 
-    fn keep_run(&mut self, producer: i64, run: PlacedRun) -> Result<(), StoreError> {
-        Ok(producers::keep_run(self.connection, producer, run)?)
+    fn keep_run(&mut self, producer: i64, run: PlacedRun) -> rusqlite::Result<()> {
+        producers::keep_run(self.connection, producer, run)
     }
 
-    fn earlier_run(&mut self, producer: i64, sequence: u64) -> Result<Option<PlacedRun>, StoreError> {
-        Ok(producers::earlier_run(self.connection, producer, sequence)?)
+    fn earlier_run(&mut self, producer: i64, sequence: u64) -> rusqlite::Result<Option<PlacedRun>> {
+        producers::earlier_run(self.connection, producer, sequence)
     }
 
-    fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, StoreError> {
+    fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> rusqlite::Result<Comparison> {
         // What it is compared with may be part of this very transaction.
         self.write_rows()?;
         let same = self
@@ -111,6 +170,47 @@ impl<'a> Backend<'a> for CommitBatch<'a> {
             None => Comparison::Gone,
         })
     }
+
+    fn end_messages(&mut self) -> rusqlite::Result<()> {
+        self.write_rows()?;
+        self.count_grown();
+        Ok(())
+    }
+
+    fn has_cursor(&mut self, change: &CursorChange) -> rusqlite::Result<bool> {
+        cursors::exists(self.connection, &change.mailbox, &change.name)
+    }
+
+    fn count_cursors(&mut self) -> rusqlite::Result<usize> {
+        cursors::count(self.connection)
+    }
+
+    fn move_cursor(&mut self, change: &CursorChange) -> rusqlite::Result<()> {
+        cursors::advance(self.connection, change, self.now.hours)
+    }
+
+    fn letter(
+        &mut self,
+        change: &CursorChange,
+        mailbox: i64,
+        offset: u64,
+    ) -> rusqlite::Result<Option<Letter>> {
+        dead_letters::letter(self.connection, change, message_key(mailbox, offset))
+    }
+
+    fn bury(&mut self, mailbox: i64, offset: u64, letter: Letter) -> rusqlite::Result<()> {
+        let bytes = letter.message.body.len() as u64;
+        self.sizes.add(mailbox, offset, bytes, letter.is_synthetic);
+        dead_letters::bury(self.connection, mailbox, offset, &letter, self.now.time)
+    }
+
+    fn question(&mut self, mailbox: i64, offset: u64) -> rusqlite::Result<Option<Question>> {
+        replies::question(self.connection, message_key(mailbox, offset))
+    }
+
+    fn keep_reply(&mut self, question: &Question, reply: &Reply) -> rusqlite::Result<bool> {
+        replies::keep(self.connection, question, reply, self.now.hours)
+    }
 }
 
 impl MailboxGrowth {
@@ -121,12 +221,19 @@ impl MailboxGrowth {
     }
 }
 
-impl<'a> CommitBatch<'a> {
-    /// For so many messages, at this time by the wall clock.
-    pub(super) fn new(connection: &'a Connection, sizes: &'a mut Sizes, messages: usize, time: i64) -> Self {
-        CommitBatch {
+impl<'a> Transaction<'a> {
+    /// For so many messages.
+    pub(super) fn new(
+        connection: &'a Connection,
+        producers: &'a mut Producers,
+        sizes: &'a mut Sizes,
+        messages: usize,
+        now: Now,
+    ) -> Self {
+        Transaction {
             connection,
-            time,
+            producers,
+            now,
             producer: 0,
             prefix: None,
             source: None,
@@ -138,25 +245,11 @@ impl<'a> CommitBatch<'a> {
         }
     }
 
-    /// What comes now is of this batch, in this producer.
-    pub(super) fn begin(&mut self, batch: &Batch, producer: i64, prefix: &Prefix) {
-        self.producer = producer;
-        self.source = source_word(&batch.source).map(Rc::from);
-        self.prefix = Some((prefix.clone(), batch.producer.is_some()));
-        self.is_synthetic = batch.sender.is_synthetic();
-    }
-
-    pub(super) fn count_grown(&mut self) {
+    fn count_grown(&mut self) {
         std::mem::take(&mut self.grown).count(self.sizes);
     }
 
-    /// Bytes of senders without a key, with those of this commit.
-    pub(super) fn synthetic(&mut self) -> u64 {
-        self.count_grown();
-        self.sizes.synthetic()
-    }
-
-    pub(super) fn write_rows(&mut self) -> Result<(), StoreError> {
+    fn write_rows(&mut self) -> rusqlite::Result<()> {
         if !self.sorted {
             // Rows in the order of the table: each mailbox's tail is touched once.
             self.rows.sort_unstable_by_key(|row| row.key);
@@ -171,7 +264,7 @@ impl<'a> CommitBatch<'a> {
             let statement = if words { worded } else { plain };
             let at_once = if chunk.len() == ROWS { ROWS } else { 1 };
             for rows in chunk.chunks(at_once) {
-                insert(statement, rows, self.time, words)?;
+                insert(statement, rows, self.now.time, words)?;
             }
         }
         self.rows.clear();

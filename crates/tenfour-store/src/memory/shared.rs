@@ -1,0 +1,125 @@
+//! What readers of a store in memory see.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
+
+use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Source};
+
+use crate::bench_mailbox::{self, is_bench};
+use crate::cursor::Position;
+use crate::replies::Replies;
+
+/// What a message costs beside its bytes.
+pub(super) const OVERHEAD: u64 = 160;
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) used: u64,
+    /// Bytes of bodies of senders without an identity.
+    pub(super) synthetic: u64,
+    by_name: HashMap<MailboxName, i64>,
+    /// Of `used`, in the mailboxes of `tenfour bench`.
+    bench: u64,
+    /// By number of the mailbox. One that was opened and got no message yet has no place here.
+    pub(super) boxes: HashMap<i64, MemoryMailbox>,
+    pub(super) senders: Vec<(String, ProducerId)>,
+    pub(super) cursors: BTreeMap<(MailboxName, CursorName), Position>,
+    pub(super) replies: Replies,
+    pub(super) clock: Clock,
+}
+
+/// The store's own time.
+#[derive(Debug)]
+pub(super) struct Clock(pub(super) Instant);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock(Instant::now())
+    }
+}
+
+impl Clock {
+    /// For so many whole hours it was open.
+    pub(super) fn hours(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_secs() / 3600).unwrap_or(0)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct MemoryMailbox {
+    pub(super) name: MailboxName,
+    /// Messages that are gone from the front.
+    pub(super) gone: u64,
+    /// In the order of their offsets; the first has `gone + 1`.
+    pub(super) kept: VecDeque<Kept>,
+    /// Of their bodies.
+    pub(super) bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) producer: u32,
+    pub(super) is_synthetic: bool,
+    pub(super) sequence: u64,
+    pub(super) time: i64,
+    pub(super) source: Option<Source>,
+    pub(super) origin: Option<Box<Origin>>,
+    pub(super) message: Message,
+}
+
+impl MemoryMailbox {
+    pub(super) fn get(&self, offset: u64) -> Option<&Kept> {
+        self.kept
+            .get(usize::try_from(offset.checked_sub(self.gone + 1)?).ok()?)
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.gone + self.kept.len() as u64
+    }
+}
+
+impl Kept {
+    fn size(&self) -> u64 {
+        self.message.body.len() as u64 + OVERHEAD
+    }
+}
+
+impl Shared {
+    pub(super) fn mailbox(&self, name: &MailboxName) -> Option<&MemoryMailbox> {
+        self.by_name.get(name).and_then(|id| self.boxes.get(id))
+    }
+
+    /// Appends a message.
+    pub(super) fn push(&mut self, mailbox: i64, kept: Kept) {
+        let size = kept.size();
+        self.used += size;
+        let body = kept.message.body.len() as u64;
+        self.synthetic += if kept.is_synthetic { body } else { 0 };
+        let by_name = &mut self.by_name;
+        let mailbox = self.boxes.entry(mailbox).or_insert_with(|| {
+            by_name.insert(kept.message.mailbox.clone(), mailbox);
+            MemoryMailbox {
+                name: kept.message.mailbox.clone(),
+                gone: 0,
+                kept: VecDeque::new(),
+                bytes: 0,
+            }
+        });
+        mailbox.bytes += body;
+        mailbox.kept.push_back(kept);
+        if is_bench(&mailbox.name) {
+            self.bench += size;
+            while self.bench > bench_mailbox::LIMIT
+                && let Some(oldest) = mailbox.kept.pop_front()
+            {
+                let size = oldest.size();
+                let body = oldest.message.body.len() as u64;
+                mailbox.bytes -= body;
+                self.synthetic -= if oldest.is_synthetic { body } else { 0 };
+                mailbox.gone += 1;
+                self.bench -= size;
+                self.used -= size;
+            }
+        }
+    }
+}
