@@ -156,7 +156,7 @@ type Asked = (Sender, ProducerId, u64);
 #[derive(Default)]
 struct Model {
     producers: HashMap<(Sender, ProducerId), Producer>,
-    mailboxes: BTreeMap<MailboxName, Vec<Stored>>,
+    mailboxes: BTreeMap<MailboxName, Vec<Kept>>,
     cursors: BTreeMap<MailboxName, Position>,
     replies: HashMap<Asked, Reply>,
 }
@@ -168,7 +168,7 @@ struct Producer {
 }
 
 #[derive(Clone)]
-struct Stored {
+struct Kept {
     sender: Sender,
     producer: ProducerId,
     sequence: u64,
@@ -205,7 +205,7 @@ impl Model {
             settled = sequence;
             let answer = if !is_known {
                 let mailbox = self.mailboxes.entry(message.mailbox.clone()).or_default();
-                mailbox.push(Stored {
+                mailbox.push(Kept {
                     sender: batch.sender.clone(),
                     producer: numbered.unwrap_or(ProducerId::from_bytes([0; 16])),
                     sequence: if numbered.is_some() { sequence } else { 0 },
@@ -288,7 +288,7 @@ impl Model {
             let mark = store.high_water_mark(sender, *producer).unwrap();
             assert_eq!(mark, expected.high_water_mark);
             let replayed = store.replay(sender, *producer, 0, usize::MAX).unwrap();
-            let (settled, answers) = spread(&replayed);
+            let (settled, answers) = spread(replayed.settlement());
             assert_eq!(settled, mark);
             for sequence in 1..=mark {
                 let expected = match expected.receipts.get(&sequence) {
@@ -301,7 +301,7 @@ impl Model {
     }
 }
 
-fn is_same(expected: &Stored, found: &Item) -> bool {
+fn is_same(expected: &Kept, found: &Item) -> bool {
     found.sender == expected.sender.to_string()
         && found.producer == expected.producer
         && found.sequence == expected.sequence

@@ -8,7 +8,7 @@ use tenfour_proto::native::{
     Resumption, Server, ServerEvent, ServerOptions, Splitter, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, Run, Settlement, TemporaryCode,
+    Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, Run, Settlement, Stored, TemporaryCode,
 };
 
 use crate::bytes::Input;
@@ -84,7 +84,7 @@ pub fn native_server(input: &[u8]) {
                         runs: runs.collect(),
                         refused: Vec::new(),
                     };
-                    server.handle_settlement(settlement);
+                    server.handle_stored(Stored::after_commit(settlement));
                 }
             }
             6 => {

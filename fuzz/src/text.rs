@@ -1,7 +1,7 @@
 //! The text protocol: however the bytes are cut, the same messages come out, and the answers can be read.
 
 use tenfour_proto::text::{Answer, Client, Event, Server};
-use tenfour_proto::{Durability, MailboxName, RefusalCode, Refused, Run, Settlement};
+use tenfour_proto::{Durability, MailboxName, RefusalCode, Refused, Run, Settlement, Stored};
 
 const MAX_MESSAGE: u32 = 64;
 
@@ -23,7 +23,7 @@ fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Said {
         while let Some(event) = server.poll_event() {
             if let Event::Message { sequence, body } = &event {
                 assert!(body.len() <= MAX_MESSAGE as usize);
-                server.handle_settlement(settle(*sequence));
+                server.handle_stored(Stored::after_commit(settle(*sequence)));
             }
             said.events.push(event);
         }

@@ -135,3 +135,21 @@ fn only_the_store_knows_sqlite_and_only_the_command_prints() {
         }
     }
 }
+
+/// A receipt is made of a [`Stored`](tenfour_proto::Stored) and of nothing else; that is worth as much as the care with which
+/// one is made. Tests may.
+#[test]
+fn only_the_ledger_says_that_something_is_stored() {
+    let mut found = Vec::new();
+    for (crate_name, _) in KNOWS {
+        for path in rust_files(&crates().join(crate_name).join("src")) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            if code.contains("Stored::after_commit(") {
+                found.push(path.file_name().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["deposit.rs", "ledger.rs"]);
+}

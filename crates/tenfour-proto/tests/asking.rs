@@ -5,7 +5,7 @@ use tenfour_proto::native::{
     ResumeState, Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, Item, MailboxName, Message, Moment, ProducerId, Reply, Run, Settlement, limits,
+    Durability, Item, MailboxName, Message, Moment, ProducerId, Reply, Run, Settlement, Stored, limits,
 };
 
 fn client() -> Client {
@@ -70,7 +70,7 @@ fn replies(client: &mut Client) -> Vec<(u64, Reply)> {
 }
 
 fn stored(server: &mut Server, count: u64) {
-    server.handle_settlement(Settlement {
+    server.handle_stored(Stored::after_commit(Settlement {
         settled: count,
         runs: vec![Run {
             first: 1,
@@ -80,7 +80,7 @@ fn stored(server: &mut Server, count: u64) {
             duplicate: false,
         }],
         refused: Vec::new(),
-    });
+    }));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What goes into a commit, and what comes out.
 
 use tenfour_proto::native::ProducerKind;
-use tenfour_proto::{MailboxName, Message, ProducerId, Reply, Sender, Settlement, Source, TemporaryCode};
+use tenfour_proto::{MailboxName, Message, ProducerId, Reply, Sender, Source, Stored, TemporaryCode};
 
 use crate::cursor::CursorOutcome;
 
@@ -37,26 +37,6 @@ impl Batch {
     pub(crate) fn producer_id(&self) -> ProducerId {
         self.producer
             .map_or(ProducerId::from_bytes([0; 16]), |(id, _)| id)
-    }
-}
-
-/// The proof that a commit has happened: only a store makes one, after its flush. Receipts are made from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored(Settlement);
-
-impl Stored {
-    pub(crate) fn after_commit(settlement: Settlement) -> Self {
-        Stored(settlement)
-    }
-
-    /// What became of the batch.
-    pub fn settlement(&self) -> &Settlement {
-        &self.0
-    }
-
-    /// What became of the batch, taken out.
-    pub fn into_settlement(self) -> Settlement {
-        self.0
     }
 }
 

@@ -7,11 +7,11 @@
 mod cursors;
 mod deposit;
 
-use tenfour_proto::{Message, Origin, ProducerId, Reply, Sender, Settlement, Source, TemporaryCode};
+use tenfour_proto::{Message, Origin, ProducerId, Reply, Sender, Settlement, Source, Stored, TemporaryCode};
 
 pub(crate) use deposit::{Comparison, PlacedRun, ProducerState, replay};
 
-use crate::batch::{Answered, Batch, BatchOutcome, Committed, Stored};
+use crate::batch::{Answered, Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorOutcome};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;

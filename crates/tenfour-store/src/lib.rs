@@ -37,7 +37,7 @@ mod retention;
 mod sqlite;
 mod store;
 
-pub use batch::{Answered, Batch, BatchOutcome, Committed, Stored};
+pub use batch::{Answered, Batch, BatchOutcome, Committed};
 pub use check::{Checked, Finding};
 pub use cursor::{AckState, CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
 pub use error::{Cause, CopyError, OpenError, ReadError, StoreError};
@@ -52,3 +52,4 @@ pub use sqlite::{
     SqliteOptions, SqliteStore, Verdict, check,
 };
 pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Readers, Store};
+pub use tenfour_proto::Stored;

@@ -7,7 +7,7 @@ mod transaction;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tenfour_proto::{Durability, ProducerId, Sender, Settlement};
+use tenfour_proto::{Durability, ProducerId, Sender, Stored};
 
 use crate::batch::{Batch, Committed};
 use crate::cursor::CursorChange;
@@ -125,7 +125,7 @@ impl Store for MemoryStore {
         producer: ProducerId,
         after: u64,
         most: usize,
-    ) -> Result<Settlement, StoreError> {
+    ) -> Result<Stored, StoreError> {
         Ok(match self.producers.get(sender, producer) {
             Some(state) => ledger::replay(&self.mailboxes, self.producers.runs(state), after, most),
             None => ledger::replay(&self.mailboxes, [], after, most),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tenfour_proto::{CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Settlement};
+use tenfour_proto::{CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Stored};
 
 use crate::batch::{Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorInfo, Position};
@@ -72,7 +72,7 @@ pub trait Store: Send {
         producer: ProducerId,
         after: u64,
         most: usize,
-    ) -> Result<Settlement, StoreError>;
+    ) -> Result<Stored, StoreError>;
 
     /// Nothing will be repeated of these producers of an outbox: their marks are kept no longer than those of one-shot
     /// producers from here on. Producers that are not known, or no outbox's, are passed over.

@@ -200,7 +200,10 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
             ]
         );
         assert_eq!(answer.runs, [run(2, 1, "a", 1, true), run(6, 1, "a", 3, false)]);
-        let replay = store.replay(&Sender::Anonymous, producer("s"), 2, 1_000).unwrap();
+        let replay = store
+            .replay(&Sender::Anonymous, producer("s"), 2, 1_000)
+            .unwrap()
+            .into_settlement();
         assert_eq!(replay.settled, 6);
         assert_eq!(
             replay.refused,
@@ -220,7 +223,10 @@ fn a_hole_below_the_mark_was_refused_and_stays_so() {
 fn a_hole_of_any_length_costs_nothing() {
     each(|store| {
         settle(store, batch("s", &[(1 << 40, "a", "far away")]));
-        let replay = store.replay(&Sender::Anonymous, producer("s"), 0, 1_000).unwrap();
+        let replay = store
+            .replay(&Sender::Anonymous, producer("s"), 0, 1_000)
+            .unwrap()
+            .into_settlement();
         assert_eq!(replay.refused[0].count, (1 << 40) - 1);
         assert_eq!(replay.runs, [run(1 << 40, 1, "a", 1, true)]);
     });
@@ -242,7 +248,10 @@ fn a_replay_begins_in_the_middle_of_a_run() {
                 ],
             ),
         );
-        let replay = store.replay(&Sender::Anonymous, producer("s"), 1, 1_000).unwrap();
+        let replay = store
+            .replay(&Sender::Anonymous, producer("s"), 1, 1_000)
+            .unwrap()
+            .into_settlement();
         assert_eq!(
             replay.runs,
             [
@@ -252,11 +261,15 @@ fn a_replay_begins_in_the_middle_of_a_run() {
             ]
         );
         assert_eq!(replay.refused, [], "where runs touch, nothing was refused");
-        let nothing = store.replay(&Sender::Anonymous, producer("s"), 5, 1_000).unwrap();
+        let nothing = store
+            .replay(&Sender::Anonymous, producer("s"), 5, 1_000)
+            .unwrap()
+            .into_settlement();
         assert_eq!((nothing.settled, nothing.runs), (5, vec![]));
         let unknown = store
             .replay(&Sender::Anonymous, producer("unknown"), 0, 1_000)
-            .unwrap();
+            .unwrap()
+            .into_settlement();
         assert_eq!((unknown.settled, unknown.runs), (0, vec![]));
     });
 }
@@ -432,7 +445,8 @@ fn a_long_past_is_told_in_turns() {
         while settled < 20 {
             let page = store
                 .replay(&Sender::Anonymous, producer("s"), settled, 4)
-                .unwrap();
+                .unwrap()
+                .into_settlement();
             assert!(page.runs.len() <= 4 && page.settled > settled);
             for run in &page.runs {
                 told.extend(run.first..=run.last());

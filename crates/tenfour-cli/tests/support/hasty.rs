@@ -9,7 +9,7 @@ use tenfour::proto::ProducerId;
 use tenfour::server::{Listeners, ServerConfig};
 use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use tenfour::{Durability, Sender, Server};
-use tenfour_proto::Settlement;
+use tenfour_proto::Stored;
 use tenfour_store::{Batch, Committed, CursorChange, Readers, StoreError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -105,7 +105,7 @@ impl Store for Promising {
         producer: ProducerId,
         after: u64,
         most: usize,
-    ) -> Result<Settlement, StoreError> {
+    ) -> Result<Stored, StoreError> {
         self.memory.replay(sender, producer, after, most)
     }
 

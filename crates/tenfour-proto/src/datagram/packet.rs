@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use crate::{Durability, MailboxName, ProducerId, RefusalCode};
+use crate::{Durability, MailboxName, ProducerId, RefusalCode, Stored};
 
 /// `10-4`, then bytes that no text has.
 const MAGIC: [u8; 6] = [b'1', b'0', b'-', b'4', 0x00, 0xff];
@@ -110,6 +110,20 @@ pub enum Verdict {
     },
     /// It is not, and never will be.
     Refused(RefusalCode),
+}
+
+impl Verdict {
+    /// What is said of a single message; `None` if nothing has become of it yet.
+    pub fn of(stored: &Stored, durability: Durability) -> Option<Self> {
+        let settlement = stored.settlement();
+        let run = settlement.runs.first().map(|run| Verdict::Stored {
+            mailbox: run.mailbox.clone(),
+            offset: run.offset,
+            durability,
+            duplicate: run.duplicate,
+        });
+        run.or_else(|| Some(Verdict::Refused(settlement.refused.first()?.code)))
+    }
 }
 
 /// The answer to a request.

@@ -18,7 +18,9 @@ use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
 use super::{ErrorCode, Fault, VERSION};
 use crate::ack_sequencer::AckSequencer;
 use crate::limits;
-use crate::{Durability, MailboxName, Message, Moment, Progress, RefusalCode, Settlement, TemporaryCode};
+use crate::{
+    Durability, MailboxName, Message, Moment, Progress, RefusalCode, Settlement, Stored, TemporaryCode,
+};
 
 /// What a server allows.
 #[derive(Clone, Copy, Debug)]
@@ -365,12 +367,12 @@ impl Server {
         self.phase = Phase::Open;
     }
 
-    /// Sends the receipts that a continuing client lacks; `settlement` covers all from its last settled
+    /// Sends the receipts that a continuing client lacks; `stored` covers all from its last settled
     /// sequence up to the mark. Call it directly after [`welcome`](Self::welcome), before
     /// [`go_on`](Self::go_on).
-    pub fn replay(&mut self, settlement: &Settlement) {
+    pub fn replay(&mut self, stored: &Stored) {
         if self.phase == Phase::Open {
-            self.transmit_receipt(settlement);
+            self.transmit_receipt(stored.settlement());
         }
     }
 
@@ -419,12 +421,12 @@ impl Server {
         }
     }
 
-    /// The store has settled what was taken, up to `settlement.settled`.
-    pub fn handle_settlement(&mut self, settlement: Settlement) {
+    /// The store has settled what was taken, up to its last sequence.
+    pub fn handle_stored(&mut self, stored: Stored) {
         if self.phase == Phase::Ended || self.discarding {
             return;
         }
-        let answer = self.sequencer.settle(settlement);
+        let answer = self.sequencer.settle(stored.into_settlement());
         self.transmit_receipt(&answer);
         self.finish_draining();
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Answer, Foreign, GREETING};
 use crate::ack_sequencer::AckSequencer;
 use crate::receive_buffer::ReceiveBuffer;
-use crate::{Durability, RefusalCode, Settled, Settlement, TemporaryCode};
+use crate::{Durability, RefusalCode, Settled, Settlement, Stored, TemporaryCode};
 
 /// A first line of at least so many bytes is looked at as a whole, however it comes, whether it is a request of HTTP:
 /// RFC 9112, section 3, recommends that 8,000 are supported.
@@ -185,9 +185,9 @@ impl Server {
         }
     }
 
-    /// The store has settled the messages up to `settlement.settled`.
-    pub fn handle_settlement(&mut self, settlement: Settlement) {
-        let answer = self.sequencer.settle(settlement);
+    /// The store has settled the messages up to its last sequence.
+    pub fn handle_stored(&mut self, stored: Stored) {
+        let answer = self.sequencer.settle(stored.into_settlement());
         self.write(&answer);
     }
 
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(events(&mut server), []);
         server.handle_end();
         assert_eq!(events(&mut server), [message(1, b"hi")]);
-        server.handle_settlement(stored(1, 1, 4127));
+        server.handle_stored(Stored::after_commit(stored(1, 1, 4127)));
         assert_eq!(sent(&mut server), "10-4 inbox 4127\n");
         assert!(server.is_settled() && server.has_ended());
     }
@@ -359,7 +359,7 @@ mod tests {
         server.handle_bytes(b"12345678\r\n123456789\nok\n");
         assert_eq!(events(&mut server), [message(1, b"12345678"), message(3, b"ok")]);
         assert_eq!(sent(&mut server), "");
-        server.handle_settlement(stored(1, 1, 7));
+        server.handle_stored(Stored::after_commit(stored(1, 1, 7)));
         assert_eq!(
             sent(&mut server),
             "10-4 inbox 7\nno too-large the message is larger than the server allows\n"
@@ -374,7 +374,7 @@ mod tests {
         let mut server = Server::new(MAX, Durability::Memory);
         sent(&mut server);
         server.handle_bytes(b"x\n");
-        server.handle_settlement(stored(1, 1, 1));
+        server.handle_stored(Stored::after_commit(stored(1, 1, 1)));
         assert_eq!(sent(&mut server), "10-4 inbox 1 memory\n");
     }
 

@@ -14,7 +14,7 @@ use tenfour_proto::native::{
 };
 use tenfour_proto::{
     Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, Refused, Run, Settled, Settlement,
-    TemporaryCode,
+    Stored, TemporaryCode,
 };
 
 pub const MAX_MESSAGE: usize = 40;
@@ -380,7 +380,8 @@ impl Pair {
                 self.server.welcome(terms, &hello);
                 let wish = hello.producer.unwrap();
                 if self.resumption == Resumption::Continue && high_water_mark > wish.settled {
-                    self.server.replay(&self.store.replay(wish.settled));
+                    let receipts = Stored::after_commit(self.store.replay(wish.settled));
+                    self.server.replay(&receipts);
                 }
                 let _ = self.server.go_on();
                 self.hello = Some(*hello);
@@ -417,7 +418,7 @@ impl Pair {
             }
             let settlement = self.store.commit(batch);
             if tell {
-                self.server.handle_settlement(settlement);
+                self.server.handle_stored(Stored::after_commit(settlement));
             }
         }
         any

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tenfour_proto::{ProducerId, Sender, Settlement, TemporaryCode};
+use tenfour_proto::{ProducerId, Sender, Stored, TemporaryCode};
 use tenfour_store::{Batch, BatchOutcome, Store, StoreError};
 
 use super::completions::Completion;
@@ -190,7 +190,7 @@ fn resume(
         .and_then(|high_water_mark| {
             let receipts = match after {
                 Some(after) if after < high_water_mark => store.replay(sender, producer, after, MAX_RUNS)?,
-                _ => Settlement::default(),
+                _ => Stored::default(),
             };
             let forgotten = if high_water_mark == 0 && has_receipts {
                 store.forgotten_high_water_mark(sender, producer)?

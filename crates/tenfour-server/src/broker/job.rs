@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tenfour_proto::{ProducerId, Sender, Settlement, TemporaryCode};
+use tenfour_proto::{ProducerId, Sender, Stored, TemporaryCode};
 use tenfour_store::Batch;
 use tokio::sync::oneshot;
 
@@ -24,7 +24,7 @@ pub(crate) struct Resumed {
     pub(crate) high_water_mark: u64,
     /// What the mark was before the producer was forgotten.
     pub(crate) forgotten: u64,
-    pub(crate) receipts: Settlement,
+    pub(crate) receipts: Stored,
 }
 
 pub(super) enum Job {

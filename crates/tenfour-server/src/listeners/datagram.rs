@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tenfour_proto::datagram::{Receipt, Request, Verdict, is_ours};
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Listener, MailboxName, Message, ProducerId, RefusalCode, Sender, Source};
-use tenfour_store::{Batch, Stored};
+use tenfour_store::Batch;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -257,7 +257,7 @@ impl Listening {
                         producer,
                         sequence,
                     },
-                ) => match self.verdict(&stored) {
+                ) => match Verdict::of(&stored, self.context.broker.durability()) {
                     Some(verdict) => self.answer(
                         peer,
                         local,
@@ -279,20 +279,6 @@ impl Listening {
                 }
             }
         }
-    }
-
-    fn verdict(&self, stored: &Stored) -> Option<Verdict> {
-        let settlement = stored.settlement();
-        let run = settlement.runs.first().map(|run| Verdict::Stored {
-            mailbox: run.mailbox.clone(),
-            offset: run.offset,
-            durability: self.context.broker.durability(),
-            duplicate: run.duplicate,
-        });
-        run.or_else(|| {
-            let refused = settlement.refused.first()?;
-            Some(Verdict::Refused(refused.code))
-        })
     }
 
     /// An answer that the kernel does not take is lost; its sender repeats, and gets another.

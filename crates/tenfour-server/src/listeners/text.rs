@@ -231,7 +231,7 @@ impl Connection {
     fn take_answers(&mut self, answers: Vec<Completion>) -> bool {
         for answer in answers {
             match answer {
-                Completion::Settled(stored) => self.machine.handle_settlement(stored.into_settlement()),
+                Completion::Settled(stored) => self.machine.handle_stored(stored),
                 Completion::NotNow { last, code, .. } => {
                     self.context.counters.count(Counter::NotNow);
                     self.machine.handle_not_now(last, code);

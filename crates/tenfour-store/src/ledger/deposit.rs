@@ -2,7 +2,7 @@
 //!
 //! The one place where identity becomes *exactly once*.
 
-use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement};
+use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement, Stored};
 
 use super::Engine;
 use crate::mailboxes::Mailboxes;
@@ -170,7 +170,7 @@ pub(crate) fn replay(
     runs: impl IntoIterator<Item = PlacedRun>,
     after: u64,
     most: usize,
-) -> Settlement {
+) -> Stored {
     let mut settlement = Settlement {
         settled: after,
         ..Settlement::default()
@@ -200,5 +200,5 @@ pub(crate) fn replay(
         });
         next = end;
     }
-    settlement
+    Stored::after_commit(settlement)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tenfour_proto::{Durability, ProducerId, Sender, Settlement};
+use tenfour_proto::{Durability, ProducerId, Sender, Stored};
 
 use super::checkpoint::Checkpointer;
 use super::columns::LAST_OFFSET;
@@ -339,7 +339,7 @@ impl Store for SqliteStore {
         producer: ProducerId,
         after: u64,
         most: usize,
-    ) -> Result<Settlement, StoreError> {
+    ) -> Result<Stored, StoreError> {
         self.check_poison()?;
         let Some(state) = producers::state(&self.connection, sender, producer).map_err(failed)? else {
             return Ok(ledger::replay(&self.mailboxes, [], after, most));

@@ -100,11 +100,10 @@ impl Connection {
         for answer in answers {
             match answer {
                 Completion::Settled(stored) => {
-                    let settlement = stored.into_settlement();
                     if let Some(producer) = self.admitted.as_deref_mut().and_then(|a| a.producer.as_mut()) {
-                        producer.asked.settled(&settlement);
+                        producer.asked.settled(stored.settlement());
                     }
-                    self.machine.handle_settlement(settlement);
+                    self.machine.handle_stored(stored);
                 }
                 Completion::NotNow { epoch, code, .. } => {
                     self.context.counters.count(Counter::NotNow);

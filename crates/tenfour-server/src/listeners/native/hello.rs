@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenfour_proto::native::{self, ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
-use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Settlement};
+use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Stored};
 
 use super::admitted::{Admitted, ProducerHeld};
 use super::connection::Connection;
@@ -42,7 +42,7 @@ impl Connection {
         };
         self.pass.identified(context.clock.now());
         let (mut high_water_mark, mut known) = (None, 0);
-        let mut receipts = Settlement::default();
+        let mut receipts = Stored::default();
         let mut producer = None;
         if context.broker.durability() < hello.durability {
             // Said before the producer is taken from a connection that works.
@@ -129,24 +129,26 @@ impl Connection {
     /// Sends the receipts that a client lacks, in turns. False when there is nobody to send them to any more.
     async fn replay(
         &mut self,
-        mut receipts: Settlement,
+        mut receipts: Stored,
         high_water_mark: u64,
         producer: ProducerId,
         key: Fingerprint,
     ) -> bool {
-        while !receipts.runs.is_empty() || !receipts.refused.is_empty() {
+        loop {
+            let settlement = receipts.settlement();
+            if settlement.runs.is_empty() && settlement.refused.is_empty() {
+                break;
+            }
+            let settled = settlement.settled;
             self.machine.replay(&receipts);
-            if receipts.settled >= high_water_mark {
+            if settled >= high_water_mark {
                 break;
             }
             if !self.write().await {
                 return false;
             }
             let sender = Sender::Key(key);
-            let more = self
-                .context
-                .broker
-                .resume(sender, producer, Some(receipts.settled), false);
+            let more = self.context.broker.resume(sender, producer, Some(settled), false);
             receipts = match more.await {
                 Ok(resumed) => resumed.receipts,
                 Err(error) => {

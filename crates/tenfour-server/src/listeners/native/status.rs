@@ -26,7 +26,8 @@ impl Connection {
                     let Ok(found) = found else {
                         break StatusEnd::Failed;
                     };
-                    let (high_water_mark, settlement) = (found.high_water_mark, found.receipts);
+                    let (high_water_mark, settlement) =
+                        (found.high_water_mark, found.receipts.into_settlement());
                     for row in status::fate(&settlement) {
                         self.machine.send_status(asked.request, row);
                     }
