@@ -302,7 +302,7 @@ impl Model {
 }
 
 fn is_same(expected: &Kept, found: &Item) -> bool {
-    found.sender == expected.sender.to_string()
+    found.sender == expected.sender
         && found.producer == expected.producer
         && found.sequence == expected.sequence
         && found.origin == expected.origin

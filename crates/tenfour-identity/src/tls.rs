@@ -27,7 +27,7 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
 pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
-        .with_client_cert_verifier(Arc::new(AnyClientKey))
+        .with_client_cert_verifier(Arc::new(KeyVerifier { trust: |_| true }))
         .with_single_cert(vec![identity.certificate()], identity.key())?;
     config.alpn_protocols = vec![native::ALPN.to_vec()];
     // No resumption: rights are looked up on every connection, and a one-shot client could not keep a ticket.
@@ -53,9 +53,12 @@ pub fn client_config(
     trust: impl Fn(Fingerprint) -> bool + Send + Sync + 'static,
     seen: Arc<OnceLock<Fingerprint>>,
 ) -> Result<Arc<ClientConfig>, Error> {
-    let verifier = PinnedServerKey {
-        trust: Box::new(trust),
-        seen,
+    let verifier = KeyVerifier {
+        trust: move |shown| {
+            // One handshake shows one certificate.
+            let _ = seen.set(shown);
+            trust(shown)
+        },
     };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
@@ -69,11 +72,55 @@ pub fn client_config(
     Ok(Arc::new(config))
 }
 
-/// Takes any well-formed certificate whose owner can sign with its key.
-#[derive(Debug)]
-struct AnyClientKey;
+/// Takes any well-formed certificate whose owner can sign with its key, if the key is trusted. One for both sides.
+struct KeyVerifier<F> {
+    trust: F,
+}
 
-impl ClientCertVerifier for AnyClientKey {
+impl<F> std::fmt::Debug for KeyVerifier<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyVerifier")
+    }
+}
+
+impl<F: Fn(Fingerprint) -> bool> KeyVerifier<F> {
+    fn verify(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        if (self.trust)(crate::fingerprint_of(certificate)?) {
+            Ok(())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+}
+
+/// What both sides must say of signatures, in the same words.
+macro_rules! signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _certificate: &CertificateDer<'_>,
+            _signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Err(Error::General("TLS 1.2 is not offered".into()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signature, &algorithms())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            algorithms().supported_schemes()
+        }
+    };
+}
+
+impl<F: Fn(Fingerprint) -> bool + Send + Sync> ClientCertVerifier for KeyVerifier<F> {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -84,45 +131,13 @@ impl ClientCertVerifier for AnyClientKey {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        crate::fingerprint_of(certificate)?;
-        Ok(ClientCertVerified::assertion())
+        self.verify(certificate).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not offered".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
+    signatures!();
 }
 
-struct PinnedServerKey {
-    trust: Box<dyn Fn(Fingerprint) -> bool + Send + Sync>,
-    seen: Arc<OnceLock<Fingerprint>>,
-}
-
-impl std::fmt::Debug for PinnedServerKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PinnedServerKey")
-    }
-}
-
-impl ServerCertVerifier for PinnedServerKey {
+impl<F: Fn(Fingerprint) -> bool + Send + Sync> ServerCertVerifier for KeyVerifier<F> {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -131,35 +146,8 @@ impl ServerCertVerifier for PinnedServerKey {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let shown = crate::fingerprint_of(certificate)?;
-        // One handshake shows one certificate.
-        let _ = self.seen.set(shown);
-        if (self.trust)(shown) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
+        self.verify(certificate).map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not offered".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
+    signatures!();
 }

@@ -55,14 +55,18 @@ impl AckSequencer {
     }
 
     fn take_below(&mut self, sequence: u64, answer: &mut Settlement) {
-        while let Some(refusal) = self.waiting.pop_front_if(|r| r.first < sequence) {
+        while self.waiting.front().is_some_and(|r| r.first < sequence)
+            && let Some(refusal) = self.waiting.pop_front()
+        {
             answer.refused.push(refusal);
         }
     }
 
     fn take_next(&mut self, answer: &mut Settlement) {
         let mut next = self.settled + 1;
-        while let Some(refusal) = self.waiting.pop_front_if(|r| r.first == next) {
+        while self.waiting.front().is_some_and(|r| r.first == next)
+            && let Some(refusal) = self.waiting.pop_front()
+        {
             answer.refused.push(refusal);
             self.settled = next;
             next += 1;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{MailboxName, Message, ProducerId, Source};
+use crate::{MailboxName, Message, ProducerId, Sender, Source};
 
 /// A stored message as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Item {
     pub offset: u64,
     /// When it was stored, in microseconds since 1970-01-01 UTC by the server's clock.
     pub time: i64,
-    /// Who sent it: a fingerprint, or the name of a pseudo-sender.
-    pub sender: String,
+    /// Who sent it.
+    pub sender: Sender,
     /// The producer that numbered it; all zero for none.
     pub producer: ProducerId,
     /// Its number there; 0 for none.

@@ -22,6 +22,7 @@
 
 mod ack_sequencer;
 mod address;
+mod codes;
 mod cursor;
 pub mod datagram;
 mod fingerprint;

@@ -1,5 +1,6 @@
 //! What a server says of messages it was given: stored where, or refused why.
 
+use crate::codes::codes;
 use std::fmt;
 use std::str::FromStr;
 
@@ -171,115 +172,23 @@ impl Settlement {
     }
 }
 
-/// Why a message is refused for good. The code is the interface; the words are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RefusalCode {
-    /// Larger than the server's limit.
-    TooLarge,
-    /// The mailbox's name is malformed.
-    BadMailbox,
-    /// This sender may not put messages there.
-    NotAllowed,
-    /// Another message was stored under the same identity.
-    Conflict,
-    /// It was refused before; a later message of the producer is stored, so it cannot be any more.
-    RefusedEarlier,
-    /// The server keeps no more mailboxes.
-    TooManyMailboxes,
-    /// The message's name or content type is malformed.
-    BadMessage,
-    /// A code this version does not know.
-    Other(u16),
-}
-
-impl RefusalCode {
-    const TABLE: [(RefusalCode, u16, &'static str, &'static str); 7] = [
-        (
-            RefusalCode::TooLarge,
-            1,
-            "too-large",
-            "the message is larger than the server allows",
-        ),
-        (
-            RefusalCode::BadMailbox,
-            2,
-            "bad-mailbox",
-            "the mailbox name is not valid",
-        ),
-        (
-            RefusalCode::NotAllowed,
-            3,
-            "not-allowed",
-            "this sender may not send to that mailbox",
-        ),
-        (
-            RefusalCode::Conflict,
-            4,
-            "conflict",
-            "another message was stored under the same id",
-        ),
-        (
-            RefusalCode::RefusedEarlier,
-            5,
-            "refused-earlier",
-            "it was refused before, and later messages of its id are stored",
-        ),
-        (
-            RefusalCode::TooManyMailboxes,
-            6,
-            "too-many-mailboxes",
-            "the server keeps no more mailboxes",
-        ),
-        (
-            RefusalCode::BadMessage,
-            7,
-            "bad-message",
-            "the message's name or content type is not valid",
-        ),
-    ];
-
-    /// The number that stands for it on the wire.
-    pub fn to_wire(self) -> u16 {
-        match self {
-            RefusalCode::Other(number) => number,
-            known => Self::TABLE
-                .iter()
-                .find(|row| row.0 == known)
-                .map_or(0, |row| row.1),
-        }
-    }
-
-    /// The code that a number of the wire stands for.
-    pub fn from_wire(number: u16) -> Self {
-        Self::TABLE
-            .iter()
-            .find(|row| row.1 == number)
-            .map_or(RefusalCode::Other(number), |row| row.0)
-    }
-
-    /// One lower-case word, the same in every dialect and in `--json`.
-    pub fn as_str(self) -> &'static str {
-        Self::TABLE
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or("refused", |row| row.2)
-    }
-
-    /// The code that a word stands for.
-    pub fn from_word(word: &str) -> Self {
-        Self::TABLE
-            .iter()
-            .find(|row| row.2 == word)
-            .map_or(RefusalCode::Other(0), |row| row.0)
-    }
-
-    /// The reason in words.
-    pub fn reason(self) -> &'static str {
-        Self::TABLE
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or("the server refused it", |row| row.3)
+codes! {
+    /// Why a message is refused for good. The code is the interface; the words are not.
+    pub enum RefusalCode, otherwise "refused" "the server refused it" {
+        /// Larger than the server's limit.
+        TooLarge = 1 "too-large" "the message is larger than the server allows",
+        /// The mailbox's name is malformed.
+        BadMailbox = 2 "bad-mailbox" "the mailbox name is not valid",
+        /// This sender may not put messages there.
+        NotAllowed = 3 "not-allowed" "this sender may not send to that mailbox",
+        /// Another message was stored under the same identity.
+        Conflict = 4 "conflict" "another message was stored under the same id",
+        /// It was refused before; a later message of the producer is stored, so it cannot be any more.
+        RefusedEarlier = 5 "refused-earlier" "it was refused before, and later messages of its id are stored",
+        /// The server keeps no more mailboxes.
+        TooManyMailboxes = 6 "too-many-mailboxes" "the server keeps no more mailboxes",
+        /// The message's name or content type is malformed.
+        BadMessage = 7 "bad-message" "the message's name or content type is not valid",
     }
 }
 
@@ -292,16 +201,6 @@ impl fmt::Display for RefusalCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_have_one_number_and_one_word_each() {
-        for (code, number, word, _) in RefusalCode::TABLE {
-            assert_eq!(RefusalCode::from_wire(number), code);
-            assert_eq!(code.to_wire(), number);
-            assert_eq!(RefusalCode::from_word(word), code);
-        }
-        assert_eq!(RefusalCode::from_wire(999).to_wire(), 999);
-    }
 
     #[test]
     fn more_durable_is_greater() {

@@ -154,7 +154,7 @@ fn a_reader_answers_and_hears_that_it_is_saved() {
     let item = Item {
         offset: 41,
         time: 5,
-        sender: "anonymous".into(),
+        sender: tenfour_proto::Sender::Anonymous,
         producer: ProducerId::from_bytes([3; 16]),
         sequence: 1,
         source: None,

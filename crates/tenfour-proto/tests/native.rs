@@ -425,7 +425,7 @@ fn a_consumer_says_what_it_did_and_hears_that_it_is_saved() {
     let item = Item {
         offset: 41,
         time: 5,
-        sender: "anonymous".into(),
+        sender: tenfour_proto::Sender::Anonymous,
         producer: ProducerId::from_bytes([0; 16]),
         sequence: 0,
         source: None,

@@ -94,7 +94,7 @@ impl Record {
             outcome: "stored",
             mailbox: Some(message.mailbox.to_string()),
             offset: Some(item.offset),
-            sender: Some(item.sender.clone()),
+            sender: Some(item.sender.to_string()),
             stream: numbered.then(|| item.producer.to_string()),
             sequence: numbered.then_some(item.sequence),
             time: jiff::Timestamp::from_microsecond(item.time)

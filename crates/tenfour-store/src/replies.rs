@@ -40,7 +40,9 @@ impl Replies {
     /// Forgets what is old; gives what it cost.
     pub(crate) fn sweep(&mut self, hours: i64) -> u64 {
         let mut freed = 0;
-        while let Some((_, asked)) = self.order.pop_front_if(|(came, _)| is_old(*came, hours)) {
+        while self.order.front().is_some_and(|(came, _)| is_old(*came, hours))
+            && let Some((_, asked)) = self.order.pop_front()
+        {
             freed += self.kept.remove(&asked).map_or(0, |(_, reply)| size(&reply));
         }
         freed

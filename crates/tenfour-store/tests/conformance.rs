@@ -290,7 +290,7 @@ fn without_a_producer_nothing_is_a_repeat() {
         assert!(
             items
                 .iter()
-                .all(|item| item.sender == "anonymous" && item.sequence == 0)
+                .all(|item| item.sender == Sender::Anonymous && item.sequence == 0)
         );
     });
 }
@@ -331,8 +331,8 @@ fn everything_about_a_message_is_read_again() {
         assert_eq!(item.source, Some(sent.source));
         assert_eq!((item.offset, item.time, item.sequence), (1, 1_000, 7));
         assert_eq!(
-            (item.sender.as_str(), item.producer),
-            ("anonymous", producer("s"))
+            (item.sender.to_string(), item.producer),
+            ("anonymous".to_owned(), producer("s"))
         );
     });
 }

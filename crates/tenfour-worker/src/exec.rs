@@ -197,7 +197,7 @@ fn metadata(item: &Item, cursor: &str) -> Vec<(&'static str, String)> {
     let mut told = vec![
         ("TENFOUR_MAILBOX", message.mailbox.to_string()),
         ("TENFOUR_OFFSET", item.offset.to_string()),
-        ("TENFOUR_SENDER", item.sender.clone()),
+        ("TENFOUR_SENDER", item.sender.to_string()),
         ("TENFOUR_TIME", jiff_text(item.time)),
         ("TENFOUR_BYTES", message.body.len().to_string()),
         ("TENFOUR_CURSOR", cursor.to_owned()),

@@ -149,7 +149,7 @@ impl<S: Source, H: Handler> Worker<S, H> {
     async fn begin(&mut self, items: Vec<Item>) -> Result<(), WorkerError<S::Error>> {
         let mut wanted = Vec::with_capacity(items.len());
         for item in items {
-            let is_known = matches!(item.sender.parse(), Ok(Sender::Key(_) | Sender::Token(_)));
+            let is_known = matches!(item.sender, Sender::Key(_) | Sender::Token(_));
             let step = match self.options.unauthenticated {
                 _ if is_known => None,
                 Unauthenticated::Handle => None,

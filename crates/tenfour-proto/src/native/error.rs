@@ -1,74 +1,31 @@
 //! Why a connection ends before its time.
 
+use crate::codes::codes;
 use std::fmt;
 
-/// The code of an ERROR frame. The number is the interface, the words beside it are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// The peer broke the rules of the protocol.
-    Protocol,
-    /// No version in common.
-    Version,
-    /// This key may not connect, or not do what it asked for.
-    NotAllowed,
-    /// The store cannot give the durability demanded.
-    Durability,
-    /// A sequence that is not the next one.
-    Gap,
-    /// The server lacks messages that the client holds receipts for.
-    Regressed,
-    /// Another connection sends as this producer now.
-    TakenOver,
-    /// A deadline passed.
-    TimedOut,
-    /// The invitation is unknown, used by another key, or too old.
-    Invitation,
-    /// The server cannot go on, and nothing without a receipt is stored for certain.
-    Internal,
-    /// A number this version does not know.
-    Other(u16),
-}
-
-impl ErrorCode {
-    const TABLE: [(ErrorCode, u16, &'static str); 10] = [
-        (ErrorCode::Protocol, 1, "protocol"),
-        (ErrorCode::Version, 2, "version"),
-        (ErrorCode::NotAllowed, 3, "not-allowed"),
-        (ErrorCode::Durability, 4, "durability"),
-        (ErrorCode::Gap, 5, "gap"),
-        (ErrorCode::Regressed, 6, "went-back"),
-        (ErrorCode::TakenOver, 7, "taken-over"),
-        (ErrorCode::TimedOut, 8, "timed-out"),
-        (ErrorCode::Invitation, 9, "invitation"),
-        (ErrorCode::Internal, 10, "internal"),
-    ];
-
-    /// The number that stands for it on the wire.
-    pub fn to_wire(self) -> u16 {
-        match self {
-            ErrorCode::Other(number) => number,
-            known => Self::TABLE
-                .iter()
-                .find(|row| row.0 == known)
-                .map_or(0, |row| row.1),
-        }
-    }
-
-    /// The code that a number of the wire stands for.
-    pub fn from_wire(number: u16) -> Self {
-        Self::TABLE
-            .iter()
-            .find(|row| row.1 == number)
-            .map_or(ErrorCode::Other(number), |row| row.0)
-    }
-
-    /// One lower-case word.
-    pub fn as_str(self) -> &'static str {
-        Self::TABLE
-            .iter()
-            .find(|row| row.0 == self)
-            .map_or("unknown", |row| row.2)
+codes! {
+    /// The code of an ERROR frame. The number is the interface, the words beside it are not.
+    pub enum ErrorCode, otherwise "unknown" "a reason that this version does not know" {
+        /// The peer broke the rules of the protocol.
+        Protocol = 1 "protocol" "the other end broke the protocol",
+        /// No version in common.
+        Version = 2 "version" "no version in common",
+        /// This key may not connect, or not do what it asked for.
+        NotAllowed = 3 "not-allowed" "the key may not do this",
+        /// The store cannot give the durability demanded.
+        Durability = 4 "durability" "the store cannot give the durability demanded",
+        /// A sequence that is not the next one.
+        Gap = 5 "gap" "a sequence that is not the next one",
+        /// The server lacks messages that the client holds receipts for.
+        Regressed = 6 "went-back" "the server lacks messages that it gave receipts for",
+        /// Another connection sends as this producer now.
+        TakenOver = 7 "taken-over" "another connection sends under this id",
+        /// A deadline passed.
+        TimedOut = 8 "timed-out" "a deadline passed",
+        /// The invitation is unknown, used by another key, or too old.
+        Invitation = 9 "invitation" "the invitation is not valid",
+        /// The server cannot go on, and nothing without a receipt is stored for certain.
+        Internal = 10 "internal" "the server cannot go on",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Frames of reading: a mailbox from an offset on, pulled by the reader's credit.
 
+use crate::codes::codes;
 use bytes::Bytes;
 
 use super::transfer::{put_word, put_words};
@@ -110,48 +111,19 @@ pub struct ReadEnd {
     pub reason: EndReason,
 }
 
-/// Why a read ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// Everything there is has been sent.
-    CaughtUp,
-    /// This key may not read that mailbox.
-    NotAllowed,
-    /// The message at `next` does not match its checksum.
-    Damaged,
-    /// The store could not be read.
-    Failed,
-    /// There are as many cursors as there may be, and this one is not among them.
-    TooManyCursors,
-    /// A number this version does not know.
-    Other(u16),
-}
-
-impl EndReason {
-    const TABLE: [(EndReason, u16); 5] = [
-        (EndReason::CaughtUp, 0),
-        (EndReason::NotAllowed, 1),
-        (EndReason::Damaged, 2),
-        (EndReason::Failed, 3),
-        (EndReason::TooManyCursors, 4),
-    ];
-
-    fn to_wire(self) -> u16 {
-        match self {
-            EndReason::Other(number) => number,
-            known => Self::TABLE
-                .iter()
-                .find(|row| row.0 == known)
-                .map_or(u16::MAX, |row| row.1),
-        }
-    }
-
-    fn from_wire(number: u16) -> Self {
-        Self::TABLE
-            .iter()
-            .find(|row| row.1 == number)
-            .map_or(EndReason::Other(number), |row| row.0)
+codes! {
+    /// Why a read ended.
+    pub enum EndReason, otherwise "unknown" "a reason that this version does not know" {
+        /// Everything there is has been sent.
+        CaughtUp = 0 "caught-up" "everything there is has been sent",
+        /// This key may not read that mailbox.
+        NotAllowed = 1 "not-allowed" "this key may not read that mailbox",
+        /// The message at `next` does not match its checksum.
+        Damaged = 2 "damaged" "the next message is damaged",
+        /// The store could not be read.
+        Failed = 3 "failed" "the store could not be read",
+        /// There are as many cursors as there may be, and this one is not among them.
+        TooManyCursors = 4 "too-many-cursors" "there are too many cursors",
     }
 }
 
@@ -311,7 +283,8 @@ impl ItemFrame {
             .sum::<usize>()
             + ATTEMPTS
             + ASKS;
-        let room = MAX_FRAME_BODY.saturating_sub(FIXED + item.sender.len() + words);
+        let sender = Bytes::from(item.sender.to_string());
+        let room = MAX_FRAME_BODY.saturating_sub(FIXED + sender.len() + words);
         ItemFrame {
             request,
             offset: item.offset,
@@ -319,7 +292,7 @@ impl ItemFrame {
             sequence: item.sequence,
             producer: *item.producer.as_bytes(),
             total: u32::try_from(message.body.len()).unwrap_or(u32::MAX),
-            sender: word(&item.sender),
+            sender,
             content_type,
             name,
             listener,
@@ -415,7 +388,9 @@ impl ItemFrame {
         Ok(Item {
             offset: self.offset,
             time: self.time,
-            sender: fields::text(&self.sender)?.to_owned(),
+            sender: fields::text(&self.sender)?
+                .parse()
+                .map_err(|_| Fault::protocol("a sender that is none"))?,
             producer: ProducerId::from_bytes(self.producer),
             sequence: self.sequence,
             source: listener.map(|listener| Source { listener, address }),

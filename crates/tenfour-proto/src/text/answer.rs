@@ -63,7 +63,7 @@ impl Answer {
                 let word = words.next()?;
                 Some(match TemporaryCode::from_word(word) {
                     Some(code) => Answer::NotNow(code),
-                    None => Answer::Refused(RefusalCode::from_word(word)),
+                    None => Answer::Refused(RefusalCode::from_word(word).unwrap_or(RefusalCode::Other(0))),
                 })
             }
             _ => None,

@@ -60,7 +60,7 @@ impl Producers {
             last_run: None,
         };
         self.runs.push(Vec::new());
-        shared.senders.push((batch.sender.to_string(), key.1));
+        shared.senders.push(key.clone());
         self.known.insert(key, (state, policy, hours));
         Some(state)
     }

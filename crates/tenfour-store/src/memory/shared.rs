@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
-use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Source};
+use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Sender, Source};
 
 use crate::bench_mailbox::{self, is_bench};
 use crate::cursor::Position;
@@ -22,7 +22,7 @@ pub(super) struct Shared {
     bench: u64,
     /// By number of the mailbox. One that was opened and got no message yet has no place here.
     pub(super) boxes: HashMap<i64, MemoryMailbox>,
-    pub(super) senders: Vec<(String, ProducerId)>,
+    pub(super) senders: Vec<(Sender, ProducerId)>,
     pub(super) cursors: BTreeMap<(MailboxName, CursorName), Position>,
     pub(super) replies: Replies,
     pub(super) clock: Clock,

@@ -150,7 +150,7 @@ impl Transaction<'_> {
         let (sender, producer) = self.shared.senders.get(kept.producer as usize)?;
         Some(Question {
             row: kept.producer.into(),
-            sender: sender.parse().ok()?,
+            sender: sender.clone(),
             producer: *producer,
             sequence: kept.sequence,
         })

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
-use tenfour_proto::Sender;
 
 use super::columns::{message_key, source_word};
 use super::reader::{known_producer, message_at};
@@ -31,10 +30,7 @@ pub(super) fn letter(
         sequence: item.sequence,
         source: item.source,
         origin: item.origin,
-        is_synthetic: item
-            .sender
-            .parse()
-            .is_ok_and(|sender: Sender| sender.is_synthetic()),
+        is_synthetic: item.sender.is_synthetic(),
         message: item.message,
     }))
 }

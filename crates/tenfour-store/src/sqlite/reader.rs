@@ -32,7 +32,7 @@ const STEPS: i32 = 10_000;
 const CACHED_PRODUCERS: usize = 1_024;
 
 pub(super) struct KnownProducer {
-    sender: String,
+    sender: Sender,
     producer: ProducerId,
     pub(super) prefix: Prefix,
 }
@@ -344,19 +344,18 @@ pub(super) fn item(
 
 /// Whose it is, by its number.
 pub(super) fn known_producer(connection: &Connection, row: i64) -> rusqlite::Result<Option<KnownProducer>> {
-    connection
+    let found = connection
         .prepare_cached(
             "SELECT sender.name, stream.stream FROM stream JOIN sender ON sender.id = stream.sender WHERE stream.id = ?1",
         )?
-        .query_row([row], |row| {
-            let sender: String = row.get(0)?;
-            let producer = ProducerId::from_bytes(row.get(1)?);
-            let prefix = Prefix::new(&sender, producer);
-            Ok(KnownProducer {
-                sender,
-                producer,
-                prefix,
-            })
+        .query_row([row], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found.and_then(|(name, producer)| {
+        let producer = ProducerId::from_bytes(producer);
+        Some(KnownProducer {
+            sender: name.parse().ok()?,
+            producer,
+            prefix: Prefix::new(&name, producer),
         })
-        .optional()
+    }))
 }

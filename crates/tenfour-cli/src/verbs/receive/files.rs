@@ -86,7 +86,7 @@ mod tests {
         Item {
             offset,
             time: 0,
-            sender: "anonymous".to_owned(),
+            sender: tenfour::Sender::Anonymous,
             producer: ProducerId::from_bytes([0; 16]),
             sequence: 0,
             source: None,

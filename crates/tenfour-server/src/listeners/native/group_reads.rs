@@ -66,7 +66,9 @@ impl GroupRead {
     /// Sends what there is, as far as credit goes, and says what is saved.
     pub(super) async fn feed(&mut self, machine: &mut Machine) {
         let saved = self.reader.look();
-        while let Some((report, _)) = self.unsaved.pop_front_if(|(_, version)| *version <= saved) {
+        while self.unsaved.front().is_some_and(|(_, version)| *version <= saved)
+            && let Some((report, _)) = self.unsaved.pop_front()
+        {
             machine.progressed(report);
         }
         self.idle = true;
