@@ -287,6 +287,7 @@ impl ReaderError {
 
 /// A server lacks messages that it gave receipts for: a backup was restored, or its disk was wiped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Regressed {
     /// The last message of the producer that the server has.
     pub high_water_mark: u64,

@@ -76,3 +76,11 @@ impl OutboxClient {
         self.dispatcher.keep(bytes).await
     }
 }
+
+impl std::fmt::Debug for OutboxClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutboxClient")
+            .field("destination", &self.destination)
+            .finish_non_exhaustive()
+    }
+}

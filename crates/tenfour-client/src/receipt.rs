@@ -4,6 +4,7 @@ use tenfour_proto::{Durability, MailboxName};
 
 /// The server has the message, at this place, this safe.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Receipt {
     /// Where it is.
     pub mailbox: MailboxName,

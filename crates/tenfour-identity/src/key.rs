@@ -125,18 +125,18 @@ impl Identity {
     }
 
     /// Self-signed; only its key counts.
-    pub fn certificate(&self) -> CertificateDer<'static> {
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         self.0.certificate.clone()
     }
 
     /// The secret half, for TLS.
-    pub fn key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         self.0.key.clone_key()
     }
 }
 
 /// The pin of a certificate's key.
-pub fn fingerprint_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, rustls::Error> {
+pub(crate) fn fingerprint_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, rustls::Error> {
     let parsed = ParsedCertificate::try_from(certificate)?;
     Ok(Fingerprint::of_public_key(&parsed.subject_public_key_info()))
 }

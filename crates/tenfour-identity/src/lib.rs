@@ -8,6 +8,7 @@
 //! machines of `tenfour-proto`. No listener, no store.
 
 mod authorized_keys;
+#[doc(hidden)]
 pub mod clock;
 mod home;
 mod invitation;
@@ -17,13 +18,15 @@ mod lock;
 mod private_file;
 mod rights;
 mod time;
+// For the crates of this project: it speaks in types of rustls, which change before ours do.
+#[doc(hidden)]
 pub mod tls;
 mod tokens;
 
 pub use authorized_keys::{AuthorizedKey, AuthorizedKeys};
 pub use home::{Home, NoHome};
 pub use invitation::{Invitation, InvitationError, Invitations, ParseInvitationError};
-pub use key::{Identity, IdentityError, fingerprint_of};
+pub use key::{Identity, IdentityError};
 pub use known_hosts::{KnownHosts, Trust};
 pub use lock::lock;
 pub use rights::{ParseRightsError, Pattern, Rights};

@@ -13,6 +13,12 @@ use rustls::{
 use tenfour_proto::{Fingerprint, native};
 
 use crate::Identity;
+use crate::key;
+
+/// The pin of a certificate's key.
+pub fn fingerprint_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
+    key::fingerprint_of(certificate)
+}
 
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
@@ -85,7 +91,7 @@ impl<F> std::fmt::Debug for KeyVerifier<F> {
 
 impl<F: Fn(Fingerprint) -> bool> KeyVerifier<F> {
     fn verify(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        if (self.trust)(crate::fingerprint_of(certificate)?) {
+        if (self.trust)(fingerprint_of(certificate)?) {
             Ok(())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())

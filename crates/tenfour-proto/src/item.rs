@@ -7,6 +7,7 @@ use crate::{MailboxName, Message, ProducerId, Sender, Source};
 
 /// A stored message as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Item {
     /// Its place in the mailbox.
     pub offset: u64,
@@ -26,6 +27,51 @@ pub struct Item {
     pub attempts: u32,
     /// The message.
     pub message: Message,
+}
+
+impl Item {
+    /// A message that nobody numbered, at its first place.
+    pub fn new(offset: u64, time: i64, sender: Sender, message: Message) -> Self {
+        Item {
+            offset,
+            time,
+            sender,
+            producer: ProducerId::from_bytes([0; 16]),
+            sequence: 0,
+            source: None,
+            origin: None,
+            attempts: 0,
+            message,
+        }
+    }
+
+    /// The same, numbered by a producer.
+    #[must_use]
+    pub fn numbered(mut self, producer: ProducerId, sequence: u64) -> Self {
+        (self.producer, self.sequence) = (producer, sequence);
+        self
+    }
+
+    /// The same, come in there.
+    #[must_use]
+    pub fn come_from(mut self, source: Option<Source>) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// The same, as a dead letter that was there first.
+    #[must_use]
+    pub fn buried_from(mut self, origin: Option<Origin>) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// The same, after so many attempts.
+    #[must_use]
+    pub fn tried(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
 }
 
 /// Where a dead letter was first. As text: `MAILBOX OFFSET`.

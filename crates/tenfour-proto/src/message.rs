@@ -10,6 +10,7 @@ use crate::limits::MAX_WORD;
 
 /// A message as its sender gives it. Its body is never altered on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Where it goes.
     pub mailbox: MailboxName,

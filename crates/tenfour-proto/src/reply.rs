@@ -6,6 +6,7 @@ use crate::limits::MAX_REPLY;
 
 /// The answer to a message that asked for one. The first is the only one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
     /// How the handler ended: 0 is success. `None`: no handler could do it, and it is in the dead letters.
     pub code: Option<u8>,

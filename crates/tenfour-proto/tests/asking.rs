@@ -151,17 +151,8 @@ fn a_reader_answers_and_hears_that_it_is_saved() {
     });
     carry_up(&mut client, &mut server);
     assert!(matches!(server.poll_event(), Some(ServerEvent::Read(_))));
-    let item = Item {
-        offset: 41,
-        time: 5,
-        sender: tenfour_proto::Sender::Anonymous,
-        producer: ProducerId::from_bytes([3; 16]),
-        sequence: 1,
-        source: None,
-        origin: None,
-        attempts: 0,
-        message: question(),
-    };
+    let item = Item::new(41, 5, tenfour_proto::Sender::Anonymous, question())
+        .numbered(ProducerId::from_bytes([3; 16]), 1);
     server.send_items(std::slice::from_ref(&item));
     carry_down(&mut server, &mut client);
     let item = std::iter::from_fn(|| client.poll_event()).find_map(|event| match event {

@@ -9,7 +9,7 @@ use tenfour_proto::native::{
     ResumeState, Resumption, Server, ServerEvent, ServerOptions, WelcomeTerms,
 };
 use tenfour_proto::{
-    Durability, Item, MailboxName, Message, Moment, ProducerId, Progress, RefusalCode, Step, TemporaryCode,
+    Durability, Item, MailboxName, Message, Moment, Progress, RefusalCode, Step, TemporaryCode,
 };
 
 /// Two mailboxes in one producer, refused messages in the middle and at both ends.
@@ -422,17 +422,14 @@ fn a_consumer_says_what_it_did_and_hears_that_it_is_saved() {
     };
     let by = read.cursor.unwrap();
     assert_eq!((by.name.as_str(), by.retries), ("worker", Some(3)));
-    let item = Item {
-        offset: 41,
-        time: 5,
-        sender: tenfour_proto::Sender::Anonymous,
-        producer: ProducerId::from_bytes([0; 16]),
-        sequence: 0,
-        source: None,
-        origin: Some("inbox 7".parse().unwrap()),
-        attempts: 2,
-        message: Message::new(MailboxName::inbox(), vec![b'x'; 200_000]),
-    };
+    let item = Item::new(
+        41,
+        5,
+        tenfour_proto::Sender::Anonymous,
+        Message::new(MailboxName::inbox(), vec![b'x'; 200_000]),
+    )
+    .buried_from(Some("inbox 7".parse().unwrap()))
+    .tried(2);
     server.send_items(std::slice::from_ref(&item));
     carry_down(&mut server, &mut client);
     let welcomed = client.poll_event();

@@ -39,6 +39,7 @@ impl Default for ServerLimits {
 
 /// How a server is set up.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// The server's key.
     pub identity: Identity,
@@ -59,5 +60,14 @@ impl ServerConfig {
             limits: ServerLimits::default(),
             on_event: None,
         }
+    }
+}
+
+impl std::fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("identity", &self.identity)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ pub enum ServeError {
     Start(#[source] std::io::Error),
     /// The identity does not fit TLS.
     #[error("the key cannot be used for TLS")]
-    Identity(#[source] rustls::Error),
+    Identity(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store failed. What was receipted is safe; the process should be started again.
     #[error("the store failed")]
     StoreFailed,

@@ -46,3 +46,9 @@ impl Mailboxes {
         }
     }
 }
+
+impl std::fmt::Debug for Mailboxes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailboxes").finish_non_exhaustive()
+    }
+}

@@ -54,7 +54,7 @@ pub struct Server {
 impl Server {
     /// Takes the store. Nothing is received before [`run`](Self::run).
     pub fn new(store: Box<dyn Store>, config: ServerConfig) -> Result<Self, ServeError> {
-        let tls = tls::server_config(&config.identity).map_err(ServeError::Identity)?;
+        let tls = tls::server_config(&config.identity).map_err(|error| ServeError::Identity(error.into()))?;
         let (broker, writer) =
             Broker::start(store, config.limits.message_budget).map_err(ServeError::Start)?;
         let counters = Counters::default();
@@ -209,4 +209,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     Server::new(store, config)?.run(listeners, shutdown).await
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("identity", &self.context.config.identity)
+            .finish_non_exhaustive()
+    }
 }

@@ -172,10 +172,7 @@ impl Handled {
         if code != 0 && !asks {
             return Err(ExecError::Code(code));
         }
-        Ok(Reply {
-            code: Some(u8::try_from(code).unwrap_or(u8::MAX)),
-            body: self.output.into(),
-        })
+        Ok(Reply::new(self.output).with_code(u8::try_from(code).unwrap_or(u8::MAX)))
     }
 }
 

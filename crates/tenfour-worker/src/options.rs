@@ -41,6 +41,7 @@ pub type OnWorkEvent = Arc<dyn Fn(WorkEvent<'_>) + Send + Sync>;
 
 /// What is done with a message whose sender showed neither key nor token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unauthenticated {
     /// It is handled as any other.
     Handle,

@@ -164,3 +164,9 @@ async fn look_after(actor: Actor, progress: Progress, setup: Setup) {
         }
     }
 }
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").finish_non_exhaustive()
+    }
+}

@@ -9,6 +9,7 @@ use super::error::DispatchError;
 
 /// How far the delivering to one server is.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DestinationProgress {
     /// Messages stored over there since the start.
     pub receipts: u64,
@@ -24,6 +25,7 @@ pub struct DestinationProgress {
 
 /// How far the delivering to all of them is.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Deliveries {
     /// By `HOST:PORT`.
     pub destinations: BTreeMap<Arc<str>, DestinationProgress>,

@@ -104,3 +104,9 @@ impl TextDelivery {
             .unwrap_or(Outcome::NoAnswer)
     }
 }
+
+impl std::fmt::Debug for TextDelivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextDelivery").finish_non_exhaustive()
+    }
+}

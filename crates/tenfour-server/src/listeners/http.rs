@@ -75,7 +75,8 @@ pub(crate) fn listen(
         listen_on(listener, None, &config, context, alive);
     }
     for listener in tls {
-        let tls = tls::web_config(&context.config.identity).map_err(ServeError::Identity)?;
+        let tls =
+            tls::web_config(&context.config.identity).map_err(|error| ServeError::Identity(error.into()))?;
         listen_on(listener, Some(tls.into()), &config, context, alive);
     }
     Ok(())

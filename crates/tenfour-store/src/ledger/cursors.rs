@@ -2,7 +2,7 @@
 
 use tenfour_proto::{Origin, Reply};
 
-use super::{Engine, Letter, Need, Question};
+use super::engine::{Engine, Letter, Need, Question};
 use crate::batch::Answered;
 use crate::cursor::{CursorChange, CursorOutcome, MAX_CURSORS};
 use crate::mailboxes::Mailboxes;

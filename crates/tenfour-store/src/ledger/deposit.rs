@@ -4,45 +4,8 @@
 
 use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement, Stored};
 
-use super::Engine;
+use super::engine::{Comparison, Engine, PlacedRun, ProducerState};
 use crate::mailboxes::Mailboxes;
-
-/// A stretch of a producer as the store keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PlacedRun {
-    pub(crate) first: u64,
-    pub(crate) count: u64,
-    /// Number of the mailbox.
-    pub(crate) mailbox: i64,
-    pub(crate) offset: u64,
-}
-
-impl PlacedRun {
-    pub(crate) fn offset_of(&self, sequence: u64) -> Option<u64> {
-        (sequence >= self.first && sequence - self.first < self.count)
-            .then(|| self.offset + (sequence - self.first))
-    }
-}
-
-/// What the store knows of a producer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProducerState {
-    /// Number of the producer in the store.
-    pub(crate) row: i64,
-    /// The highest sequence settled.
-    pub(crate) high_water_mark: u64,
-    /// The run that ends at the mark; earlier ones are kept apart.
-    pub(crate) last_run: Option<PlacedRun>,
-}
-
-/// How a repeated message compares with the one that is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    Same,
-    Different,
-    /// Deleted since; its content can no longer be checked.
-    Gone,
-}
 
 /// Walks through the messages of one batch. With `in_turn` only the sequence behind the mark is stored; one that
 /// comes out of turn is in no run and not refused.

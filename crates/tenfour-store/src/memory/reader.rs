@@ -36,17 +36,11 @@ impl Reader for MemoryReader {
                 continue;
             };
             total += kept.message.body.len() as u64;
-            found.push(Item {
-                offset,
-                time: kept.time,
-                sender: sender.clone(),
-                producer: *producer,
-                sequence: kept.sequence,
-                source: kept.source,
-                origin: kept.origin.as_deref().cloned(),
-                attempts: 0,
-                message: kept.message.clone(),
-            });
+            let item = Item::new(offset, kept.time, sender.clone(), kept.message.clone())
+                .numbered(*producer, kept.sequence)
+                .come_from(kept.source)
+                .buried_from(kept.origin.as_deref().cloned());
+            found.push(item);
             if total >= bytes {
                 break;
             }

@@ -329,17 +329,11 @@ pub(super) fn item(
     if i64::from(sum) != checksum {
         return Err(damaged());
     }
-    Ok(Item {
-        offset,
-        time,
-        sender: known.sender.clone(),
-        producer: known.producer,
-        sequence,
-        source: Some(source_of(source).ok_or_else(damaged)?),
-        origin,
-        attempts: 0,
-        message,
-    })
+    let source = source_of(source).ok_or_else(damaged)?;
+    Ok(Item::new(offset, time, known.sender.clone(), message)
+        .numbered(known.producer, sequence)
+        .come_from(Some(source))
+        .buried_from(origin))
 }
 
 /// Whose it is, by its number.

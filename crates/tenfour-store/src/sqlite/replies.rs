@@ -1,6 +1,5 @@
 //! Replies in the database.
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{ProducerId, Reply, Sender};
 
@@ -83,10 +82,8 @@ pub(super) fn find(
                 hours - REPLY_HOURS,
             ),
             |row| {
-                let reply = Reply {
-                    code: row.get(1)?,
-                    body: Bytes::from(row.get::<_, Vec<u8>>(3)?),
-                };
+                let mut reply = Reply::new(row.get::<_, Vec<u8>>(3)?);
+                reply.code = row.get(1)?;
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(2)?, reply))
             },
         )

@@ -75,7 +75,6 @@ fn is_same(path: &Path, item: &Item) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tenfour::proto::ProducerId;
     use tenfour::{MailboxName, Message};
 
     use super::*;
@@ -83,17 +82,7 @@ mod tests {
     fn item(offset: u64, attempts: u32, name: Option<&str>, body: &str) -> Item {
         let mut message = Message::new(MailboxName::inbox(), body.to_owned());
         message.name = name.map(|name| name.parse().unwrap());
-        Item {
-            offset,
-            time: 0,
-            sender: tenfour::Sender::Anonymous,
-            producer: ProducerId::from_bytes([0; 16]),
-            sequence: 0,
-            source: None,
-            origin: None,
-            attempts,
-            message,
-        }
+        Item::new(offset, 0, tenfour::Sender::Anonymous, message).tried(attempts)
     }
 
     fn names(folder: &Path) -> Vec<String> {

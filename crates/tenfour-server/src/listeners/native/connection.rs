@@ -58,7 +58,7 @@ impl Connection {
             .1
             .peer_certificates()
             .and_then(|chain| chain.first())
-            .and_then(|certificate| tenfour_identity::fingerprint_of(certificate).ok());
+            .and_then(|certificate| tenfour_identity::tls::fingerprint_of(certificate).ok());
         Connection {
             machine: Machine::new(options, context.clock.now()),
             tls,

@@ -1,5 +1,7 @@
 //! Why an outbox does not do what it was asked to.
 
+use crate::Cause;
+
 /// An outbox does not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,7 +20,15 @@ pub enum OutboxError {
     /// Nobody keeps it open any more.
     #[error("the outbox is closed")]
     Closed,
-    /// SQLite said no.
+    /// The engine said no.
     #[error("the outbox failed: {0}")]
-    Failed(#[from] rusqlite::Error),
+    Failed(#[source] Cause),
+}
+
+// Not a part of the interface: it changes with SQLite's.
+#[doc(hidden)]
+impl From<rusqlite::Error> for OutboxError {
+    fn from(error: rusqlite::Error) -> Self {
+        OutboxError::Failed(error.into())
+    }
 }

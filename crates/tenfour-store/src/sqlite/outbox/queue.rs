@@ -87,7 +87,7 @@ impl Outbox {
         self.try_put(address, messages, more)
             .map_err(|error| match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => OutboxError::Full,
-                _ => OutboxError::Failed(error),
+                _ => OutboxError::from(error),
             })
     }
 
@@ -186,5 +186,13 @@ impl Outbox {
     pub(super) fn version(&self) -> rusqlite::Result<i64> {
         self.connection
             .pragma_query_value(None, "data_version", |row| row.get(0))
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
