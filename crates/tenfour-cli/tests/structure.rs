@@ -153,3 +153,33 @@ fn only_the_ledger_says_that_something_is_stored() {
     found.sort();
     assert_eq!(found, ["deposit.rs", "ledger.rs"]);
 }
+
+/// What stands at the root of the facade is what a reader must know first; the rest has modules. Whoever adds or takes a name
+/// changes the list, and thinks of those who use it.
+#[test]
+fn the_root_of_the_library_has_these_names() {
+    let root = std::fs::read_to_string(crates().join("tenfour/src/lib.rs")).unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for statement in root.split(';').map(|text| text.rsplit("\n\n").next().unwrap()) {
+        let Some((_, used)) = statement.split_once("pub use ") else {
+            continue;
+        };
+        let last = |path: &str| {
+            let path = path.rsplit(" as ").next().unwrap();
+            path.rsplit("::").next().unwrap().trim().to_owned()
+        };
+        match used.split_once("::{") {
+            Some((_, group)) => {
+                let group = group.trim_end_matches('}').split(',');
+                names.extend(group.map(last).filter(|name| !name.is_empty()));
+            }
+            None if used.ends_with('*') => {}
+            None => names.push(last(used)),
+        }
+    }
+    names.sort();
+    let expected = "Address AskError Client ClientBuilder ClientConfig ConnectError Consumer CursorName Delivery \
+        DeliveryError Durability Handler HandlerError HandlerOptions Item MailboxName Message PendingReceipt ReadFrom Reader \
+        ReaderError Receipt Reply Sender Server datagram identity proto text";
+    assert_eq!(names.join(" "), expected);
+}

@@ -148,6 +148,14 @@ impl TryFrom<String> for Address {
     }
 }
 
+impl TryFrom<&String> for Address {
+    type Error = ParseAddressError;
+
+    fn try_from(text: &String) -> Result<Self, ParseAddressError> {
+        text.parse()
+    }
+}
+
 impl From<&Address> for Address {
     fn from(one: &Address) -> Self {
         one.clone()

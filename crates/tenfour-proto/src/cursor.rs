@@ -73,6 +73,14 @@ impl TryFrom<String> for CursorName {
     }
 }
 
+impl TryFrom<&String> for CursorName {
+    type Error = CursorNameError;
+
+    fn try_from(text: &String) -> Result<Self, CursorNameError> {
+        text.parse()
+    }
+}
+
 impl From<&CursorName> for CursorName {
     fn from(one: &CursorName) -> Self {
         one.clone()

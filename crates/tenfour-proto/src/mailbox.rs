@@ -81,6 +81,14 @@ impl TryFrom<String> for MailboxName {
     }
 }
 
+impl TryFrom<&String> for MailboxName {
+    type Error = MailboxNameError;
+
+    fn try_from(text: &String) -> Result<Self, MailboxNameError> {
+        text.parse()
+    }
+}
+
 impl From<&MailboxName> for MailboxName {
     fn from(one: &MailboxName) -> Self {
         one.clone()
