@@ -65,7 +65,7 @@ pub struct Record {
     /// Of a dead letter: the mailbox and offset from which it was taken, `inbox #7`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// The how manieth attempt this is, beginning with 1.
+    /// Attempt number, starting at 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// How the handler of a question ended; `text` or `base64` is its reply then.

@@ -16,14 +16,14 @@ use crate::target::Target;
 by `tenfour serve --store`. Senders notice what it lacks, and an outbox can send that again."
 )]
 pub struct Backup {
-    /// Where to; a file that is not there yet
+    /// File to write; it must not exist yet
     pub file: PathBuf,
-    /// HOST[:PORT] [default: localhost]
+    /// Server, HOST[:PORT] [default: localhost]
     pub target: Option<Target>,
-    /// For the connection
+    /// Connection timeout
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
-    /// The key
+    /// Whose key is used
     #[command(flatten)]
     pub identity: Identity,
 }

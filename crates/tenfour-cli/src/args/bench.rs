@@ -15,31 +15,31 @@ use crate::target::Target;
 pub struct Bench {
     /// HOST[:PORT][/MAILBOX]; the mailbox is `bench` unless named
     pub target: Option<Target>,
-    /// Connections
+    /// Number of connections
     #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_CLIENTS")]
     pub clients: usize,
-    /// Messages without a receipt at a time, for each client
+    /// Maximum messages in flight, for each client
     #[arg(long, value_name = "COUNT", default_value = "1000", env = "TENFOUR_WINDOW")]
     pub window: usize,
-    /// Messages a second, of all clients together, instead of as many as there can be
+    /// Send this many messages per second, all clients together, instead of as many as possible
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), env = "TENFOUR_RATE")]
     pub rate: Option<u64>,
-    /// Bytes of a message
+    /// Size of each message, in bytes
     #[arg(long, value_name = "SIZE", default_value = "128", value_parser = parse_size, env = "TENFOUR_SIZE")]
     pub size: u64,
-    /// How long
+    /// How long to run
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time, env = "TENFOUR_SECONDS")]
     pub seconds: Duration,
-    /// Spread the clients over so many mailboxes, bench/1, bench/2 ...
+    /// Spread the clients over this many mailboxes: bench/1, bench/2 ...
     #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_MAILBOXES")]
     pub mailboxes: usize,
-    /// Only hold so many connections, until stdin ends
+    /// Only hold this many connections open, until stdin ends
     #[arg(long, value_name = "COUNT", env = "TENFOUR_IDLE")]
     pub idle: Option<usize>,
-    /// Measure an outbox instead, a new one there: how many messages a second it takes, and delivers
+    /// Measure a new outbox in this file instead: how many messages per second it takes and delivers
     #[arg(long, value_name = "PATH", env = "TENFOUR_OUTBOX")]
     pub outbox: Option<PathBuf>,
-    /// Torture a server of its own instead, whose store is in this folder: kill it again and again, cut connections,
+    /// Torture a server of its own instead, with its store in this folder: kill it again and again, cut connections,
     /// and compare what had receipts with what is there
     #[arg(
         long,
@@ -48,10 +48,10 @@ pub struct Bench {
         env = "TENFOUR_TORTURE"
     )]
     pub torture: Option<PathBuf>,
-    /// End with one JSON object
+    /// Print one JSON object at the end
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
-    /// From a message to its receipt
+    /// Deadline from a message to its receipt
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
     /// The sender's key

@@ -7,7 +7,7 @@ use clap::Args;
 /// Whose key is used.
 #[derive(Clone, Debug, Args)]
 pub struct Identity {
-    /// Key to use instead of the user's own; made if it is not there
+    /// Identity file to use instead of the user's own; created if missing
     #[arg(long, value_name = "FILE", env = "TENFOUR_IDENTITY")]
     pub identity: Option<PathBuf>,
 }

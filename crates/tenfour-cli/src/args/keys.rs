@@ -10,7 +10,7 @@ use super::identity::Identity;
 /// `tenfour keys`
 #[derive(Debug, Args)]
 pub struct Keys {
-    /// What to do with keys
+    /// What to do
     #[command(subcommand)]
     pub verb: KeysVerb,
     /// The user's key
@@ -25,7 +25,7 @@ pub enum KeysVerb {
     Show,
     /// Trust a server's key, after comparing it with `tenfour keys show` over there
     Trust {
-        /// HOST or HOST:PORT, as it is used as a target
+        /// HOST or HOST:PORT, as you use it as a target
         host: String,
         /// SHA256:...
         fingerprint: tenfour::proto::Fingerprint,
@@ -36,23 +36,23 @@ pub enum KeysVerb {
         fingerprint: tenfour::proto::Fingerprint,
         /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
-        /// Whose key it is
+        /// Comment: whose key it is
         #[arg(long, default_value = "", env = "TENFOUR_COMMENT")]
         comment: String,
     },
-    /// Make a token for the HTTP listener, and print it: it is shown this once
+    /// Make a token for the HTTP listener and print it; it is shown only once
     Token {
-        /// What the token is called; its messages carry this name
+        /// Name of the token; messages sent with it carry this name
         name: tenfour::proto::TokenName,
         /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
     },
-    /// Forget a key that was allowed (SHA256:...), a token (NAME) or a server that was trusted (HOST)
+    /// Remove an allowed key (SHA256:...), a token (NAME) or a trusted server (HOST)
     Remove {
         /// SHA256:..., NAME or HOST
         what: String,
     },
-    /// Print the keys and tokens allowed here and the servers trusted
+    /// List the keys and tokens that are allowed here, and the servers we trust
     List,
 }
 
@@ -65,7 +65,7 @@ pub struct Invite {
     /// Mailboxes that the guest may read
     #[arg(long, value_name = "MAILBOXES", env = "TENFOUR_READ")]
     pub read: Option<String>,
-    /// How long the invitation counts
+    /// How long the invitation is valid
     #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = parse_time, env = "TENFOUR_FOR")]
     pub lifetime: Duration,
     /// Where the guest reaches this server [default: this machine's addresses]
@@ -84,12 +84,12 @@ pub struct Invite {
 /// `tenfour join`
 #[derive(Debug, Args)]
 pub struct Join {
-    /// What `tenfour invite` printed; from stdin if it is left out
+    /// The token that `tenfour invite` printed; read from stdin if omitted
     pub token: Option<String>,
-    /// For connecting
+    /// Connection timeout
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
-    /// The key that is to be let in
+    /// The key to be let in
     #[command(flatten)]
     pub identity: Identity,
 }

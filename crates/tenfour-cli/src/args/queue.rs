@@ -22,7 +22,7 @@ each exactly once; `--flush` ends as `send` does, when everything has its answer
 pub struct Queue {
     /// HOST[:PORT][/MAILBOX]
     pub target: Option<Target>,
-    /// What is queued
+    /// The message
     #[command(flatten)]
     pub content: Content,
     /// Each line of stdin is a message
@@ -34,34 +34,34 @@ pub struct Queue {
     /// Deliver until stopped
     #[arg(long, env = "TENFOUR_QUEUE_RUN", value_parser = BoolishValueParser::new())]
     pub run: bool,
-    /// Deliver what is there, all of it or what is for TARGET, and end
+    /// Deliver what is queued, everything or only for TARGET, then exit
     #[arg(long, env = "TENFOUR_QUEUE_FLUSH", value_parser = BoolishValueParser::new())]
     pub flush: bool,
-    /// Show what waits, all of it or what is for TARGET
+    /// List what is queued, everything or only for TARGET
     #[arg(long, env = "TENFOUR_QUEUE_LIST", value_parser = BoolishValueParser::new())]
     pub list: bool,
-    /// Drop a message for TARGET that has not left or was refused, by its number; or `all`
+    /// Drop the message with this NUMBER for TARGET, if it has not left or was refused; or `all`
     #[arg(long, value_name = "NUMBER|all", value_parser = parse_which, env = "TENFOUR_QUEUE_DROP")]
     pub drop: Option<Which>,
-    /// Queue a message for TARGET again that was refused, by its number
+    /// Queue the refused message with this NUMBER for TARGET again
     #[arg(long, value_name = "NUMBER", env = "TENFOUR_QUEUE_RETRY")]
     pub retry: Option<u64>,
-    /// The server at TARGET went back: send again what it lacks, as far as it is still here
+    /// TARGET was restored to an older state: resend the messages it lost that are still kept here
     #[arg(long, env = "TENFOUR_QUEUE_RESEND_LOST", value_parser = BoolishValueParser::new())]
     pub resend_lost: bool,
-    /// The server at TARGET went back: go on without what it lacks
+    /// TARGET was restored to an older state: continue without the messages it lost
     #[arg(long, env = "TENFOUR_QUEUE_FORGET_LOST", value_parser = BoolishValueParser::new())]
     pub forget_lost: bool,
-    /// With --flush: give up when nothing was answered for so long (`ms`, `s`, `m`, `h`, `d`)
+    /// With --flush: give up when nothing was answered for this long (`ms`, `s`, `m`, `h`, `d`)
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
-    /// With --run or --flush: keep so much of what was delivered to each server, to send it again should the server go back
+    /// With --run or --flush: keep the last SIZE of delivered messages per server, for --resend-lost
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size, env = "TENFOUR_QUEUE_KEEP")]
     pub keep: u64,
-    /// The outbox [default: outbox.db in the data folder]
+    /// Outbox file [default: outbox.db in the data folder]
     #[arg(long, value_name = "PATH", env = "TENFOUR_OUTBOX")]
     pub outbox: Option<PathBuf>,
-    /// JSON on stdout: an object for each message that is queued or listed; with --list and --flush one for each server
+    /// Print JSON: an object for each message queued or listed, and with --list and --flush one for each server
     #[arg(long, env = "TENFOUR_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// The sender's key

@@ -14,10 +14,10 @@ use crate::target::Target;
 /// When reading ends before its messages do.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Until {
-    /// End after so many messages
+    /// Exit after COUNT messages
     #[arg(long, short = 'C', value_name = "COUNT", env = "TENFOUR_COUNT")]
     pub count: Option<u64>,
-    /// End after this time; 124 if there were fewer messages than -C
+    /// Exit after this time, with 124 if fewer than -C messages came
     #[arg(long, short = 'W', value_name = "TIME", value_parser = parse_time, env = "TENFOUR_WAIT")]
     pub wait: Option<Duration>,
 }
@@ -27,25 +27,25 @@ pub struct Until {
 pub struct Tail {
     /// HOST[:PORT][/MAILBOX]
     pub target: Option<Target>,
-    /// Only the last so many
+    /// Print only the last COUNT messages
     #[arg(long, short = 'n', value_name = "COUNT", env = "TENFOUR_LAST")]
     pub last: Option<u64>,
     /// Wait for new messages
     #[arg(long, short, env = "TENFOUR_FOLLOW", value_parser = clap::builder::BoolishValueParser::new())]
     pub follow: bool,
-    /// Begin at this offset
+    /// Start at this offset
     #[arg(long, value_name = "OFFSET", env = "TENFOUR_FROM")]
     pub from: Option<u64>,
-    /// Begin at this moment (2026-01-31T12:00:00Z) or so long ago (10m)
+    /// Start at this time (2026-01-31T12:00:00Z) or this long ago (10m)
     #[arg(long, value_name = "TIME", env = "TENFOUR_SINCE")]
     pub since: Option<String>,
-    /// When to end
+    /// When to exit
     #[command(flatten)]
     pub until: Until,
-    /// One JSON object for each message
+    /// Print one JSON object per message
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
-    /// For connecting
+    /// Connection timeout
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
     /// The reader's key
@@ -74,13 +74,13 @@ impl Tail {
 /// How programs are run for messages.
 #[derive(Clone, Debug, Args)]
 pub struct Handling {
-    /// Run the program also for messages of senders without a key
+    /// Also run the program for messages from senders without a key
     #[arg(long, env = "TENFOUR_EXEC_ANONYMOUS", value_parser = clap::builder::BoolishValueParser::new())]
     pub exec_anonymous: bool,
-    /// Programs at once
+    /// Maximum number of programs running at once
     #[arg(long, value_name = "COUNT", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256), env = "TENFOUR_JOBS")]
     pub jobs: u32,
-    /// A program that runs longer is ended
+    /// Kill a program that runs longer than this
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_HANDLER_TIMEOUT")]
     pub handler_timeout: Duration,
 }
@@ -94,43 +94,43 @@ What fails is given out again, later each time; after --retries it goes to the m
 pub struct Receive {
     /// HOST[:PORT][/MAILBOX]
     pub target: Option<Target>,
-    /// The cursor's name: readers with one name share the work, each name sees every message
+    /// Name of the cursor: readers with the same name share the work; each name sees every message
     #[arg(long = "as", value_name = "NAME", env = "TENFOUR_AS")]
     pub name: tenfour::CursorName,
-    /// Where a new cursor begins: `oldest`, `now`, or an offset
+    /// Where a new cursor starts: `oldest`, `now`, or an offset
     #[arg(long, value_name = "PLACE", default_value = "oldest", value_parser = parse_place, env = "TENFOUR_FROM")]
     pub from: tenfour::ReadFrom,
-    /// Pass over these messages, for every reader of the cursor: for one that is damaged
+    /// Skip these messages, for all readers of the cursor (use when one is damaged)
     #[arg(long, value_name = "OFFSET", value_delimiter = ',', env = "TENFOUR_SKIP")]
     pub skip: Vec<u64>,
-    /// When to end
+    /// When to exit
     #[command(flatten)]
     pub until: Until,
-    /// End when all messages that were there are done
+    /// Exit when all messages that were there are done
     #[arg(long, env = "TENFOUR_DRAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub drain: bool,
-    /// Write each message to a file in this folder, under its name; prints the file's name
+    /// Write each message to a file of its name in this folder, and print the file's name
     #[arg(long, short, value_name = "DIR", env = "TENFOUR_OUTPUT")]
     pub output: Option<PathBuf>,
-    /// One JSON object for each message
+    /// Print one JSON object per message
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
-    /// The bytes of the messages and nothing else
+    /// Print the bodies of the messages and nothing else
     #[arg(long, env = "TENFOUR_RAW", value_parser = clap::builder::BoolishValueParser::new())]
     pub raw: bool,
-    /// Run a program for each message, the body on its stdin; all that follows is its
+    /// Run PROGRAM for each message, with the body on stdin. Everything after PROGRAM is passed to it
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true, env = "TENFOUR_EXEC")]
     pub exec: Vec<std::ffi::OsString>,
-    /// The same with a line for `sh`
+    /// Run a command line with `sh` for each message
     #[arg(long, value_name = "LINE", env = "TENFOUR_SH")]
     pub sh: Option<std::ffi::OsString>,
     /// How programs are run
     #[command(flatten)]
     pub handling: Handling,
-    /// How often a message is tried again before it is dead: a number, or `forever`
+    /// How often a failed message is retried before it goes to the dead letters: a number, or `forever`
     #[arg(long, value_name = "COUNT", default_value = "5", env = "TENFOUR_RETRIES")]
     pub retries: Retries,
-    /// For connecting
+    /// Connection timeout
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
     /// The reader's key
@@ -192,16 +192,16 @@ fn parse_place(text: &str) -> Result<tenfour::ReadFrom, String> {
 pub struct Status {
     /// HOST[:PORT]
     pub target: Option<Target>,
-    /// What became of the messages that this key sent with `--id KEY`
+    /// Show what became of the messages that this key sent with `--id KEY`
     #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), env = "TENFOUR_ID")]
     pub id: Option<String>,
-    /// Again and again, every 2 s or so often
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = parse_time, env = "TENFOUR_WATCH")]
+    /// Repeat every INTERVAL [default: 2s]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = parse_time, env = "TENFOUR_WATCH")]
     pub watch: Option<Duration>,
-    /// One JSON object for each row
+    /// Print one JSON object per row
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
-    /// For connecting, and for each answer
+    /// Timeout for connecting, and for each answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
     /// The key that asks

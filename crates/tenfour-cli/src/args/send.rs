@@ -15,7 +15,7 @@ use crate::target::Target;
 /// What a message is made of.
 #[derive(Debug, Args)]
 pub struct Content {
-    /// The message; several words are joined by a space
+    /// The message; several words are joined by spaces
     pub words: Vec<String>,
     /// The message
     #[arg(
@@ -29,10 +29,10 @@ pub struct Content {
     /// Send a file under its name
     #[arg(long, short, value_name = "FILE", env = "TENFOUR_FILE")]
     pub file: Option<PathBuf>,
-    /// The kind of the bytes, such as text/plain
+    /// Content type, such as text/plain
     #[arg(long = "type", value_name = "TYPE", env = "TENFOUR_TYPE")]
     pub content_type: Option<tenfour::proto::ContentType>,
-    /// What the message is called
+    /// Name of the message, such as a file name
     #[arg(long, value_name = "NAME", env = "TENFOUR_NAME")]
     pub name: Option<tenfour::proto::MessageName>,
 }
@@ -52,11 +52,13 @@ impl Content {
 
 /// `tenfour send`
 #[derive(Debug, Args)]
-#[command(after_help = "Nothing given: asks on a terminal; else all of stdin is one message.")]
+#[command(
+    after_help = "Without a message it asks for one on a terminal; otherwise all of stdin is one message."
+)]
 pub struct Send {
     /// HOST[:PORT][/MAILBOX], or tcp://HOST[:PORT] or udp://HOST[:PORT][/MAILBOX] for the recipe's wire
     pub target: Option<Target>,
-    /// What is sent
+    /// The message
     #[command(flatten)]
     pub content: Content,
     /// Each line of stdin is a message
@@ -65,13 +67,13 @@ pub struct Send {
     /// Each piece of stdin up to a NUL byte is a message
     #[arg(long, short = '0', env = "TENFOUR_ZERO", value_parser = clap::builder::BoolishValueParser::new())]
     pub zero: bool,
-    /// The same messages under the same id are stored once
+    /// Identity of what is sent: a repeat under the same id is stored once
     #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), env = "TENFOUR_ID")]
     pub id: Option<String>,
-    /// From reading a message to its receipt (`ms`, `s`, `m`, `h`, `d`)
+    /// Deadline from reading a message to its receipt (`ms`, `s`, `m`, `h`, `d`)
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
-    /// The least that counts as stored
+    /// Minimum durability that counts as stored
     #[arg(
         long,
         value_name = "disk|os|memory",
@@ -79,16 +81,16 @@ pub struct Send {
         env = "TENFOUR_DURABILITY"
     )]
     pub durability: Durability,
-    /// One JSON object for each message on stdout
+    /// Print one JSON object per message
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
-    /// Most messages without a receipt at a time, with -l and -0
+    /// Maximum messages in flight (with -l or -0)
     #[arg(long, value_name = "COUNT", default_value = "10000", env = "TENFOUR_WINDOW")]
     pub window: usize,
-    /// With tcp:// and udp://: no receipt is good enough; with udp:// the datagram is plain
+    /// Accept delivery without a receipt (tcp:// and udp:// only; udp:// then sends a bare datagram)
     #[arg(long, env = "TENFOUR_NO_RECEIPT", value_parser = clap::builder::BoolishValueParser::new())]
     pub no_receipt: bool,
-    /// With tcp:// and udp://: speak in the clear to a host whose key is known
+    /// Allow plaintext to a host whose key is known (tcp:// and udp:// only)
     #[arg(long, env = "TENFOUR_CLEAR", value_parser = clap::builder::BoolishValueParser::new())]
     pub clear: bool,
     /// The sender's key
@@ -117,16 +119,16 @@ impl Send {
 pub struct Ask {
     /// HOST[:PORT][/MAILBOX]
     pub target: Option<Target>,
-    /// What is asked
+    /// The question
     #[command(flatten)]
     pub content: Content,
-    /// The same question under the same id is answered once; who asks again gets the same reply
+    /// Identity of the question: asked again under the same id, it gets the same reply
     #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), env = "TENFOUR_ID")]
     pub id: Option<String>,
-    /// From asking to the reply (`ms`, `s`, `m`, `h`, `d`)
+    /// Deadline from the question to the reply (`ms`, `s`, `m`, `h`, `d`)
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,
-    /// The least that counts as stored
+    /// Minimum durability that counts as stored
     #[arg(
         long,
         value_name = "disk|os|memory",
@@ -134,7 +136,7 @@ pub struct Ask {
         env = "TENFOUR_DURABILITY"
     )]
     pub durability: Durability,
-    /// One JSON object on stdout
+    /// Print one JSON object
     #[arg(long, env = "TENFOUR_JSON", value_parser = clap::builder::BoolishValueParser::new())]
     pub json: bool,
     /// The sender's key

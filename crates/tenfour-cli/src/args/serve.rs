@@ -15,10 +15,10 @@ use crate::amount::parse_size;
 /// `tenfour serve`
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Where messages are kept: a file, or `memory` to keep nothing [default: store.db in the data folder]
+    /// Store file, or `memory` to keep nothing [default: store.db in the data folder]
     #[arg(long, value_name = "PATH|memory", env = "TENFOUR_STORE")]
     pub store: Option<PathBuf>,
-    /// What a receipt of the store on disk means: `disk` (flushed) or `os` (not flushed)
+    /// What a receipt means: `disk` (flushed) or `os` (not flushed)
     #[arg(
         long,
         value_name = "disk|os",
@@ -35,22 +35,22 @@ pub struct Serve {
     /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
     pub native: Vec<String>,
-    /// HTTP listener [default: off; without an address 127.0.0.1:50546]; beyond the loopback with TLS, under the server's key
+    /// HTTP listener [default: off; without an address 127.0.0.1:50546]; beyond the loopback it uses TLS with the server's key
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_HTTP", value_delimiter = ',')]
     pub http: Vec<String>,
-    /// A name of this machine by which HTTP may be asked, beside localhost and addresses
+    /// Host name to accept in HTTP requests, besides localhost and IP addresses
     #[arg(long, value_name = "NAME", env = "TENFOUR_HTTP_NAME", value_delimiter = ',')]
     pub http_name: Vec<String>,
-    /// HTTP without TLS also beyond the loopback: for what stands behind something that adds it
+    /// Allow plain HTTP on non-loopback addresses (use behind a TLS-terminating proxy)
     #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub http_plain: bool,
     /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_MODBUS", value_delimiter = ',')]
     pub modbus: Vec<String>,
-    /// Where all writes by Modbus go [default: modbus/UNIT, one for each unit]
+    /// Mailbox for all Modbus writes [default: modbus/UNIT, one for each unit]
     #[arg(long, value_name = "MAILBOX", env = "TENFOUR_MODBUS_MAILBOX")]
     pub modbus_mailbox: Option<tenfour::MailboxName>,
-    /// Mailboxes of which Modbus' input registers tell, in this order
+    /// Mailboxes exposed in the Modbus input registers, in this order
     #[arg(
         long,
         value_name = "MAILBOXES",
@@ -62,10 +62,10 @@ pub struct Serve {
     /// Open `text`, `datagram`, `native`, `http` or `modbus` to everybody, on every address
     #[arg(long, value_name = "LISTENER", env = "TENFOUR_OPEN", value_delimiter = ',')]
     pub open: Vec<Listener>,
-    /// Longest message, in bytes or with K, M; at most 16M
+    /// Maximum message size, in bytes or with K, M; at most 16M
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse_size, env = "TENFOUR_MAX_MESSAGE")]
     pub max_message: u64,
-    /// Most connections at once
+    /// Maximum number of connections
     #[arg(
         long,
         value_name = "COUNT",
@@ -73,13 +73,13 @@ pub struct Serve {
         env = "TENFOUR_MAX_CONNECTIONS"
     )]
     pub max_connections: usize,
-    /// Memory for connections, messages on their way and caches
+    /// Memory for connections, messages in flight and caches
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size, env = "TENFOUR_MEMORY_LIMIT")]
     pub memory_limit: u64,
-    /// Run a program for each message of a mailbox, the body on its stdin; its output is the reply. All that follows is its
+    /// Run PROGRAM for each message in a mailbox, with the body on stdin; its stdout is the reply. Everything after PROGRAM is passed to it
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true, env = "TENFOUR_EXEC")]
     pub exec: Vec<std::ffi::OsString>,
-    /// Of which mailbox
+    /// Mailbox whose messages --exec handles
     #[arg(
         long,
         value_name = "MAILBOX",
@@ -87,17 +87,17 @@ pub struct Serve {
         env = "TENFOUR_EXEC_MAILBOX"
     )]
     pub exec_mailbox: tenfour::MailboxName,
-    /// How it is run
+    /// Options for --exec
     #[command(flatten)]
     pub handling: Handling,
-    /// Bytes of messages that senders without a key may hold together [default: 1G, or a tenth of the disk if less]
+    /// Bytes that messages from senders without a key may occupy together [default: 1G, or a tenth of the disk if less]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "TENFOUR_ANONYMOUS_QUOTA")]
     pub anonymous_quota: Option<u64>,
-    /// What is kept: `30d`, `10G` or `forever`, or MAILBOX=... for some (`logs/*=30d,10G`); the first that fits counts, and
-    /// what a cursor has not passed is kept all the same. Days count while the server runs
+    /// Retention: `30d`, `10G` or `forever`, or MAILBOX=RULE for some mailboxes (`logs/*=30d,10G`). The first matching rule
+    /// applies; messages that a cursor has not passed are kept. Days count only while the server runs
     #[arg(long, value_name = "[MAILBOX=]RULE", value_parser = parse_retain, env = "TENFOUR_RETAIN", value_delimiter = ';')]
     pub retain: Vec<(Pattern, Retain)>,
-    /// Mailboxes whose oldest messages go by --retain even if a cursor has not passed them
+    /// Mailboxes in which --retain also deletes messages that a cursor has not passed
     #[arg(
         long,
         value_name = "MAILBOXES",
@@ -108,7 +108,7 @@ pub struct Serve {
     /// Do not print connections and messages
     #[arg(long, short, env = "TENFOUR_QUIET", value_parser = clap::builder::BoolishValueParser::new())]
     pub quiet: bool,
-    /// Write `LISTENER ADDR:PORT`, one a line, once they listen
+    /// Write a line `LISTENER ADDR:PORT` for each listener to FILE, once they listen
     #[arg(long, value_name = "FILE", env = "TENFOUR_PORT_FILE")]
     pub port_file: Option<PathBuf>,
     /// The server's key
