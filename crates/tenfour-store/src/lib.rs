@@ -20,7 +20,6 @@
 )]
 
 mod batch;
-mod bench_mailbox;
 mod check;
 mod checksum;
 mod cursor;

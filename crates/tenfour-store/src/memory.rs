@@ -14,6 +14,7 @@ use crate::cursor::CursorChange;
 use crate::ledger;
 use crate::mailboxes::Mailboxes;
 use crate::quota::Quota;
+use crate::retention::Rules;
 use crate::{Readers, Store, StoreError};
 use producers::Producers;
 use reader::MemoryReader;
@@ -24,13 +25,13 @@ use transaction::Transaction;
 pub const DEFAULT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// Messages in memory.
-#[derive(Debug)]
 pub struct MemoryStore {
     id: [u8; 16],
     limit: u64,
     mailboxes: Mailboxes,
     producers: Producers,
     quota: Quota,
+    rules: Option<Rules>,
     shared: Arc<RwLock<Shared>>,
 }
 
@@ -48,6 +49,7 @@ impl MemoryStore {
             mailboxes: Mailboxes::default(),
             producers: Producers::default(),
             quota: Quota::new(u64::MAX),
+            rules: None,
             shared: Arc::default(),
         }
     }
@@ -57,6 +59,20 @@ impl MemoryStore {
     pub fn with_anonymous_quota(mut self, bytes: u64) -> Self {
         self.quota = Quota::new(bytes);
         self
+    }
+
+    /// Says what mailboxes keep that get their first message from here on; without it, everything. Hours are not counted
+    /// in memory: it keeps nothing for long.
+    pub fn retain(&mut self, rules: Rules) {
+        self.rules = Some(rules);
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,6 +108,7 @@ impl Store for MemoryStore {
             shared: &mut shared,
             producers: &mut self.producers,
             limit: self.limit,
+            rules: self.rules.as_ref(),
             time,
             hours,
             batch: None,

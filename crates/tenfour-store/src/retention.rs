@@ -13,6 +13,9 @@ pub struct Retain {
     pub bytes: Option<u64>,
     /// Also messages that a cursor has not passed.
     pub unread: bool,
+    /// Not worth anybody's time: deleted when the store has nothing else to do, and nothing is said of it. While it is
+    /// busy it keeps more.
+    pub idle: bool,
 }
 
 impl Retain {
@@ -21,6 +24,7 @@ impl Retain {
         hours: None,
         bytes: None,
         unread: false,
+        idle: false,
     };
 }
 

@@ -8,7 +8,7 @@ use tenfour_proto::{
 };
 use tenfour_store::{
     AckState, Batch, BatchOutcome, CursorChange, CursorOutcome, DEFAULT_MEMORY_LIMIT, MAX_CURSORS,
-    MAX_MAILBOXES, MailboxInfo, MemoryStore, SqliteOptions, SqliteStore, Store,
+    MAX_MAILBOXES, MailboxInfo, MemoryStore, Retain, Rules, SqliteOptions, SqliteStore, Store,
 };
 
 const SOURCE: Source = Source {
@@ -393,8 +393,22 @@ fn mailboxes_have_a_ceiling_and_the_others_go_on() {
 }
 
 #[test]
-fn what_a_bench_leaves_behind_is_bounded() {
-    each(|store| {
+fn a_mailbox_that_is_worth_nobodys_time_keeps_the_newest() {
+    let rules = || -> Rules {
+        Box::new(|mailbox| Retain {
+            bytes: (mailbox.as_str() == "bench").then_some(64 * 1024 * 1024),
+            unread: true,
+            idle: true,
+            ..Retain::FOREVER
+        })
+    };
+    let mut memory = MemoryStore::default();
+    memory.retain(rules());
+    let folder = tempfile::tempdir().unwrap();
+    let mut disk = SqliteStore::open(folder.path().join("store.db"), SqliteOptions::default()).unwrap();
+    disk.retain(rules());
+    let stores: [&mut dyn Store; 2] = [&mut memory, &mut disk];
+    stores.into_iter().for_each(|store| {
         let body = "x".repeat(1024 * 1024);
         for n in 0..80 {
             settle(store, batch("s", &[(n + 1, "bench", &body)]));

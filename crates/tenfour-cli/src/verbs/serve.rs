@@ -12,7 +12,7 @@ use tenfour::Server;
 use tenfour::identity::{Home, Invitations};
 use tenfour::proto::limits;
 use tenfour::server::{Access, ServeError, ServerConfig};
-use tenfour::store::{MemoryStore, OpenError, Retain, SqliteOptions, SqliteStore, Store};
+use tenfour::store::{MemoryStore, OpenError, Retain, Rules, SqliteOptions, SqliteStore, Store};
 
 use crate::args::{self, Listener};
 use crate::exit::Failure;
@@ -109,6 +109,29 @@ fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Acce
     Ok(if open { access.open_to_everybody() } else { access })
 }
 
+/// Bytes of bodies that a mailbox of `tenfour bench` keeps: nobody reads them, so they must not fill a disk.
+const BENCH_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What mailboxes keep.
+fn rules(arguments: &args::Serve) -> Rules {
+    let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
+    Box::new(move |mailbox| {
+        if mailbox.as_str() == "bench" || mailbox.as_str().starts_with("bench/") {
+            return Retain {
+                bytes: Some(BENCH_BYTES),
+                unread: true,
+                idle: true,
+                ..Retain::FOREVER
+            };
+        }
+        let rule = rules.iter().find(|(pattern, _)| pattern.covers(mailbox));
+        Retain {
+            unread: unread.iter().any(|pattern| pattern.covers(mailbox)),
+            ..rule.map_or(Retain::FOREVER, |rule| rule.1)
+        }
+    })
+}
+
 fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {
     let path: PathBuf = match (&arguments.store, home) {
         (Some(path), _) if path == Path::new("memory") => {
@@ -117,7 +140,8 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
                     "--retain is for a store on disk; one in memory keeps nothing for long",
                 ));
             }
-            let store = MemoryStore::default();
+            let mut store = MemoryStore::default();
+            store.retain(rules(arguments));
             return Ok(Box::new(match arguments.anonymous_quota {
                 Some(quota) => store.with_anonymous_quota(quota),
                 None => store,
@@ -142,16 +166,7 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
     };
     match SqliteStore::open(&path, options) {
         Ok(mut store) => {
-            if !arguments.retain.is_empty() {
-                let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
-                store.retain(Box::new(move |mailbox| {
-                    let rule = rules.iter().find(|(pattern, _)| pattern.covers(mailbox));
-                    Retain {
-                        unread: unread.iter().any(|pattern| pattern.covers(mailbox)),
-                        ..rule.map_or(Retain::FOREVER, |rule| rule.1)
-                    }
-                }));
-            }
+            store.retain(rules(arguments));
             Ok(Box::new(store))
         }
         Err(error) => Err(store_failure(&error)),

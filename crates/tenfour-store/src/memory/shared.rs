@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Sender, Source};
 
-use crate::bench_mailbox::{self, is_bench};
 use crate::cursor::Position;
 use crate::replies::Replies;
+use crate::retention::{Retain, Rules};
 
 /// What a message costs beside its bytes.
 pub(super) const OVERHEAD: u64 = 160;
@@ -18,8 +18,6 @@ pub(super) struct Shared {
     /// Bytes of bodies of senders without an identity.
     pub(super) synthetic: u64,
     by_name: HashMap<MailboxName, i64>,
-    /// Of `used`, in the mailboxes of `tenfour bench`.
-    bench: u64,
     /// By number of the mailbox. One that was opened and got no message yet has no place here.
     pub(super) boxes: HashMap<i64, MemoryMailbox>,
     pub(super) senders: Vec<(Sender, ProducerId)>,
@@ -54,6 +52,8 @@ pub(super) struct MemoryMailbox {
     pub(super) kept: VecDeque<Kept>,
     /// Of their bodies.
     pub(super) bytes: u64,
+    /// What it keeps.
+    retain: Retain,
 }
 
 #[derive(Clone, Debug)]
@@ -89,37 +89,40 @@ impl Shared {
         self.by_name.get(name).and_then(|id| self.boxes.get(id))
     }
 
-    /// Appends a message.
-    pub(super) fn push(&mut self, mailbox: i64, kept: Kept) {
-        let size = kept.size();
-        self.used += size;
+    /// Appends a message. What it keeps is asked for once.
+    pub(super) fn push(&mut self, mailbox: i64, kept: Kept, rules: Option<&Rules>) {
+        self.used += kept.size();
         let body = kept.message.body.len() as u64;
         self.synthetic += if kept.is_synthetic { body } else { 0 };
         let by_name = &mut self.by_name;
         let mailbox = self.boxes.entry(mailbox).or_insert_with(|| {
-            by_name.insert(kept.message.mailbox.clone(), mailbox);
+            let name = kept.message.mailbox.clone();
+            by_name.insert(name.clone(), mailbox);
             MemoryMailbox {
-                name: kept.message.mailbox.clone(),
                 gone: 0,
                 kept: VecDeque::new(),
                 bytes: 0,
+                retain: rules.map_or(Retain::FOREVER, |rules| rules(&name)),
+                name,
             }
         });
         mailbox.bytes += body;
         mailbox.kept.push_back(kept);
-        if is_bench(&mailbox.name) {
-            self.bench += size;
-            while self.bench > bench_mailbox::LIMIT
-                && let Some(oldest) = mailbox.kept.pop_front()
-            {
-                let size = oldest.size();
-                let body = oldest.message.body.len() as u64;
-                mailbox.bytes -= body;
-                self.synthetic -= if oldest.is_synthetic { body } else { 0 };
-                mailbox.gone += 1;
-                self.bench -= size;
-                self.used -= size;
-            }
+        let Some(most) = mailbox.retain.bytes.filter(|most| mailbox.bytes > *most) else {
+            return;
+        };
+        let of_mailbox = self.cursors.iter().filter(|((name, _), _)| *name == mailbox.name);
+        let held = of_mailbox.map(|(_, position)| position.committed).min();
+        let last = held.filter(|_| !mailbox.retain.unread).unwrap_or(u64::MAX);
+        while mailbox.bytes > most
+            && mailbox.gone < last
+            && let Some(oldest) = mailbox.kept.pop_front()
+        {
+            let body = oldest.message.body.len() as u64;
+            mailbox.bytes -= body;
+            mailbox.gone += 1;
+            self.synthetic -= if oldest.is_synthetic { body } else { 0 };
+            self.used -= oldest.size();
         }
     }
 }

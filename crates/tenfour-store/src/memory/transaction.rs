@@ -11,12 +11,14 @@ use crate::cursor::CursorChange;
 use crate::ledger::{Comparison, Engine, Letter, Need, PlacedRun, ProducerState, Question};
 use crate::policy::Policy;
 use crate::replies;
+use crate::retention::Rules;
 
 /// One commit under way. Nothing in it can fail, so nothing is ever taken back.
 pub(super) struct Transaction<'a> {
     pub(super) shared: &'a mut Shared,
     pub(super) producers: &'a mut Producers,
     pub(super) limit: u64,
+    pub(super) rules: Option<&'a Rules>,
     /// By the wall clock, in microseconds.
     pub(super) time: i64,
     /// Since the store was opened.
@@ -75,7 +77,7 @@ impl<'a> Engine<'a> for Transaction<'a> {
             origin: None,
             message: message.clone(),
         };
-        self.shared.push(mailbox, kept);
+        self.shared.push(mailbox, kept, self.rules);
     }
 
     fn compare(&mut self, mailbox: i64, offset: u64, message: &Message) -> Result<Comparison, Infallible> {
@@ -122,7 +124,7 @@ impl<'a> Engine<'a> for Transaction<'a> {
             origin: letter.origin.map(Box::new),
             message: letter.message,
         };
-        self.shared.push(mailbox, kept);
+        self.shared.push(mailbox, kept, self.rules);
         Ok(())
     }
 

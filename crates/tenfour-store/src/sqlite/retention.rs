@@ -35,6 +35,11 @@ impl Retention {
         }
     }
 
+    /// Nothing is said of what goes there.
+    pub(super) fn is_quiet(&self, mailbox: i64) -> bool {
+        self.known.get(&mailbox).is_some_and(|retain| retain.idle)
+    }
+
     /// What comes next to be deleted: the mailbox, and the last offset that may go.
     pub(super) fn next(
         &mut self,
@@ -42,6 +47,7 @@ impl Retention {
         mailboxes: &Mailboxes,
         sizes: &Sizes,
         hours: i64,
+        is_idle: bool,
     ) -> rusqlite::Result<Option<(i64, u64)>> {
         let Some(rules) = &self.rules else { return Ok(None) };
         for mailbox in mailboxes.iter().filter(|mailbox| !mailbox.is_new) {
@@ -57,6 +63,9 @@ impl Retention {
             let Some(retain) = self.known.get(&mailbox.id).copied() else {
                 continue;
             };
+            if retain.idle && !is_idle {
+                continue;
+            }
             let too_large = retain.bytes.is_some_and(|bytes| sizes.of(mailbox.id) > bytes);
             let old = self.old.get(&mailbox.id).copied();
             if !too_large && old.is_none() {

@@ -1,6 +1,5 @@
 //! The one writer of a store on disk.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,7 +19,6 @@ use super::retention::{self, Retention};
 use super::sizes::{Published, Sizes};
 use super::transaction::{Now, Transaction};
 use crate::batch::{Batch, Committed};
-use crate::bench_mailbox::{self, Ages, is_bench};
 use crate::cursor::CursorChange;
 use crate::error::is_full;
 use crate::ledger::{self, Draft};
@@ -48,8 +46,6 @@ pub struct SqliteStore {
     producers: Producers,
     /// Senders without a key may hold so many bytes.
     quota: Quota,
-    /// Number of the mailbox -> what it holds of `tenfour bench`.
-    bench: HashMap<i64, Ages>,
     retention: Retention,
     hours: Hours,
     poisoned: bool,
@@ -93,7 +89,6 @@ impl SqliteStore {
                     .unwrap_or_else(|| data_directory::usual_quota(folder_of(&path))),
             ),
             producers: Producers::default(),
-            bench: HashMap::new(),
             retention: Retention::default(),
             hours: Hours::start(&connection).map_err(sqlite)?,
             poisoned: false,
@@ -102,12 +97,6 @@ impl SqliteStore {
             _lock: opened.lock,
         };
         store.load_mailboxes().map_err(sqlite)?;
-        store.bench = store
-            .mailboxes
-            .iter()
-            .filter(|mailbox| is_bench(&mailbox.name))
-            .map(|mailbox| (mailbox.id, Ages::opened(mailbox.last)))
-            .collect();
         Ok(store)
     }
 
@@ -182,19 +171,6 @@ impl SqliteStore {
         for mailbox in &raised {
             self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
         }
-        for mailbox in raised.iter().filter(|mailbox| is_bench(&mailbox.name)) {
-            let bytes = batches
-                .iter()
-                .flat_map(|batch| &batch.messages)
-                .filter(|(_, message)| message.mailbox == mailbox.name)
-                .map(|(_, message)| message.body.len() as u64)
-                .sum();
-            let share = bench_mailbox::LIMIT / (self.bench.len() as u64).max(1);
-            self.bench
-                .entry(mailbox.id)
-                .or_default()
-                .note(mailbox.last, bytes, share);
-        }
         Ok(draft.after_commit(raised.into_iter().map(|mailbox| (mailbox.name, mailbox.last))))
     }
 
@@ -203,49 +179,32 @@ impl SqliteStore {
         self.sizes.tidy(&self.connection)?;
         Ok(self.producers.sweep(&self.connection, hours)?
             | replies::sweep(&self.connection, hours)?
-            | self.delete_expendable()?
-            | self.delete_old(hours)?)
+            | self.delete_old(hours, true)?)
     }
 
-    /// Says what mailboxes keep; without it, everything. What `tenfour bench` leaves is none of it.
+    /// Says what mailboxes keep; without it, everything.
     pub fn retain(&mut self, rules: Rules) {
         self.retention = Retention::by(rules);
     }
 
     /// Deletes a piece of what need not be kept any more; true when there is more.
-    fn delete_old(&mut self, hours: i64) -> rusqlite::Result<bool> {
+    fn delete_old(&mut self, hours: i64, is_idle: bool) -> rusqlite::Result<bool> {
         let next = self
             .retention
-            .next(&self.connection, &self.mailboxes, &self.sizes, hours)?;
+            .next(&self.connection, &self.mailboxes, &self.sizes, hours, is_idle)?;
         let Some((mailbox, last)) = next else {
             return Ok(false);
         };
         let deleted = retention::delete(&self.connection, &mut self.sizes, mailbox, last)?;
         self.checkpointer.after_commit(&self.connection)?;
+        let is_quiet = self.retention.is_quiet(mailbox);
         if let Some(mailbox) = self.mailboxes.by_id(mailbox) {
             self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
-            tracing::info!(mailbox = %mailbox.name, deleted, up_to = last, "deleted the oldest messages");
+            if !is_quiet {
+                tracing::info!(mailbox = %mailbox.name, deleted, up_to = last, "deleted the oldest messages");
+            }
         }
         Ok(true)
-    }
-
-    /// Deletes a piece of what `tenfour bench` left; true when there is more.
-    fn delete_expendable(&mut self) -> rusqlite::Result<bool> {
-        for (mailbox, ages) in &mut self.bench {
-            if ages.expendable == 0 {
-                continue;
-            }
-            let deleted = retention::delete(&self.connection, &mut self.sizes, *mailbox, ages.expendable)?;
-            self.checkpointer.after_commit(&self.connection)?;
-            if let Some(mailbox) = self.mailboxes.by_id(*mailbox) {
-                self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
-            }
-            if deleted == retention::PIECE as usize {
-                return Ok(true);
-            }
-            ages.expendable = 0;
-        }
-        Ok(false)
     }
 
     /// What only makes room can wait for room. Any other failure of a write or a flush: what the disk holds is not known
@@ -365,7 +324,7 @@ impl Store for SqliteStore {
     fn tidy_under_load(&mut self) -> Result<bool, StoreError> {
         self.check_poison()?;
         let hours = self.hours.now();
-        let deleted = self.delete_old(hours);
+        let deleted = self.delete_old(hours, false);
         self.unless_full(deleted, false)
     }
 
