@@ -112,13 +112,16 @@ fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Acce
 /// Bytes of bodies that a mailbox of `tenfour bench` keeps: nobody reads them, so they must not fill a disk.
 const BENCH_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The same in memory, where a small message costs more than twice its bytes.
+const BENCH_BYTES_IN_MEMORY: u64 = 24 * 1024 * 1024;
+
 /// What mailboxes keep.
-fn rules(arguments: &args::Serve) -> Rules {
+fn rules(arguments: &args::Serve, bench_bytes: u64) -> Rules {
     let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
     Box::new(move |mailbox| {
         if mailbox.as_str() == "bench" || mailbox.as_str().starts_with("bench/") {
             return Retain {
-                bytes: Some(BENCH_BYTES),
+                bytes: Some(bench_bytes),
                 unread: true,
                 idle: true,
                 ..Retain::FOREVER
@@ -141,7 +144,7 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
                 ));
             }
             let mut store = MemoryStore::default();
-            store.retain(rules(arguments));
+            store.retain(rules(arguments, BENCH_BYTES_IN_MEMORY));
             return Ok(Box::new(match arguments.anonymous_quota {
                 Some(quota) => store.with_anonymous_quota(quota),
                 None => store,
@@ -166,7 +169,7 @@ fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn St
     };
     match SqliteStore::open(&path, options) {
         Ok(mut store) => {
-            store.retain(rules(arguments));
+            store.retain(rules(arguments, BENCH_BYTES));
             Ok(Box::new(store))
         }
         Err(error) => Err(store_failure(&error)),
