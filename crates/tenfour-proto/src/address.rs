@@ -1,6 +1,6 @@
 //! `HOST[:PORT]`, as people write it.
 
-use std::convert::Infallible;
+use crate::from_text::from_text;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -132,48 +132,13 @@ impl FromStr for Address {
     }
 }
 
-impl TryFrom<&str> for Address {
-    type Error = ParseAddressError;
-
-    fn try_from(text: &str) -> Result<Self, ParseAddressError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Address {
-    type Error = ParseAddressError;
-
-    fn try_from(text: String) -> Result<Self, ParseAddressError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for Address {
-    type Error = ParseAddressError;
-
-    fn try_from(text: &String) -> Result<Self, ParseAddressError> {
-        text.parse()
-    }
-}
-
-impl From<&Address> for Address {
-    fn from(one: &Address) -> Self {
-        one.clone()
-    }
-}
-
-impl From<Infallible> for ParseAddressError {
-    /// So that whoever takes a name takes one that is checked already.
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host_text(), self.port)
     }
 }
+
+from_text!(Address, ParseAddressError);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! The name of a cursor, and what a reader says of the messages that it was given.
 
-use std::convert::Infallible;
+use crate::from_text::from_text;
 use std::fmt;
 use std::str::FromStr;
 
@@ -54,43 +54,6 @@ impl FromStr for CursorName {
             .parse()
             .map(CursorName)
             .map_err(CursorNameError::Malformed)
-    }
-}
-
-impl TryFrom<&str> for CursorName {
-    type Error = CursorNameError;
-
-    fn try_from(text: &str) -> Result<Self, CursorNameError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for CursorName {
-    type Error = CursorNameError;
-
-    fn try_from(text: String) -> Result<Self, CursorNameError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for CursorName {
-    type Error = CursorNameError;
-
-    fn try_from(text: &String) -> Result<Self, CursorNameError> {
-        text.parse()
-    }
-}
-
-impl From<&CursorName> for CursorName {
-    fn from(one: &CursorName) -> Self {
-        one.clone()
-    }
-}
-
-impl From<Infallible> for CursorNameError {
-    /// So that whoever takes a name takes one that is checked already.
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 
@@ -153,6 +116,8 @@ impl Progress {
         }
     }
 }
+
+from_text!(CursorName, CursorNameError);
 
 #[cfg(test)]
 mod tests {

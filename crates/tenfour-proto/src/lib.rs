@@ -26,6 +26,7 @@ mod codes;
 mod cursor;
 pub mod datagram;
 mod fingerprint;
+mod from_text;
 mod hex;
 mod identity;
 mod item;

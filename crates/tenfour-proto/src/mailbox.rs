@@ -1,6 +1,6 @@
 //! The name of a mailbox, checked once.
 
-use std::convert::Infallible;
+use crate::from_text::from_text;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -65,43 +65,6 @@ impl FromStr for MailboxName {
     }
 }
 
-impl TryFrom<&str> for MailboxName {
-    type Error = MailboxNameError;
-
-    fn try_from(text: &str) -> Result<Self, MailboxNameError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for MailboxName {
-    type Error = MailboxNameError;
-
-    fn try_from(text: String) -> Result<Self, MailboxNameError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for MailboxName {
-    type Error = MailboxNameError;
-
-    fn try_from(text: &String) -> Result<Self, MailboxNameError> {
-        text.parse()
-    }
-}
-
-impl From<&MailboxName> for MailboxName {
-    fn from(one: &MailboxName) -> Self {
-        one.clone()
-    }
-}
-
-impl From<Infallible> for MailboxNameError {
-    /// So that whoever takes a name takes one that is checked already.
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 impl fmt::Display for MailboxName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -135,6 +98,8 @@ pub enum MailboxNameError {
     #[error("a mailbox name has at most {MAX_MAILBOX_SEGMENTS} segments, this one has {0}")]
     TooManySegments(usize),
 }
+
+from_text!(MailboxName, MailboxNameError);
 
 #[cfg(test)]
 mod tests {
