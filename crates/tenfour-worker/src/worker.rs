@@ -126,7 +126,7 @@ impl<S: Source, H: Handler> Worker<S, H> {
     }
 
     /// Ends what runs. Those messages are given out again once the source is gone.
-    pub async fn abort(&mut self) {
+    pub async fn cancel(&mut self) {
         self.running.shutdown().await;
     }
 

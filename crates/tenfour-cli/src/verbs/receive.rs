@@ -65,7 +65,7 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
                 () = &mut wait => Ok(()),
             };
             received = worker.handled();
-            worker.abort().await;
+            worker.cancel().await;
             (consumed, last_word(worker.source()).await)
         }
         None => {
