@@ -14,7 +14,7 @@ pub const CEILING_MAX_MESSAGE: u32 = 16 * 1024 * 1024;
 /// whole; large enough that the 8-byte header and the TLS record overhead do not matter.
 pub const MAX_FRAME_BODY: usize = 64 * 1024;
 
-/// Longest first frame (HELLO), in bytes: all that a stranger may make us hold.
+/// Longest first frame (HELLO), in bytes: all that an unauthenticated peer may make us hold.
 pub const MAX_HELLO_BODY: usize = 4 * 1024;
 
 /// Messages that may be sent and not yet settled on one native connection. A window of 10,000

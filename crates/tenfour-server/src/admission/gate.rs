@@ -1,4 +1,4 @@
-//! How many may be inside: strangers cost next to nothing and get nowhere.
+//! How many may be inside: unauthenticated peers cost next to nothing and get nowhere.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,7 +14,7 @@ use crate::admission::counters::{Counter, Counters};
 use tenfour_identity::lock;
 
 /// Native peers that have not said HELLO, at most: a handshake costs half a millisecond of a core.
-const MAX_STRANGERS: usize = 100;
+const MAX_UNAUTHENTICATED: usize = 100;
 
 /// From here on some of them are dropped at random, so that a flood cannot keep everyone else out.
 const EARLY_DROP: usize = 30;
@@ -50,10 +50,10 @@ struct GateState {
 struct Admitted {
     closed: bool,
     known: usize,
-    strangers: usize,
+    unauthenticated: usize,
     by_address: HashMap<IpAddr, usize>,
     remembered: HashMap<IpAddr, Moment>,
-    plain: HashMap<u64, Arc<ConnectionPermit>>,
+    plaintext: HashMap<u64, Arc<ConnectionPermit>>,
     next: u64,
 }
 
@@ -119,7 +119,7 @@ impl Gate {
     pub(crate) fn close(&self) {
         let mut inside = lock(&self.0.inside);
         inside.closed = true;
-        for permit in inside.plain.values() {
+        for permit in inside.plaintext.values() {
             permit.leave.notify_one();
         }
     }
@@ -132,11 +132,11 @@ impl Gate {
         }
         let total = inside.total();
         // A quarter of all places is for keys that identified themselves.
-        let is_full =
-            inside.plain.len() + inside.strangers >= self.0.max - self.0.max / 4 || total >= self.0.max;
+        let is_full = inside.plaintext.len() + inside.unauthenticated >= self.0.max - self.0.max / 4
+            || total >= self.0.max;
         if total * 2 >= self.0.max || is_full {
             let longest = inside
-                .plain
+                .plaintext
                 .iter()
                 .min_by_key(|(_, permit)| permit.idle_since())
                 .map(|(number, permit)| (*number, permit.idle_since()));
@@ -144,7 +144,7 @@ impl Gate {
                 |since: u64| milliseconds(now).saturating_sub(since) >= PATIENCE.as_millis() as u64;
             match longest {
                 Some((number, since)) if is_full || silent_too_long(since) => {
-                    if let Some(permit) = inside.plain.remove(&number) {
+                    if let Some(permit) = inside.plaintext.remove(&number) {
                         permit.leave.notify_one();
                         self.0.counters.count(Counter::Evicted);
                     }
@@ -160,7 +160,7 @@ impl Gate {
         inside.next += 1;
         let permit = Arc::new(ConnectionPermit::default());
         permit.heard(now, 0);
-        inside.plain.insert(number, Arc::clone(&permit));
+        inside.plaintext.insert(number, Arc::clone(&permit));
         Some(PlaintextPermit {
             gate: self.clone(),
             number,
@@ -179,14 +179,18 @@ impl Gate {
             .get(&address)
             .is_some_and(|last| now.since(*last) < REMEMBER);
         // The chance to be dropped rises from nothing at 30 to certainty at 100.
-        let over = inside.strangers.saturating_sub(EARLY_DROP);
-        let unlucky = !known_address && over > 0 && self.draw(MAX_STRANGERS - EARLY_DROP) < over;
+        let over = inside.unauthenticated.saturating_sub(EARLY_DROP);
+        let unlucky = !known_address && over > 0 && self.draw(MAX_UNAUTHENTICATED - EARLY_DROP) < over;
         let of_this_limit = of_this >= MAX_STRANGERS_OF_ONE && !peer.to_canonical().is_loopback();
-        if inside.total() >= self.0.max || inside.strangers >= MAX_STRANGERS || of_this_limit || unlucky {
+        if inside.total() >= self.0.max
+            || inside.unauthenticated >= MAX_UNAUTHENTICATED
+            || of_this_limit
+            || unlucky
+        {
             self.0.counters.count(Counter::TooManyConnections);
             return None;
         }
-        inside.strangers += 1;
+        inside.unauthenticated += 1;
         *inside.by_address.entry(address).or_default() += 1;
         Some(UnauthenticatedPermit {
             gate: self.clone(),
@@ -205,11 +209,11 @@ impl Gate {
 
 impl Admitted {
     fn total(&self) -> usize {
-        self.known + self.strangers + self.plain.len()
+        self.known + self.unauthenticated + self.plaintext.len()
     }
 
     fn stranger_leaves(&mut self, address: IpAddr) {
-        self.strangers = self.strangers.saturating_sub(1);
+        self.unauthenticated = self.unauthenticated.saturating_sub(1);
         if let Some(count) = self.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -236,7 +240,7 @@ pub(crate) struct PlaintextPermit {
 
 impl Drop for PlaintextPermit {
     fn drop(&mut self) {
-        lock(&self.gate.0.inside).plain.remove(&self.number);
+        lock(&self.gate.0.inside).plaintext.remove(&self.number);
     }
 }
 
@@ -307,7 +311,7 @@ mod tests {
         let passes: Vec<_> = (0..1_000u32)
             .filter_map(|n| gate.admit_stranger(IpAddr::V4(n.into()), at(0)))
             .collect();
-        assert!((EARLY_DROP..=MAX_STRANGERS).contains(&passes.len()));
+        assert!((EARLY_DROP..=MAX_UNAUTHENTICATED).contains(&passes.len()));
         assert_eq!(
             counters.get(Counter::TooManyConnections),
             1_000 - passes.len() as u64
@@ -339,7 +343,7 @@ mod tests {
             std::mem::forget(gate.admit_plain(at(64 + n)).unwrap());
         }
         assert!(
-            lock(&gate.0.inside).plain.len() <= 6,
+            lock(&gate.0.inside).plaintext.len() <= 6,
             "a quarter is for those we know"
         );
     }
@@ -354,7 +358,7 @@ mod tests {
             pass.identified(at(0));
             passes.push(pass);
         }
-        let counts = |inside: &Admitted| (inside.known, inside.strangers);
+        let counts = |inside: &Admitted| (inside.known, inside.unauthenticated);
         assert_eq!(counts(&lock(&gate.0.inside)), (50, 0));
         drop(passes);
         assert_eq!(lock(&gate.0.inside).known, 0);

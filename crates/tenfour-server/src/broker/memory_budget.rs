@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Whose messages: half of the budget is kept for keys we know, and strangers have a quarter together.
+/// Whose messages: half of the budget is kept for keys we know, and unauthenticated peers have a quarter together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Known,
@@ -20,7 +20,7 @@ pub(crate) struct Budget(Arc<Account>);
 struct Account {
     limit: u64,
     used: AtomicU64,
-    strangers: AtomicU64,
+    unauthenticated: AtomicU64,
     freed: Notify,
 }
 
@@ -29,7 +29,7 @@ impl Budget {
         Budget(Arc::new(Account {
             limit,
             used: AtomicU64::new(0),
-            strangers: AtomicU64::new(0),
+            unauthenticated: AtomicU64::new(0),
             freed: Notify::new(),
         }))
     }
@@ -39,7 +39,7 @@ impl Budget {
         match class {
             Class::Known => used < self.0.limit,
             Class::Stranger => {
-                used < self.0.limit / 2 && self.0.strangers.load(Ordering::Relaxed) < self.0.limit / 4
+                used < self.0.limit / 2 && self.0.unauthenticated.load(Ordering::Relaxed) < self.0.limit / 4
             }
         }
     }
@@ -60,7 +60,7 @@ impl Budget {
         let bytes = bytes as u64;
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
         if class == Class::Stranger {
-            self.0.strangers.fetch_add(bytes, Ordering::Relaxed);
+            self.0.unauthenticated.fetch_add(bytes, Ordering::Relaxed);
         }
         Charge {
             budget: self.clone(),
@@ -85,7 +85,7 @@ impl Drop for Charge {
         let inner = &self.budget.0;
         inner.used.fetch_sub(self.bytes, Ordering::Relaxed);
         if self.class == Class::Stranger {
-            inner.strangers.fetch_sub(self.bytes, Ordering::Relaxed);
+            inner.unauthenticated.fetch_sub(self.bytes, Ordering::Relaxed);
         }
         inner.freed.notify_waiters();
     }
