@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod dial;
 pub(crate) mod driver;
+mod group_state;
 pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod state;

@@ -3,7 +3,7 @@
 //! It outlives connections. The task of the connection moves it on; whoever handles the messages may take as long as he
 //! likes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -12,8 +12,9 @@ use tenfour_identity::lock;
 use tenfour_proto::native::{
     Client as Machine, ClientEvent, Credit, EndReason, ReadEnd, ReadFrom, ReadRequest,
 };
-use tenfour_proto::{Item, Progress, Reply, Step, limits};
+use tenfour_proto::{Item, Progress, Reply, Step};
 
+use super::group_state::{GroupState, Report};
 use super::wake::Wake;
 use crate::error::ReaderError;
 
@@ -54,59 +55,10 @@ struct State {
     waiting: Option<Waker>,
 }
 
-/// What a reader of a cursor has, and has said.
-#[derive(Debug)]
-struct GroupState {
-    /// Messages that are here and not settled, at most.
-    window: u32,
-    /// Not on its way yet.
-    pending: Vec<(u64, Report)>,
-    /// On its way: the number of the frame, and what it said.
-    unsaved: VecDeque<(u64, Vec<(u64, Report)>)>,
-    /// PROGRESS frames on the connection of now.
-    frames: u64,
-    /// Given to us and not settled, over all connections.
-    open: BTreeSet<u64>,
-    /// Number of the latest report.
-    reported: u64,
-    /// All reports up to this one are saved, or void.
-    saved: u64,
-    /// Counts lost connections: what was said before of messages that are not done is void.
-    losses: u64,
-    waiting: Vec<Waker>,
-}
-
-#[derive(Clone, Debug)]
-enum Report {
-    Step(Progress),
-    /// This message is done, with this reply.
-    Answer(u64, Reply),
-}
-
-impl Report {
-    /// What is done is done, whoever has the message now. All else is void with the connection.
-    fn outlives_connections(&self) -> bool {
-        match self {
-            Report::Step(progress) => progress.step == Step::Ack,
-            Report::Answer(..) => true,
-        }
-    }
-}
-
 impl Read {
     /// With a `window` it consumes by the cursor that the request names.
     pub(crate) fn new(request: ReadRequest, window: u32, wake: Wake) -> Arc<Self> {
-        let group = request.cursor.is_some().then(|| GroupState {
-            window: window.max(1),
-            pending: Vec::new(),
-            unsaved: VecDeque::new(),
-            frames: 0,
-            open: BTreeSet::new(),
-            reported: 0,
-            saved: 0,
-            losses: 0,
-            waiting: Vec::new(),
-        });
+        let group = request.cursor.is_some().then(|| GroupState::new(window));
         Arc::new(Read {
             state: Mutex::new(State {
                 request,
@@ -431,85 +383,6 @@ impl State {
     }
 }
 
-impl GroupState {
-    /// Puts it behind what is to be said. Neighbours are said together.
-    fn report(&mut self, report: Report) {
-        self.reported += 1;
-        if let (Some((number, Report::Step(last))), Report::Step(next)) = (self.pending.last_mut(), &report)
-            && last.step == next.step
-            && last.first + u64::from(last.count) == next.first
-            && (last.count as usize) < limits::MAX_OUT_OF_ORDER
-        {
-            last.count += 1;
-            *number = self.reported;
-            return;
-        }
-        self.pending.push((self.reported, report));
-    }
-
-    fn transmit(&mut self, machine: &mut Machine, request: u32) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let said = std::mem::take(&mut self.pending);
-        let mut steps = Vec::new();
-        for (_, one) in &said {
-            match one {
-                Report::Step(progress) => steps.push(*progress),
-                Report::Answer(offset, reply) => {
-                    self.frames += machine.progress(request, &std::mem::take(&mut steps));
-                    machine.answer(request, *offset, reply.clone());
-                    self.frames += 1;
-                }
-            }
-        }
-        self.frames += machine.progress(request, &steps);
-        self.unsaved.push_back((self.frames, said));
-    }
-
-    fn progressed(&mut self, count: u64) {
-        while self.unsaved.front().is_some_and(|(frame, _)| *frame <= count) {
-            if let Some((number, _)) = self
-                .unsaved
-                .pop_front()
-                .and_then(|(_, said)| said.into_iter().last())
-            {
-                self.saved = self.saved.max(number);
-            }
-        }
-        self.wake();
-    }
-
-    fn lost(&mut self) {
-        self.losses += 1;
-        let said = self.unsaved.drain(..).flat_map(|(_, said)| said);
-        self.pending = said
-            .chain(std::mem::take(&mut self.pending))
-            .filter(|(_, report)| report.outlives_connections())
-            .collect();
-        if self.pending.is_empty() {
-            self.saved = self.reported;
-        }
-        self.wake();
-    }
-
-    /// What was given out is settled, and the server has saved it.
-    fn is_all_settled(&self) -> bool {
-        self.open.is_empty() && self.pending.is_empty() && self.unsaved.is_empty()
-    }
-
-    /// No connection will ask for it again: what was not saved is not said any more.
-    fn abandon(&mut self) {
-        self.open.clear();
-        self.pending.clear();
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        self.waiting.drain(..).for_each(Waker::wake);
-    }
-}
-
 /// Something that was said of a message. Its output comes when the server has saved it as safely as a receipt says;
 /// dropping it takes nothing back.
 #[derive(Clone, Debug)]
@@ -583,7 +456,7 @@ impl Future for Saved {
             let lost = || ReaderError::Lost("there is no connection any more".to_owned());
             return Poll::Ready(Err(failure.unwrap_or_else(lost)));
         }
-        group.waiting.push(context.waker().clone());
+        group.wait(context.waker());
         Poll::Pending
     }
 }

@@ -30,7 +30,7 @@ pub enum Event {
 /// The machine: bytes in, messages out; settlements in, answers out.
 ///
 /// Drive it with [`handle_bytes`](Self::handle_bytes), [`handle_end`](Self::handle_end) and
-/// [`handle_settlement`](Self::handle_settlement); after each, take all of
+/// [`handle_stored`](Self::handle_stored); after each, take all of
 /// [`poll_event`](Self::poll_event) and then [`poll_transmit`](Self::poll_transmit).
 #[derive(Debug)]
 pub struct Server {
