@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::OpenError;
 
@@ -107,13 +106,13 @@ pub(crate) fn has_room_beside(folder: &Path, bytes: u64) -> bool {
     })
 }
 
-/// How a copy of a store on its way is called: one for each process and moment.
-pub(crate) fn copy_name(store: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+/// How a copy of a store on its way is called: as nothing else, whoever makes one beside it.
+pub(crate) fn copy_name(store: &Path) -> io::Result<PathBuf> {
+    let mut drawn = [0; 8];
+    getrandom::fill(&mut drawn).map_err(|error| io::Error::other(error.to_string()))?;
     let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(format!("{COPY}{}-{count}", std::process::id()));
-    store.with_file_name(name)
+    name.push(format!("{COPY}{:016x}", u64::from_be_bytes(drawn)));
+    Ok(store.with_file_name(name))
 }
 
 /// Removes copies that somebody who was killed has left. Only for who owns the store.

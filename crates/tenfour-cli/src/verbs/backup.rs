@@ -12,6 +12,8 @@ use tokio::io::BufWriter;
 use super::read_client::readable;
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
+use tenfour::client::random_id;
+
 use crate::exit::{Code, Failure};
 use crate::progress::progress;
 use crate::remove_on_drop::RemoveOnDrop;
@@ -34,9 +36,9 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
         return Err(Failure::local(format!("`{}` is there already", path.display()))
             .hint("a backup overwrites nothing; name another file"));
     }
-    // Nobody else's: two may be made at once.
+    // Nobody else's: two may be made at once, and in containers every process is number 1.
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".part-{}", std::process::id()));
+    beside.push(format!(".part-{}", random_id()));
     let beside = PathBuf::from(beside);
     // What is not whole is of no use.
     let remove_on_drop = RemoveOnDrop::of(&beside);

@@ -241,7 +241,7 @@ impl Reader for SqliteReader {
         if !data_directory::has_room_beside(folder_of(&self.path), bytes) {
             return Err(CopyError::Full);
         }
-        let copy = data_directory::copy_name(&self.path);
+        let copy = data_directory::copy_name(&self.path)?;
         let path = copy
             .to_str()
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tenfour::client::random_id;
 use tenfour::identity::{Identity, KnownHosts};
 use tenfour::{Address, Client, ClientConfig, DeliveryError, MailboxName};
 use tenfour_checker::{Breach, Found, History, Observation, Verdict, free_address};
@@ -46,7 +47,7 @@ pub async fn run(arguments: &Bench, folder: &Path) -> Result<(), Failure> {
     if arguments.seconds.is_zero() {
         return Err(Failure::usage("--seconds is more than 0: nothing was tried"));
     }
-    let place = folder.join(format!("tenfour-torture-{}", std::process::id()));
+    let place = folder.join(format!("tenfour-torture-{}", random_id()));
     fs::create_dir(&place).map_err(|error| cannot(&place, &error))?;
     let remove_on_drop = RemoveOnDrop::of(&place);
     let flush = flush_time(&place).map_err(|error| cannot(&place, &error))?;

@@ -1,9 +1,11 @@
 //! Messages as files: whole or not at all, never over another file, never outside the folder.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tempfile::{NamedTempFile, PersistError};
 use tenfour::Item;
 
 use crate::exit::Failure;
@@ -29,41 +31,43 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
         ),
     };
     let other = format!("{name}.{}", item.offset);
-    let beside = folder.join(format!(".tenfour-{}", std::process::id()));
-    write_new(&beside, &item.message.body).map_err(failed)?;
     let mut placed = Err(io::ErrorKind::AlreadyExists.into());
+    let mut beside = Some(write_beside(folder, &item.message.body).map_err(failed)?);
     for name in [&name, &other] {
         let path = folder.join(name);
-        // A link fails where there is something already, even if it points nowhere.
-        placed = fs::hard_link(&beside, &path).map(|()| path.clone());
-        match &placed {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+        let Some(file) = beside.take() else { break };
+        // That fails where there is something already, even if it points nowhere.
+        match file.persist_noclobber(&path) {
+            Ok(_) => placed = Ok(path),
+            Err(PersistError { error, file }) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let tells_which = item.message.name.is_none() || *name == other;
                 if tells_which && is_same(&path, item) {
                     placed = Ok(path);
-                    break;
+                } else {
+                    beside = Some(file);
                 }
             }
-            _ => break,
+            Err(PersistError { error, .. }) => placed = Err(error),
         }
     }
-    let removed = fs::remove_file(&beside);
     let path = placed.map_err(failed)?;
-    removed.map_err(failed)?;
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(failed)?;
     Ok(path.to_string_lossy().into_owned())
 }
 
-fn write_new(path: &Path, body: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+/// Writes to a file that nobody else has: its name is drawn, since in containers every process is number 1. It is removed
+/// unless it gets another name.
+fn write_beside(folder: &Path, body: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".tenfour-")
+        // As far as the umask allows, like any file that is made here.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
     file.write_all(body)?;
-    file.sync_all()
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// A repeat of a message that was written before its reader was lost.
@@ -122,6 +126,28 @@ mod tests {
             keep(folder, &item(2, attempts, Some("report"), "two")).unwrap();
         }
         assert_eq!(names(folder), ["inbox-1", "report", "report.2"]);
+    }
+
+    /// The file beside was named after the process, and in a container every process is number 1: two readers with one folder
+    /// wrote each other's bytes.
+    #[test]
+    fn two_readers_with_one_number_and_one_folder_keep_their_bytes_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        std::thread::scope(|scope| {
+            for reader in 0..4 {
+                scope.spawn(move || {
+                    for offset in (reader..200).step_by(4) {
+                        keep(folder, &item(offset, 0, None, &format!("body {offset}"))).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder).len(), 200);
+        for offset in 0..200 {
+            let body = fs::read_to_string(folder.join(format!("inbox-{offset}"))).unwrap();
+            assert_eq!(body, format!("body {offset}"));
+        }
     }
 
     #[test]
