@@ -1,6 +1,7 @@
 //! What `check` finds: nothing in a store that is as it was written, and each kind of damage by its name.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -104,6 +105,42 @@ fn nothing_is_wrong_with_a_store_that_has_a_past() {
     store.deposit(&[batch(Some("u"), &["a"; 5], 1)], 4).unwrap();
     let (checked, found) = findings(&path);
     assert_eq!((checked.messages, found), (18, Vec::new()));
+}
+
+/// Each of its questions saw the store at another moment: beside a busy server it found damage that was none.
+#[test]
+fn a_busy_store_is_seen_at_one_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path);
+    // The first mailbox takes a while to be read; meanwhile the others change.
+    store.deposit(&[batch(None, &["large"; 20_000], 1)], 1).unwrap();
+    store.retain(Box::new(|mailbox| Retain {
+        bytes: (mailbox.as_str() != "large").then_some(10_000),
+        ..Retain::FOREVER
+    }));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let mailbox = ["a", "b", "c"][n as usize % 3];
+                let batch = batch(Some(&format!("s{}", n % 7)), &[mailbox; 20], n / 7 * 20 + 1);
+                store.deposit(&[batch], 1).unwrap();
+                store.tidy().unwrap();
+            }
+        });
+        for _ in 0..10 {
+            let (_, found) = findings(&path);
+            if !found.is_empty() {
+                over.store(true, Ordering::Relaxed);
+            }
+            assert_eq!(found, Vec::<String>::new());
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

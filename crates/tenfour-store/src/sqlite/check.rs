@@ -60,8 +60,10 @@ pub fn check(
     plan_once(&connection).map_err(sqlite)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
     check_version(path, &connection, &schema::STORE)?;
+    // All of it at one moment, whatever a server beside it does. Its log cannot begin anew until this ends.
+    let moment = connection.unchecked_transaction().map_err(sqlite)?;
     let mut check = Check {
-        connection: &connection,
+        connection: &moment,
         checked: Checked::default(),
         found,
         looked,
