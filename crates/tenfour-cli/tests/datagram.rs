@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use support::network::in_a_network_of_its_own;
 use support::{Home, Lines, Served, compiled, mailbox, needs, run, signal, wait_for};
 use tenfour::datagram::Request as DatagramRequest;
 use tenfour::proto::ProducerId;
@@ -330,4 +331,24 @@ fn an_answer_comes_from_the_address_that_was_asked() {
             .ok();
     }
     assert_eq!(mailbox(&home, &served.native), ["x", "x"]);
+}
+
+/// `localhost` is [::1] first, and the listener was on 127.0.0.1 alone: what no receipt was asked for was lost, with 0.
+#[test]
+fn a_bare_datagram_to_localhost_arrives() {
+    if !needs("unshare") || !needs("ip") || !needs("nc") {
+        return;
+    }
+    let said = in_a_network_of_its_own(
+        "tenfour serve --store memory --quiet 2>log & server=$!
+        until tenfour tail localhost >>log 2>&1; do :; done
+        tenfour send udp://localhost --no-receipt 'to a name'
+        printf 'from nc' | nc -u -w 1 localhost 50544
+        printf 'from nc over IPv4' | nc -4 -u -w 1 localhost 50544
+        tenfour tail localhost -f -C 3
+        kill $server; wait $server",
+    );
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["from nc", "from nc over IPv4", "to a name"]);
 }

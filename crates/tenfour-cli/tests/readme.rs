@@ -3,9 +3,9 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 
 use support::needs;
+use support::network::in_a_network_of_its_own;
 
 fn readme() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -22,38 +22,6 @@ fn blocks(kind: &str) -> Vec<String> {
         .filter(|line| !line.starts_with("cargo "))
         .map(str::to_owned)
         .collect()
-}
-
-/// Runs it in a namespace without anybody else's servers, with `HOME` empty; gives what it printed.
-fn in_a_network_of_its_own(script: &str) -> String {
-    let home = tempfile::tempdir().unwrap();
-    let tenfour = Path::new(env!("CARGO_BIN_EXE_tenfour"));
-    let path = format!(
-        "{}:/usr/bin:/bin:/usr/sbin:/sbin",
-        tenfour.parent().unwrap().display()
-    );
-    let script = format!("ip link set lo up\n{script}\n");
-    let output = Command::new("timeout")
-        .args([
-            "60",
-            "unshare",
-            "--map-root-user",
-            "--net",
-            "bash",
-            "-euo",
-            "pipefail",
-            "-c",
-            &script,
-        ])
-        .current_dir(&home)
-        .env_clear()
-        .env("HOME", home.path())
-        .env("PATH", path)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}\n{said}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 const WAIT: &str = "until tenfour tail localhost >>waited 2>&1; do :; done";

@@ -29,13 +29,13 @@ pub struct Serve {
     /// Text listener [default: 127.0.0.1:50544 and [::1]:50544]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_TEXT", value_delimiter = ',')]
     pub text: Vec<String>,
-    /// Datagram listener (UDP) [default: 127.0.0.1:50544]
+    /// Datagram listener (UDP) [default: 127.0.0.1:50544 and [::1]:50544]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_DATAGRAM", value_delimiter = ',')]
     pub datagram: Vec<String>,
     /// Native listener [default: 0.0.0.0:50545 and [::]:50545]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_NATIVE", value_delimiter = ',')]
     pub native: Vec<String>,
-    /// HTTP listener [default: off; without an address 127.0.0.1:50546]; beyond the loopback it uses TLS with the server's key
+    /// HTTP listener [default: off; without an address 127.0.0.1:50546 and [::1]:50546]; beyond the loopback it uses TLS with the server's key
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_HTTP", value_delimiter = ',')]
     pub http: Vec<String>,
     /// Host name to accept in HTTP requests, besides localhost and IP addresses
@@ -44,7 +44,7 @@ pub struct Serve {
     /// Allow plain HTTP on non-loopback addresses (use behind a TLS-terminating proxy)
     #[arg(long, env = "TENFOUR_HTTP_PLAIN", value_parser = clap::builder::BoolishValueParser::new())]
     pub http_plain: bool,
-    /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020]
+    /// Modbus/TCP listener [default: off; without an address 127.0.0.1:5020 and [::1]:5020]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_MODBUS", value_delimiter = ',')]
     pub modbus: Vec<String>,
     /// Mailbox for all Modbus writes [default: modbus/UNIT, one for each unit]

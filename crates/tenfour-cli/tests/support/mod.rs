@@ -9,6 +9,7 @@ pub mod hasty;
 pub mod history;
 pub mod http;
 pub mod injection;
+pub mod network;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};

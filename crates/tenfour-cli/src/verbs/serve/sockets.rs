@@ -39,10 +39,6 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
     }
     let datagram_ips = everywhere_or_loopback(open(Listener::Datagram));
     for (address, may_lack) in addresses(&arguments.datagram, &datagram_ips, TEXT_PORT, "--datagram")? {
-        // Unless it is opened, one loopback address is enough: nobody prefers the other one.
-        if may_lack && arguments.datagram.is_empty() && !open(Listener::Datagram) {
-            continue;
-        }
         match bind_datagram(address) {
             Ok((socket, real)) => {
                 sockets.addresses.push(("datagram", real));
@@ -84,12 +80,7 @@ fn optional(asked: &[String], open: bool, port: u16, flag: &str) -> Result<Vec<(
     if asked.is_empty() && !open {
         return Ok(Vec::new());
     }
-    let mut found = addresses(asked, &everywhere_or_loopback(open), port, flag)?;
-    if !open {
-        // As for datagrams: unless an address is named, one is enough.
-        found.retain(|(_, may_lack)| !may_lack);
-    }
-    Ok(found)
+    addresses(asked, &everywhere_or_loopback(open), port, flag)
 }
 
 fn everywhere_or_loopback(everywhere: bool) -> [std::net::IpAddr; 2] {
