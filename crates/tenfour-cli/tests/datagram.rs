@@ -352,3 +352,18 @@ fn a_bare_datagram_to_localhost_arrives() {
     lines.sort_unstable();
     assert_eq!(lines, ["from nc", "from nc over IPv4", "to a name"]);
 }
+
+/// A name may have several addresses, and the first may be the wrong one.
+#[test]
+fn a_bare_datagram_goes_on_to_the_next_address_when_nobody_listens_at_the_first() {
+    let home = Home::new();
+    let served = home.serve();
+    let (_, port) = served.datagram.rsplit_once(':').unwrap();
+    let target = format!("udp://localhost:{port}");
+    home.run(&["send", &target, "--no-receipt", "--clear", "hello"])
+        .ok();
+    wait_for("it", || mailbox(&home, &served.native).len() == 1);
+    served.stop();
+    home.run(&["send", &target, "--no-receipt", "--clear", "lost"])
+        .failed(69, "connection refused");
+}

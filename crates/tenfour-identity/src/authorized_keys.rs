@@ -23,6 +23,12 @@ impl AuthorizedKey {
         let start = line.find("SHA256:").ok_or("there is no fingerprint in it")?;
         let (options, rest) = line.split_at(start);
         let (fingerprint, comment) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        // Somebody meant to limit the key: as a comment it would have all that a key without options has.
+        if let Some(option) = comment.split_whitespace().find(|word| is_option(word)) {
+            return Err(format!(
+                "`{option}` stands behind the key; options stand before it"
+            ));
+        }
         Ok(AuthorizedKey {
             fingerprint: fingerprint.parse().map_err(|error| format!("{error}"))?,
             rights: options.trim().parse().map_err(|error| format!("{error}"))?,
@@ -127,6 +133,13 @@ impl AuthorizedKeys {
     }
 }
 
+/// It limits a key, or is meant to.
+fn is_option(word: &str) -> bool {
+    ["send=", "read=", "from=", "expires="]
+        .iter()
+        .any(|option| word.starts_with(option))
+}
+
 /// Begins the line of those who show no key.
 const ANONYMOUS: &str = "anonymous ";
 
@@ -170,6 +183,28 @@ mod tests {
             assert_eq!(keys.mistakes.len(), 1, "{bad}");
             assert!(may(&keys, "inbox") && !may(&keys, "other"));
         }
+    }
+
+    /// The order of `keys list`, typed by hand: the limit was taken for a comment, and the key had all that one without limits
+    /// has.
+    #[test]
+    fn a_limit_behind_the_key_allows_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorized_keys");
+        let key = Fingerprint::of_public_key(b"1");
+        for limit in [
+            "from=\"10.9.9.9\"",
+            "expires=2020-01-01",
+            "of the shop, read=inbox",
+            "send=logs/*",
+        ] {
+            std::fs::write(&path, format!("{key} {limit}\n")).unwrap();
+            let keys = AuthorizedKeys::load(&path).unwrap();
+            assert_eq!(keys.find(key), None, "{limit}");
+            assert!(keys.mistakes[0].1.contains("before it"), "{:?}", keys.mistakes);
+        }
+        std::fs::write(&path, format!("read=inbox {key} sender of logs\n")).unwrap();
+        assert!(AuthorizedKeys::load(&path).unwrap().find(key).is_some());
     }
 
     #[test]

@@ -17,6 +17,9 @@ use tenfour_proto::Address;
 /// Longest answer that is looked at; a receipt is shorter.
 const LONGEST_ANSWER: usize = 512;
 
+/// A host where nobody listens says so as soon as it can: at once on this machine. Another address of the name may do better.
+const REFUSAL: Duration = Duration::from_millis(50);
+
 /// Sends `request`, and repeats it until there is a receipt or the time is over. Each repeat is the same message:
 /// it is stored once.
 ///
@@ -42,17 +45,26 @@ pub async fn deliver(
 ///
 /// # Errors
 ///
-/// When the name has no address, or this machine could not send it.
+/// When the name has no address, this machine could not send it, or every address said at once that nobody listens there.
 pub async fn send(address: &Address, body: &[u8]) -> Result<(), ConnectError> {
     let mut attempts = Vec::new();
     for peer in resolve(address).await? {
-        let sent = async { open(peer).await?.send(body).await };
-        match sent.await {
-            Ok(_) => return Ok(()),
+        match send_once(peer, body).await {
+            Ok(()) => return Ok(()),
             Err(error) => attempts.push((peer, Arc::new(error))),
         }
     }
     Err(ConnectError::Unreachable(attempts))
+}
+
+async fn send_once(peer: SocketAddr, body: &[u8]) -> io::Result<()> {
+    let socket = open(peer).await?;
+    socket.send(body).await?;
+    match tokio::time::timeout(REFUSAL, socket.recv(&mut [0; LONGEST_ANSWER])).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(error),
+        // A word or none: it has left.
+        _ => Ok(()),
+    }
 }
 
 async fn open(peer: SocketAddr) -> io::Result<UdpSocket> {
