@@ -37,14 +37,14 @@ pub(crate) struct Overflow;
 impl Replies {
     /// From here on all replies to the producer come here.
     pub(super) fn expect(&self, sender: Sender, producer: ProducerId) -> Arc<ReplySlot> {
-        let hole = Arc::new(ReplySlot::default());
+        let slot = Arc::new(ReplySlot::default());
         let mut waiting = lock(&self.0);
         // Now and then, so that it costs next to nothing each time.
         if waiting.len().is_power_of_two() {
-            waiting.retain(|_, hole| hole.strong_count() > 0);
+            waiting.retain(|_, slot| slot.strong_count() > 0);
         }
-        waiting.insert((sender, producer), Arc::downgrade(&hole));
-        hole
+        waiting.insert((sender, producer), Arc::downgrade(&slot));
+        slot
     }
 
     pub(super) fn deliver(&self, answered: Vec<Answered>) {
@@ -61,7 +61,7 @@ impl Replies {
         {
             let to = (sender, producer);
             match waiting.get(&to).map(Weak::upgrade) {
-                Some(Some(hole)) => hole.put(sequence, reply),
+                Some(Some(slot)) => slot.put(sequence, reply),
                 // It is in the store, for whoever asks again.
                 Some(None) => drop(waiting.remove(&to)),
                 None => {}

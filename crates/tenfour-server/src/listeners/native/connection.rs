@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::admitted::Admitted;
-use super::connection_event::{ConnectionEvent, happenings};
+use super::connection_event::{ConnectionEvent, next_event};
 use super::group_reads::GroupRead;
 use super::reads::MailboxRead;
 use super::socket::{ReadOutcome, read_some};
@@ -112,7 +112,7 @@ impl Connection {
                 }
                 answers = completions.answers() => self.take_answers(answers),
                 () = sleep_until(timeout) => self.machine.handle_timeout(context.clock.now()),
-                happened = happenings(self.admitted.as_deref_mut()) => self.take_happening(happened),
+                happened = next_event(self.admitted.as_deref_mut()) => self.take_happening(happened),
                 _ = stopping.wait_for(|stopping| *stopping), if !told => {
                     told = true;
                     self.machine.go_away(TemporaryCode::Stopping);

@@ -19,7 +19,7 @@ pub(super) enum ConnectionEvent {
 }
 
 /// Waits for the next of them.
-pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> ConnectionEvent {
+pub(super) async fn next_event(admitted: Option<&mut Admitted>) -> ConnectionEvent {
     let Some(admitted) = admitted else {
         return pending().await;
     };
@@ -27,21 +27,21 @@ pub(super) async fn happenings(admitted: Option<&mut Admitted>) -> ConnectionEve
         .producer
         .as_ref()
         .map(|producer| Arc::clone(producer.held.lease()));
-    let hole = admitted
+    let slot = admitted
         .producer
         .as_ref()
-        .and_then(|producer| producer.asked.hole());
+        .and_then(|producer| producer.asked.slot());
     tokio::select! {
         Ok(()) = admitted.changes.changed() => ConnectionEvent::RulesChanged,
-        replies = replies(hole) => ConnectionEvent::Replies(replies),
+        replies = replies(slot) => ConnectionEvent::Replies(replies),
         () = taken(lease.as_deref()) => ConnectionEvent::TakenOver,
         () = more(admitted.mailbox_read.as_mut(), admitted.group_read.as_deref_mut()) => ConnectionEvent::MoreToRead,
     }
 }
 
-async fn replies(hole: Option<Arc<ReplySlot>>) -> Result<Vec<(u64, Reply)>, Overflow> {
-    match hole {
-        Some(hole) => hole.replies().await,
+async fn replies(slot: Option<Arc<ReplySlot>>) -> Result<Vec<(u64, Reply)>, Overflow> {
+    match slot {
+        Some(slot) => slot.replies().await,
         None => pending().await,
     }
 }

@@ -11,7 +11,7 @@ use crate::broker::{Broker, ReplySlot};
 #[derive(Default)]
 pub(super) struct Asked {
     /// Present once something was asked.
-    hole: Option<Arc<ReplySlot>>,
+    slot: Option<Arc<ReplySlot>>,
     /// Deposited, and not settled yet.
     open: BTreeSet<u64>,
     /// They were there before, so there may be a reply already.
@@ -25,12 +25,12 @@ impl Asked {
     }
 
     pub(super) fn listen(&mut self, broker: &Broker, key: Fingerprint, producer: ProducerId) {
-        self.hole
+        self.slot
             .get_or_insert_with(|| broker.expect_replies(Sender::Key(key), producer));
     }
 
-    pub(super) fn hole(&self) -> Option<Arc<ReplySlot>> {
-        self.hole.clone()
+    pub(super) fn slot(&self) -> Option<Arc<ReplySlot>> {
+        self.slot.clone()
     }
 
     /// A new message cannot have had a reply before we listened; a repeat can.
