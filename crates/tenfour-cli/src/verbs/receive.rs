@@ -136,10 +136,13 @@ fn failed(error: &ReaderError, target: &Target) -> Failure {
 fn sink(arguments: &Receive) -> Sink {
     let json = arguments.json;
     match &arguments.output {
-        Some(folder) => Sink::Files {
-            folder: folder.clone(),
-            json,
-        },
+        Some(folder) => {
+            files::sweep(folder);
+            Sink::Files {
+                folder: folder.clone(),
+                json,
+            }
+        }
         None if arguments.raw => Sink::Raw,
         None => Sink::Lines {
             json,

@@ -4,11 +4,18 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::{NamedTempFile, PersistError};
 use tenfour::Item;
 
 use crate::exit::Failure;
+
+/// Of files on their way.
+const PREFIX: &str = ".tenfour-";
+
+/// Nobody writes one file for so long.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Writes the message to `folder` and gives the file's path. Its name is the message's, or `MAILBOX-OFFSET`; where
 /// another file has it, the offset is added. A name with the offset tells which message it is: if that file is there
@@ -57,11 +64,32 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
     Ok(path.to_string_lossy().into_owned())
 }
 
+/// Removes files that readers who were killed have left beside. One that is being written is seconds old.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_ours = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes());
+        let modified = entry
+            .metadata()
+            .ok()
+            .filter(fs::Metadata::is_file)
+            .and_then(|found| found.modified().ok());
+        let is_old = modified.is_some_and(|at| at.elapsed().is_ok_and(|age| age >= LEFT_BEHIND));
+        if is_ours && is_old {
+            // It costs room, no more: whoever cannot remove it goes on.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes to a file that nobody else has: its name is drawn, since in containers every process is number 1. It is removed
 /// unless it gets another name.
 fn write_beside(folder: &Path, body: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
-        .prefix(".tenfour-")
+        .prefix(PREFIX)
         // As far as the umask allows, like any file that is made here.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
@@ -148,6 +176,21 @@ mod tests {
             let body = fs::read_to_string(folder.join(format!("inbox-{offset}"))).unwrap();
             assert_eq!(body, format!("body {offset}"));
         }
+    }
+
+    #[test]
+    fn what_the_killed_have_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let long_ago = std::time::SystemTime::now() - LEFT_BEHIND;
+        for (name, is_old) in [(".tenfour-a", true), (".tenfour-b", false), ("inbox-1", true)] {
+            let file = File::create(folder.join(name)).unwrap();
+            if is_old {
+                file.set_modified(long_ago).unwrap();
+            }
+        }
+        sweep(folder);
+        assert_eq!(names(folder), [".tenfour-b", "inbox-1"]);
     }
 
     #[test]
