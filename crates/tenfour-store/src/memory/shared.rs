@@ -111,9 +111,13 @@ impl Shared {
         let Some(most) = mailbox.retain.bytes.filter(|most| mailbox.bytes > *most) else {
             return;
         };
-        let of_mailbox = self.cursors.iter().filter(|((name, _), _)| *name == mailbox.name);
-        let held = of_mailbox.map(|(_, position)| position.committed).min();
-        let last = held.filter(|_| !mailbox.retain.unread).unwrap_or(u64::MAX);
+        let last = if mailbox.retain.unread {
+            u64::MAX
+        } else {
+            let of_mailbox = self.cursors.iter().filter(|((name, _), _)| *name == mailbox.name);
+            let held = of_mailbox.map(|(_, position)| position.committed).min();
+            held.unwrap_or(u64::MAX)
+        };
         while mailbox.bytes > most
             && mailbox.gone < last
             && let Some(oldest) = mailbox.kept.pop_front()

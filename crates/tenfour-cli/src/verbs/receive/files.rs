@@ -67,18 +67,19 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
 /// Removes files that readers who were killed have left beside. One that is being written is seconds old.
 pub fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let is_ours = entry
+    let ours = entries.flatten().filter(|entry| {
+        entry
             .file_name()
             .as_encoded_bytes()
-            .starts_with(PREFIX.as_bytes());
+            .starts_with(PREFIX.as_bytes())
+    });
+    for entry in ours {
         let modified = entry
             .metadata()
             .ok()
             .filter(fs::Metadata::is_file)
             .and_then(|found| found.modified().ok());
-        let is_old = modified.is_some_and(|at| at.elapsed().is_ok_and(|age| age >= LEFT_BEHIND));
-        if is_ours && is_old {
+        if modified.is_some_and(|at| at.elapsed().is_ok_and(|age| age >= LEFT_BEHIND)) {
             // It costs room, no more: whoever cannot remove it goes on.
             let _ = fs::remove_file(entry.path());
         }
