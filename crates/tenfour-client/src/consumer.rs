@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use tenfour_proto::native::{Credit, CursorUse, ReadFrom, ReadRequest};
 use tenfour_proto::{CursorName, CursorNameError, Item, MailboxName, MailboxNameError, Reply, Step};
-use tenfour_worker::{Source, Taken};
+use tenfour_worker::{DEFAULT_RETRIES, Source, Taken};
 
 use crate::client::Client;
 use crate::connection::attach::attach;
@@ -28,12 +28,7 @@ impl Client {
         C: TryInto<CursorName>,
         C::Error: Into<CursorNameError>,
     {
-        let mailbox = mailbox
-            .try_into()
-            .map_err(|error| ReaderError::Mailbox(error.into()));
-        let cursor = cursor
-            .try_into()
-            .map_err(|error| ReaderError::Cursor(error.into()));
+        let (mailbox, cursor) = (ReaderError::mailbox(mailbox), ReaderError::cursor(cursor));
         ConsumerBuilder::new(self.clone(), mailbox, cursor)
     }
 }
@@ -62,7 +57,7 @@ impl ConsumerBuilder {
             mailbox,
             cursor,
             from: ReadFrom::Oldest,
-            retries: Some(5),
+            retries: Some(DEFAULT_RETRIES),
             follow: true,
             window: WINDOW,
         }
@@ -114,10 +109,7 @@ impl ConsumerBuilder {
                 retries: self.retries,
             }),
             follow: self.follow,
-            credit: Credit {
-                messages: 0,
-                bytes: 0,
-            },
+            credit: Credit::NONE,
         };
         Ok(Consumer {
             read: attach(self.client.shared(), self.client.way(), request, self.window).await?,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tenfour_proto::native::{DeliveryState, EndReason, ErrorCode, ErrorFrame};
 use tenfour_proto::{
-    Address, CursorNameError, Durability, Fingerprint, MailboxName, MailboxNameError, ParseAddressError,
-    RefusalCode, TemporaryCode, hex,
+    Address, CursorName, CursorNameError, Durability, Fingerprint, MailboxName, MailboxNameError,
+    ParseAddressError, RefusalCode, TemporaryCode, hex,
 };
 
 /// No connection. Nothing was stored.
@@ -273,6 +273,25 @@ pub enum ReaderError {
 }
 
 impl ReaderError {
+    /// The name of a mailbox, checked.
+    pub(crate) fn mailbox<M>(name: M) -> Result<MailboxName, Self>
+    where
+        M: TryInto<MailboxName>,
+        M::Error: Into<MailboxNameError>,
+    {
+        name.try_into()
+            .map_err(|error| ReaderError::Mailbox(error.into()))
+    }
+
+    /// The name of a cursor, checked.
+    pub(crate) fn cursor<C>(name: C) -> Result<CursorName, Self>
+    where
+        C: TryInto<CursorName>,
+        C::Error: Into<CursorNameError>,
+    {
+        name.try_into().map_err(|error| ReaderError::Cursor(error.into()))
+    }
+
     /// The server has ended a read of `mailbox` at `offset`, before its end.
     pub(crate) fn ended(reason: EndReason, mailbox: &MailboxName, offset: u64) -> Self {
         let mailbox = mailbox.clone();

@@ -20,10 +20,7 @@ impl Client {
         M: TryInto<MailboxName>,
         M::Error: Into<MailboxNameError>,
     {
-        let mailbox = mailbox
-            .try_into()
-            .map_err(|error| ReaderError::Mailbox(error.into()));
-        ReaderBuilder::new(self.clone(), mailbox)
+        ReaderBuilder::new(self.clone(), ReaderError::mailbox(mailbox))
     }
 }
 
@@ -72,10 +69,7 @@ impl ReaderBuilder {
             from: self.from,
             cursor: None,
             follow: self.follow,
-            credit: Credit {
-                messages: 0,
-                bytes: 0,
-            },
+            credit: Credit::NONE,
         };
         Ok(Reader {
             read: attach(self.client.shared(), self.client.way(), request, 0).await?,

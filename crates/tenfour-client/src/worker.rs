@@ -1,7 +1,7 @@
 //! Handling the messages of a mailbox by a function.
 
 use tenfour_proto::{CursorName, CursorNameError, MailboxName, MailboxNameError};
-use tenfour_worker::{Handler, HandlerOptions, NameError, Worker, WorkerError};
+use tenfour_worker::{Handler, HandlerOptions, Worker, WorkerError};
 
 use crate::client::Client;
 use crate::consumer::Consumer;
@@ -39,13 +39,9 @@ impl Client {
         C: TryInto<CursorName>,
         C::Error: Into<CursorNameError>,
     {
-        let options = HandlerOptions::named(mailbox, cursor).map_err(|error| {
-            WorkerError::Source(match error {
-                NameError::Mailbox(error) => ReaderError::Mailbox(error),
-                NameError::Cursor(error) => ReaderError::Cursor(error),
-                _ => ReaderError::Lost(error.to_string()),
-            })
-        })?;
+        let mailbox = ReaderError::mailbox(mailbox).map_err(WorkerError::Source)?;
+        let cursor = ReaderError::cursor(cursor).map_err(WorkerError::Source)?;
+        let options = HandlerOptions::new(mailbox, cursor);
         let mut worker = self.worker(options, handler).await.map_err(WorkerError::Source)?;
         worker.run(std::future::pending()).await
     }

@@ -14,6 +14,6 @@ mod worker;
 #[cfg(all(unix, feature = "exec"))]
 pub use exec::{Exec, ExecError, Handled};
 pub use handler::{Handler, HandlerError};
-pub use options::{HandlerOptions, NameError, OnWorkEvent, Unauthenticated, WorkEvent};
+pub use options::{DEFAULT_RETRIES, HandlerOptions, NameError, OnWorkEvent, Unauthenticated, WorkEvent};
 pub use source::{Source, Taken};
 pub use worker::{Worker, WorkerError};

@@ -9,6 +9,9 @@ use tenfour_proto::{CursorName, CursorNameError, Item, MailboxName, MailboxNameE
 
 use crate::handler::HandlerError;
 
+/// A message that failed more often goes to the dead letters, unless said.
+pub const DEFAULT_RETRIES: u32 = 5;
+
 /// How messages of a mailbox are handled. They are consumed by a cursor, as `tenfour receive` does it: what was handled
 /// is done, and what failed comes again.
 #[derive(Clone)]
@@ -104,7 +107,7 @@ impl HandlerOptions {
             mailbox,
             cursor,
             from: ReadFrom::Oldest,
-            retries: Some(5),
+            retries: Some(DEFAULT_RETRIES),
             jobs: 4,
             timeout: Duration::from_secs(30),
             unauthenticated: Unauthenticated::Skip,

@@ -24,11 +24,6 @@ const WINDOW: Credit = Credit {
     bytes: 1024 * 1024,
 };
 
-const NONE: Credit = Credit {
-    messages: 0,
-    bytes: 0,
-};
-
 /// A read, shared by the task of its connection and whoever takes the messages.
 #[derive(Debug)]
 pub(crate) struct Read {
@@ -65,7 +60,7 @@ impl Read {
                 group,
                 attached: false,
                 ready: VecDeque::new(),
-                used: NONE,
+                used: Credit::NONE,
                 ended: false,
                 failure: None,
                 left: false,
@@ -98,17 +93,15 @@ impl Read {
 
     /// The connection is gone; there may be another one.
     pub(crate) fn lost(&self, reason: &str) {
-        let mut state = self.state();
+        let state = &mut *self.state();
         state.attached = false;
         if let Some(group) = &mut state.group {
             group.lost();
-            let void: Vec<u64> = state.ready.drain(..).map(|item| item.offset).collect();
-            if let Some(group) = &mut state.group {
-                void.iter().for_each(|offset| _ = group.open.remove(offset));
+            // What nobody has taken is not ours any more.
+            for item in state.ready.drain(..) {
+                group.open.remove(&item.offset);
             }
-            if state.ended
-                && let Some(group) = &mut state.group
-            {
+            if state.ended {
                 group.abandon();
             }
         } else if !state.request.follow && !state.ended {
@@ -146,8 +139,7 @@ impl Read {
     pub(crate) fn poll_next(&self, waker: &Waker) -> Poll<Option<Result<Item, ReaderError>>> {
         let mut state = self.state();
         if let Some(item) = state.take() {
-            drop(state);
-            self.wake.wake();
+            self.wake_if_due(state);
             return Poll::Ready(Some(Ok(item)));
         }
         if let Some(failure) = state.failure.take() {
@@ -162,9 +154,19 @@ impl Read {
 
     /// A message that has come already.
     pub(crate) fn take_ready(&self) -> Option<Item> {
-        let item = self.state().take();
-        self.wake.wake();
+        let mut state = self.state();
+        let item = state.take();
+        self.wake_if_due(state);
         item
+    }
+
+    /// The task of the connection has credit to grant; else nothing for it has changed.
+    fn wake_if_due(&self, state: MutexGuard<'_, State>) {
+        let is_due = state.is_due();
+        drop(state);
+        if is_due {
+            self.wake.wake();
+        }
     }
 
     /// False if no more messages will come.
@@ -211,9 +213,7 @@ impl Read {
         }
         let saved = Saved::of(self, &mut state, report);
         if !state.left {
-            state.used.messages += 1;
-            let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
-            state.used.bytes = state.used.bytes.saturating_add(length);
+            state.use_credit(item);
         }
         drop(state);
         self.wake.wake();
@@ -278,10 +278,10 @@ impl State {
                     bytes: WINDOW.bytes,
                 };
                 // Not before the server knows what is done: that is the first thing to go out after this.
-                self.request.credit = NONE;
+                self.request.credit = Credit::NONE;
             }
             None => {
-                self.used = NONE;
+                self.used = Credit::NONE;
                 self.request.credit = WINDOW;
             }
         }
@@ -294,23 +294,12 @@ impl State {
 
     fn transmit(&mut self, machine: &mut Machine) {
         let request = self.request.request;
-        let threshold = match &mut self.group {
-            Some(group) => {
-                group.transmit(machine, request);
-                Credit {
-                    messages: 1,
-                    bytes: u32::MAX,
-                }
-            }
-            None => Credit {
-                messages: WINDOW.messages / 2,
-                bytes: WINDOW.bytes / 2,
-            },
-        };
-        let due = self.used.messages >= threshold.messages || self.used.bytes >= threshold.bytes;
-        if due && !self.left && !self.ended {
+        if let Some(group) = &mut self.group {
+            group.transmit(machine, request);
+        }
+        if self.is_due() {
             machine.grant(self.used.messages, self.used.bytes);
-            self.used = NONE;
+            self.used = Credit::NONE;
         }
     }
 
@@ -365,11 +354,25 @@ impl State {
     fn take(&mut self) -> Option<Item> {
         let item = self.ready.pop_front()?;
         if self.group.is_none() {
-            self.used.messages += 1;
-            let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
-            self.used.bytes = self.used.bytes.saturating_add(length);
+            self.use_credit(&item);
         }
         Some(item)
+    }
+
+    /// Its credit may be granted again.
+    fn use_credit(&mut self, item: &Item) {
+        self.used.messages += 1;
+        let length = u32::try_from(item.message.body.len()).unwrap_or(u32::MAX);
+        self.used.bytes = self.used.bytes.saturating_add(length);
+    }
+
+    /// There is so much credit to be granted that it is worth a frame: half a window, or any for a consumer.
+    fn is_due(&self) -> bool {
+        let (messages, bytes) = match self.group {
+            Some(_) => (1, u32::MAX),
+            None => (WINDOW.messages / 2, WINDOW.bytes / 2),
+        };
+        (self.used.messages >= messages || self.used.bytes >= bytes) && !self.left && !self.ended
     }
 
     fn has_more_to_say(&self) -> bool {

@@ -140,6 +140,14 @@ pub struct Credit {
 }
 
 impl Credit {
+    /// Nothing may come.
+    pub const NONE: Credit = Credit {
+        messages: 0,
+        bytes: 0,
+    };
+}
+
+impl Credit {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.messages.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
