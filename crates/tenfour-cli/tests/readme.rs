@@ -26,6 +26,11 @@ fn blocks(kind: &str) -> Vec<String> {
 
 const WAIT: &str = "until tenfour tail localhost >>waited 2>&1; do :; done";
 
+/// What a server says goes to a file: a line of its log once came between the two lines that a test looked for.
+fn in_the_background(server: &str) -> String {
+    format!("exec 3>&1 4>&2 >server.log 2>&1\n{server}\nserver=$!\nexec >&3 2>&4 3>&- 4>&-\n")
+}
+
 #[test]
 fn each_command_does_what_it_says() {
     if !needs("unshare") || !needs("ip") {
@@ -35,8 +40,8 @@ fn each_command_does_what_it_says() {
     assert!(lines.len() > 10, "{lines:?}");
     assert_eq!(lines[0], "tenfour serve &");
     let script = format!(
-        "{}\nserver=$!\n{WAIT}\n{}\nkill $server\nwait $server",
-        lines[0],
+        "{}{WAIT}\n{}\nkill $server\nwait $server",
+        in_the_background(&lines[0]),
         lines[1..].join("\n")
     );
     let said = in_a_network_of_its_own(&script);
@@ -59,7 +64,8 @@ fn two_machines_are_introduced_to_each_other() {
         let command = format!("TENFOUR_HOME=$PWD/{machine} {command}");
         script += &match () {
             () if command.ends_with("tenfour serve") => {
-                format!("{command} &\nserver=$!\nTENFOUR_HOME=$PWD/server; export TENFOUR_HOME\n{WAIT}\n")
+                let server = in_the_background(&format!("{command} &"));
+                format!("{server}TENFOUR_HOME=$PWD/server; export TENFOUR_HOME\n{WAIT}\n")
             }
             () if command.contains("invite") => format!("token=$({command})\n"),
             () => command + "\n",
