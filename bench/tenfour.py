@@ -34,7 +34,7 @@ class Server:
     def bench(self, *, clients, window, size, seconds, mailboxes=1):
         """Messages a second, each one receipted."""
         numbers = {"clients": clients, "window": window, "size": size, "seconds": seconds, "mailboxes": mailboxes}
-        return self.load("bench", **numbers)["messages_per_second"]
+        return self.load("tenfour-bench", **numbers)["messages_per_second"]
 
     def load(self, mailbox, **numbers):
         """All that `tenfour bench` says, with these options."""

@@ -195,7 +195,7 @@ QUIET, BUSY = 95, 5  # followers of a mailbox without messages, and of the one w
 
 
 def receipts_at_a_rate(server, setting):
-    result = server.load("bench", clients=2, window=5000, size=128, seconds=setting.seconds, rate=RATE)
+    result = server.load("tenfour-bench", clients=2, window=5000, size=128, seconds=setting.seconds, rate=RATE)
     if result["messages_per_second"] < 0.98 * RATE:
         raise Lost(f"only {result['messages_per_second']:.0f} messages a second arrived")
     return result["latency_us"]["p50"] / 1000
@@ -204,7 +204,7 @@ def receipts_at_a_rate(server, setting):
 def with_followers(setting):
     with tenfour.serving(setting.folder, store="store.db") as server:
         token = server.token("read=*")
-        command = [setting.helpers / "event_streams", server.http, token, "quiet", QUIET, "bench", BUSY]
+        command = [setting.helpers / "event_streams", server.http, token, "quiet", QUIET, "tenfour-bench", BUSY]
         with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             if (line := read_line(process, timeout=10)) != "ready":
                 raise Unmeasured(f"event_streams said {line[:100]}")

@@ -9,7 +9,7 @@ case $question in
 disk) df -P / | awk 'NR == 2 { print $5, "used" }' ;;
 load) cut -d ' ' -f 1 /proc/loadavg ;;
 *)
-    echo "unknown: $question (from $TENFOUR_SENDER, attempt $TENFOUR_ATTEMPT)"
+    echo "unknown: $question (from $TENFOUR_MSG_SENDER, attempt $TENFOUR_MSG_ATTEMPT)"
     exit 2 # a reply too: `ask` ends with 2
     ;;
 esac

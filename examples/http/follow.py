@@ -16,6 +16,8 @@ while True:
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 if name == "id":
                     seen = value
+                elif (name, value) == ("event", "went-back"):
+                    print("the server went back: everything it has follows", file=sys.stderr)
                 elif name == "data":
                     message = json.loads(value)
                     print(message.get("offset"), message.get("text"), flush=True)

@@ -112,7 +112,7 @@ fn authorized_keys(path: &Path, content: &[u8]) {
         rights: "send=inbox".parse().expect("rights"),
         comment: "of the test".to_owned(),
     };
-    AuthorizedKeys::allow(path, &key).expect("allowed");
+    AuthorizedKeys::allow(path, key.clone()).expect("allowed");
     let after = AuthorizedKeys::load(path).expect("read again");
     assert_eq!(after.find(fingerprint), Some(&key));
     // A line more lets nobody else in, and takes no mistake away.

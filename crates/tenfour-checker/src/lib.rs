@@ -4,6 +4,8 @@
 //! says what does not fit the promises. It knows nothing of how either was made, so that one checker serves every test:
 //! crashes, power cuts, broken networks, simulations.
 
+#![forbid(unsafe_code)]
+
 mod dice;
 mod port;
 mod rounds;

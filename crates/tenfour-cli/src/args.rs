@@ -11,8 +11,11 @@ mod read;
 mod send;
 mod serve;
 
+use std::ffi::OsString;
+
+use clap::builder::{OsStr, Resettable};
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 pub use backup::Backup;
 pub use bench::Bench;
@@ -50,7 +53,7 @@ macro_rules! verbs {
                 command
                     .subcommand_required(true)
                     .arg_required_else_help(true)
-                    $(.subcommand(Command::new($name).about($about).defer(|verb| $verb::augment_args(verb).about($about))))*
+                    $(.subcommand(Command::new($name).about($about).defer(|verb| given($verb::augment_args(verb).about($about)))))*
             }
 
             fn augment_subcommands_for_update(command: Command) -> Command {
@@ -90,6 +93,23 @@ macro_rules! verbs {
     };
 }
 
+/// A variable that is set and empty counts as not set: that is how scripts, CI and compose files unset one.
+fn given(command: Command) -> Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| {
+            if is_empty(&arg) {
+                arg.env(Resettable::<OsStr>::Reset)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(given)
+}
+
 verbs! {
     Serve "serve" "Receive messages and keep them"
     Send "send" "Deliver messages and wait for the receipts"
@@ -108,6 +128,25 @@ verbs! {
     Man "man" "Print the manual page"
 }
 
+/// The first argument of a program that is an option of the verb `V` as well: it was typed in the wrong place, perhaps.
+pub fn option_of<V: Args>(arguments: &[OsString]) -> Option<String> {
+    let verb = V::augment_args(Command::new("tenfour"));
+    let options: Vec<String> = verb
+        .get_arguments()
+        .flat_map(|arg| {
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            long.into_iter()
+                .chain(arg.get_short().map(|short| format!("-{short}")))
+        })
+        .collect();
+    arguments
+        .iter()
+        .skip(1)
+        .filter_map(|argument| argument.to_str())
+        .find(|argument| options.iter().any(|option| option == argument))
+        .map(str::to_owned)
+}
+
 /// `tenfour man`
 #[derive(Debug, Args)]
 pub struct Man {}
@@ -122,6 +161,7 @@ pub struct Completions {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use tenfour::worker::MESSAGE_VARIABLES;
 
     use super::*;
 
@@ -161,5 +201,34 @@ mod tests {
             assert_eq!(parse(both).unwrap_err().kind(), ErrorKind::ArgumentConflict);
         }
         parse(&["send", "a", "word"]).unwrap();
+    }
+
+    fn variables(command: &Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(Arg::get_env);
+        let own = own.map(|name| name.to_string_lossy().into_owned());
+        own.chain(command.get_subcommands().flat_map(variables)).collect()
+    }
+
+    /// A handler's `tenfour send` took the name and the type of the message that it handled.
+    #[test]
+    fn what_a_program_is_told_is_no_option_of_ours() {
+        let mut command = Arguments::command();
+        command.build();
+        let variables = variables(&command);
+        assert!(variables.len() > 50, "{variables:?}");
+        for name in variables {
+            assert!(!name.starts_with(MESSAGE_VARIABLES), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_option_behind_the_program_is_noticed() {
+        let argv = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(option_of::<Receive>(&argv("./h -C 1")).as_deref(), Some("-C"));
+        assert_eq!(
+            option_of::<Receive>(&argv("./h --drain")).as_deref(),
+            Some("--drain")
+        );
+        assert_eq!(option_of::<Receive>(&argv("-C --fast x")), None);
     }
 }

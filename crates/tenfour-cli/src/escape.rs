@@ -1,13 +1,11 @@
-//! Text from strangers, made safe for a terminal. In a pipe it stays what it is, but for line ends.
+//! Text from strangers, made safe for a terminal, and for a log that somebody looks at later.
 
 use std::fmt::Write;
 
 /// How much is escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escape {
-    /// CR and LF only, so that a message cannot forge a line.
-    LineEnds,
-    /// Also control characters, text that runs the other way, and bytes that are no text.
+    /// Line ends and other control characters, text that runs the other way, and bytes that are no text.
     ForTerminal,
     /// As for a terminal, but LF and TAB stay: for a message that is looked at on its own.
     ForReading,
@@ -15,17 +13,6 @@ pub enum Escape {
 
 /// `body` with what could do harm written as `\n`, `\x1b`, `\u{202e}`.
 pub fn escape(body: &[u8], how: Escape) -> Vec<u8> {
-    if how == Escape::LineEnds {
-        let mut out = Vec::with_capacity(body.len());
-        for byte in body {
-            match byte {
-                b'\n' => out.extend_from_slice(b"\\n"),
-                b'\r' => out.extend_from_slice(b"\\r"),
-                other => out.push(*other),
-            }
-        }
-        return out;
-    }
     let mut out = String::with_capacity(body.len());
     for chunk in body.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -84,10 +71,9 @@ mod tests {
     #[test]
     fn a_message_forges_no_line_and_moves_no_cursor() {
         assert_eq!(
-            shown(b"a\r\nGot the message:b", Escape::LineEnds),
+            shown(b"a\r\nGot the message:b", Escape::ForTerminal),
             "a\\r\\nGot the message:b"
         );
-        assert_eq!(escape(b"\x1b[2J\xff", Escape::LineEnds), b"\x1b[2J\xff");
         assert_eq!(shown(b"\x1b[2J\xff\0", Escape::ForTerminal), "\\x1b[2J\\xff\\x00");
         assert_eq!(
             shown("\u{202e}abc\u{9b}1m".as_bytes(), Escape::ForTerminal),

@@ -1,6 +1,7 @@
 //! The exit codes, and the words that go with them.
 
 use tenfour::client::{Failure as Ending, MaybeStored};
+use tenfour::identity::{Home, KnownHosts};
 use tenfour::proto::{NATIVE_PORT, RefusalCode};
 use tenfour::{Address, ConnectError, DeliveryError, Durability, MailboxName};
 
@@ -10,6 +11,8 @@ use crate::target::NoMailbox;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Code {
+    /// Whoever reads our output has had enough (`| head`), and nothing else was promised.
+    Enough = 0,
     /// Input cannot be read, or a bug.
     Local = 1,
     /// Wrong usage: not stored.
@@ -28,8 +31,12 @@ pub enum Code {
     NotAllowed = 77,
     /// Fewer messages than `-C` before `-W`.
     TooFew = 124,
+    /// The terminal is gone: as unknown.
+    HungUp = 129,
     /// Interrupted: as unknown.
     Interrupted = 130,
+    /// Told to quit: as unknown.
+    Quit = 131,
     /// Terminated: as unknown.
     Terminated = 143,
 }
@@ -37,8 +44,10 @@ pub enum Code {
 impl Code {
     /// Of many messages the first that applies.
     pub fn worst(codes: impl IntoIterator<Item = Code>) -> Option<Code> {
-        const ORDER: [Code; 10] = [
+        const ORDER: [Code; 12] = [
             Code::Interrupted,
+            Code::HungUp,
+            Code::Quit,
             Code::Terminated,
             Code::Regressed,
             Code::Unknown,
@@ -58,7 +67,12 @@ impl Code {
     pub fn class(self) -> Class {
         match self {
             Code::Refused | Code::NotAllowed => Class::Refused,
-            Code::Unknown | Code::Regressed | Code::Interrupted | Code::Terminated => Class::Unknown,
+            Code::Unknown
+            | Code::Regressed
+            | Code::HungUp
+            | Code::Interrupted
+            | Code::Quit
+            | Code::Terminated => Class::Unknown,
             _ => Class::Unsent,
         }
     }
@@ -114,6 +128,11 @@ impl Failure {
         }
     }
 
+    /// Nobody reads our output any more.
+    pub fn enough() -> Self {
+        Failure::new(Code::Enough, "")
+    }
+
     /// A failure on this side.
     pub fn local(message: impl Into<String>) -> Self {
         Failure::new(Code::Local, message)
@@ -160,16 +179,19 @@ impl Failure {
         }
     }
 
-    /// A message that the server refused.
-    pub fn refused(code: RefusalCode, target: &str) -> Self {
+    /// A message that the server refused. `wanted` is the line that would let it in: key and mailbox.
+    pub fn refused(code: RefusalCode, target: &str, wanted: Option<(&str, &str)>) -> Self {
         let failure = Failure::new(
             refusal_code(code),
             format!("{target} refused the message: {code}"),
         );
         match code {
-            RefusalCode::NotAllowed => {
-                failure.hint("on the server: tenfour keys allow FINGERPRINT send=MAILBOX")
-            }
+            RefusalCode::NotAllowed => match wanted {
+                Some((key, mailbox)) => {
+                    failure.hint(format!("on the server: tenfour keys allow {key} send={mailbox}"))
+                }
+                None => failure,
+            },
             RefusalCode::TooLarge => {
                 failure.hint("on the server: tenfour serve --max-message SIZE, at most 16M")
             }
@@ -190,9 +212,9 @@ impl Failure {
     }
 
     /// A message without a receipt.
-    pub fn delivery(error: &DeliveryError, target: &str, id: &str) -> Self {
+    pub fn delivery(error: &DeliveryError, target: &str, id: &str, wanted: Option<(&str, &str)>) -> Self {
         match error {
-            DeliveryError::Refused(code) => Failure::refused(*code, target),
+            DeliveryError::Refused(code) => Failure::refused(*code, target, wanted),
             DeliveryError::Failed { stored, failure } => {
                 let code = delivery_code(error);
                 let what = match stored {
@@ -276,10 +298,27 @@ pub fn connect_code(error: &ConnectError) -> Code {
 /// The next command. The key that a server showed never stands in it: it must be compared, not copied.
 fn connect_hint(error: &ConnectError) -> Option<String> {
     Some(match error {
-        ConnectError::UnknownServer { address, shown } => format!(
-            "it showed {shown}\n      on the server: tenfour keys show\n      if both are the same, here: tenfour keys trust {} FINGERPRINT",
-            address.without_port(NATIVE_PORT)
-        ),
+        ConnectError::UnknownServer { address, shown } => {
+            let home = Home::from_environment().ok();
+            let known = home.and_then(|home| KnownHosts::load(&home.known_hosts()).ok());
+            let known = known.unwrap_or_default();
+            let names: Vec<&str> = known
+                .iter()
+                .filter(|(_, pin)| pin == shown)
+                .map(|(name, _)| name)
+                .collect();
+            let host = address.without_port(NATIVE_PORT);
+            if names.is_empty() {
+                format!(
+                    "on the server: tenfour invite, then here: tenfour join TOKEN\n      or, without: it showed {shown}; on the server: tenfour keys show\n      if both are the same, here: tenfour keys trust {host} FINGERPRINT"
+                )
+            } else {
+                format!(
+                    "it showed the key that is known here as {}: call it by that name\n      if {host} is another name of the same server, compare {shown} with tenfour keys show there; then here: tenfour keys trust {host} FINGERPRINT",
+                    names.join(", ")
+                )
+            }
+        }
         ConnectError::ChangedServer { shown, pinned, .. } => format!(
             "we know {pinned}, it showed {shown}\n      either the server has a new key or somebody stands between; on the server: tenfour keys show"
         ),

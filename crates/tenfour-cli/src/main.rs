@@ -5,10 +5,13 @@ mod amount;
 mod args;
 mod escape;
 mod exit;
+mod log;
+mod new_file;
 mod output;
 mod progress;
 mod remove_on_drop;
 mod route;
+mod service_manager;
 mod setup;
 mod signals;
 mod target;
@@ -17,8 +20,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::filter::Targets;
 
 use args::{Arguments, Verb};
 use exit::Failure;
@@ -56,16 +58,18 @@ fn main() -> ExitCode {
         Verb::Backup(backup) => on_this_thread(verbs::backup::run(backup)),
         Verb::Check(check) => verbs::check::run(check),
         Verb::Keys(keys) => verbs::keys::run(keys),
-        Verb::Invite(invite) => verbs::invite::run(invite),
+        Verb::Invite(invite) => on_this_thread(verbs::invite::run(invite)),
         Verb::Join(join) => on_this_thread(verbs::join::run(join)),
         Verb::Bench(bench) => on_all_cores(verbs::bench::run(bench)),
         Verb::Completions(completions) => verbs::shell::completions(&completions),
         Verb::Man(_) => verbs::shell::man(),
     };
-    match result.and_then(|()| output::unsaid()) {
+    let code = match result.and_then(|()| output::unsaid()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output::failure(&failure),
-    }
+    };
+    log::flush();
+    code
 }
 
 /// One message needs no threads, and their start would cost more than it.
@@ -112,13 +116,7 @@ fn start_log(arguments: &Arguments) {
         Verb::Queue(queue) => queue.run,
         _ => false,
     };
-    let usual = stays.then(|| Targets::new().with_default(LevelFilter::INFO));
-    let Some(filter) = wish.or(usual) else { return };
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(output::is_terminal(&std::io::stderr()))
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .init();
+    if let Some(filter) = wish.or_else(|| stays.then(log::usual)) {
+        log::start(filter, stays, output::is_terminal(&std::io::stderr()));
+    }
 }

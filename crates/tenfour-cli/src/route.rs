@@ -39,6 +39,11 @@ impl Route {
         }
     }
 
+    /// What the server has to allow: to which key, which mailbox.
+    pub fn wanted(&self) -> Option<(&str, &str)> {
+        self.sender.as_deref().zip(self.mailbox.as_deref())
+    }
+
     /// A message on this route, of which nothing is known yet.
     pub fn record(&self, outcome: &'static str, bytes: u64) -> Record {
         Record {

@@ -24,7 +24,7 @@ fn curl_gets_a_receipt() {
     let served = serve(&home);
     let curl = |arguments: &[&str]| {
         let mut command = std::process::Command::new("curl");
-        command.args(["-sS", "-w", "\n%{http_code}"]).args(arguments);
+        command.args(["-sS", "-w", "%{http_code}"]).args(arguments);
         run(command, b"").ok()
     };
     let url = format!("http://{}/inbox", served.http);
@@ -178,9 +178,30 @@ fn wrong_requests_are_answered_in_words() {
     );
     is(
         &ask(&served, "GET /-/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-        405,
+        404,
         "problem+json",
     );
+    // A typing error in an address made a mailbox of that name.
+    is(
+        &post(&served, "/v1/mailboxs/inbox/messages", "", "x"),
+        404,
+        "not-found",
+    );
+    let lost = ask(&served, "GET /inbox HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    is(&lost, 405, "/v1/mailboxes/inbox/messages");
+    assert!(lost.ends_with('\n'), "{lost}");
+    is(
+        &post(&served, "/inbox", "Content-Encoding: gzip\r\n", "x"),
+        415,
+        "unsupported-encoding",
+    );
+    is(
+        &post(&served, "/inbox", "Content-Encoding: identity\r\n", "x"),
+        201,
+        "stored",
+    );
+    let unmeasured = "POST /inbox HTTP/1.1\r\nHost: localhost\r\n\r\nx";
+    is(&ask(&served, unmeasured), 411, "length-required");
     is(
         &ask(&served, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         200,
@@ -199,7 +220,68 @@ fn wrong_requests_are_answered_in_words() {
             "{answer}"
         );
     }
-    assert_eq!(mailbox(&home, &served.native), [""; 0]);
+    assert_eq!(mailbox(&home, &served.native), ["x"]);
+}
+
+/// Clients that send first and listen then saw a broken pipe instead of the refusal.
+#[test]
+fn a_refusal_is_seen_by_who_is_still_sending() {
+    let home = Home::new();
+    let served = serve(&home);
+    for (headers, length, status) in [
+        ("", 3_000_000, 413),
+        ("Authorization: Bearer nothing\r\n", 900_000, 401),
+        ("Origin: http://evil.example\r\n", 900_000, 403),
+        ("Content-Encoding: br\r\n", 900_000, 415),
+    ] {
+        let mut stream = TcpStream::connect(&served.http).unwrap();
+        let head =
+            format!("POST /inbox HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        for piece in vec![b'x'; length].chunks(10_000) {
+            stream.write_all(piece).unwrap();
+        }
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}
+
+/// RFC 9112, sections 6.1 and 11.2.
+#[test]
+fn a_request_whose_end_is_in_doubt_is_refused() {
+    let home = Home::new();
+    let served = serve(&home);
+    let head = "POST /inbox HTTP/1.1\r\nHost: localhost\r\n";
+    let body = "\r\n5\r\nhello\r\n0\r\n\r\n";
+    for (lengths, status) in [
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400),
+        ("Transfer-Encoding: chunked\r\ncontent-length: 5\r\n", 400),
+        ("Transfer-Encoding: gzip, chunked\r\n", 501),
+        ("Transfer-Encoding: chunked\r\n", 201),
+    ] {
+        let answer = ask(&served, &format!("{head}{lengths}{body}"));
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{lengths}: {answer}"
+        );
+    }
+    assert_eq!(mailbox(&home, &served.native), ["hello"]);
+}
+
+#[test]
+fn health_checks_of_http_1_0_name_no_host() {
+    let home = Home::new();
+    let served = serve(&home);
+    for (request, status) in [
+        ("GET /healthz HTTP/1.0\r\n\r\n", "200"),
+        ("OPTIONS / HTTP/1.0\r\n\r\n", "204"),
+        ("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", "4"),
+    ] {
+        let answer = ask(&served, request);
+        assert!(answer.contains(&format!(" {status}")), "{request}: {answer}");
+    }
 }
 
 #[test]

@@ -66,6 +66,23 @@ fn crates_know_only_those_below_them() {
     assert_eq!(there, KNOWS.len(), "a crate without a floor");
 }
 
+/// The workspace's lints only deny it, since the command looks once before Rust's runtime starts.
+#[test]
+fn no_library_has_unsafe_code() {
+    for (crate_name, _) in KNOWS
+        .iter()
+        .filter(|(crate_name, _)| *crate_name != "tenfour-cli")
+    {
+        let root = std::fs::read_to_string(crates().join(crate_name).join("src/lib.rs")).unwrap();
+        assert!(root.contains("\n#![forbid(unsafe_code)]\n"), "{crate_name}");
+    }
+    let sources = rust_files(&crates().join("tenfour-cli/src"));
+    let allowing = sources
+        .iter()
+        .filter(|file| std::fs::read_to_string(file).unwrap().contains("unsafe_code"));
+    assert_eq!(allowing.count(), 1);
+}
+
 #[test]
 fn no_modules_use_each_other_in_a_circle() {
     let mut circles = Vec::new();

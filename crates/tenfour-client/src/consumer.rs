@@ -44,6 +44,7 @@ pub struct ConsumerBuilder {
     retries: Option<u32>,
     follow: bool,
     window: u32,
+    skip: Vec<u64>,
 }
 
 impl ConsumerBuilder {
@@ -60,6 +61,7 @@ impl ConsumerBuilder {
             retries: Some(DEFAULT_RETRIES),
             follow: true,
             window: WINDOW,
+            skip: Vec::new(),
         }
     }
 
@@ -94,7 +96,14 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Begins to consume.
+    /// Passes over these messages, for every consumer of the cursor, before any is given out: a damaged one stands in the way
+    /// of all behind it.
+    pub fn skip(mut self, offsets: impl IntoIterator<Item = u64>) -> Self {
+        self.skip.extend(offsets);
+        self
+    }
+
+    /// Begins to consume. From then on the cursor is there, and what is stored comes.
     ///
     /// # Errors
     ///
@@ -111,9 +120,18 @@ impl ConsumerBuilder {
             follow: self.follow,
             credit: Credit::NONE,
         };
-        Ok(Consumer {
-            read: attach(self.client.shared(), self.client.way(), request, self.window).await?,
-        })
+        let consumer = Consumer {
+            read: attach(
+                self.client.shared(),
+                self.client.way(),
+                request,
+                self.window,
+                &self.skip,
+            )
+            .await?,
+        };
+        consumer.read.started().await;
+        Ok(consumer)
     }
 }
 

@@ -65,6 +65,12 @@ impl Delivery {
         self.settle(Step::Release)
     }
 
+    /// Nothing was done with it, for a reason that is not its own, such as a full disk: as [`release`](Self::release), and it
+    /// counts as no attempt.
+    pub fn put_back(mut self) -> Saved {
+        self.settle(Step::Untried)
+    }
+
     /// It must not be handled: it goes to the dead letters at once.
     pub fn reject(mut self) -> Saved {
         self.settle(Step::Reject)

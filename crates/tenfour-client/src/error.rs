@@ -264,6 +264,16 @@ pub enum ReaderError {
     /// The server could not read its store.
     #[error("the server cannot read its store")]
     Failed,
+    /// The server does not have what was read there before, or the mailbox never reached that offset.
+    #[error(
+        "the server went back: {mailbox} ends at offset {last}, or has another message where reading was to go on (a restored backup, a new store, or an offset that never was)"
+    )]
+    Regressed {
+        /// Where.
+        mailbox: MailboxName,
+        /// The offset of its last message; 0 if it is empty.
+        last: u64,
+    },
     /// The server has as many cursors as it may have.
     #[error("the server has too many cursors to make another one")]
     TooManyCursors,
@@ -299,6 +309,10 @@ impl ReaderError {
             EndReason::NotAllowed => ReaderError::NotAllowed(mailbox),
             EndReason::Damaged => ReaderError::Damaged { mailbox, offset },
             EndReason::TooManyCursors => ReaderError::TooManyCursors,
+            EndReason::Regressed => ReaderError::Regressed {
+                mailbox,
+                last: offset.saturating_sub(1),
+            },
             _ => ReaderError::Failed,
         }
     }

@@ -10,6 +10,8 @@
 //!
 //! No store is needed to send: only the outbox, which survives its sender, has one (feature `outbox`). No listener.
 
+#![forbid(unsafe_code)]
+
 mod backup;
 mod builder;
 mod client;

@@ -56,7 +56,7 @@ impl ReaderBuilder {
         self
     }
 
-    /// Begins to read.
+    /// Begins to read. For a reader that follows, what is stored from then on comes, whatever happens to the connection.
     ///
     /// # Errors
     ///
@@ -71,9 +71,11 @@ impl ReaderBuilder {
             follow: self.follow,
             credit: Credit::NONE,
         };
-        Ok(Reader {
-            read: attach(self.client.shared(), self.client.way(), request, 0).await?,
-        })
+        let reader = Reader {
+            read: attach(self.client.shared(), self.client.way(), request, 0, &[]).await?,
+        };
+        reader.read.started().await;
+        Ok(reader)
     }
 }
 

@@ -61,6 +61,7 @@ impl Client {
         let mut consumer = self
             .consumer(&options.mailbox, &options.cursor)
             .from(options.from)
+            .skip(options.skip.iter().copied())
             .window(window.min(most));
         consumer = match options.retries {
             Some(retries) => consumer.retries(retries),

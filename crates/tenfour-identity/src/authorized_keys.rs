@@ -1,5 +1,6 @@
 //! Clients we let in: `[OPTIONS] FINGERPRINT [COMMENT]`, one a line.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,10 +38,15 @@ impl AuthorizedKey {
     }
 
     fn line(&self) -> String {
-        format!("{} {} {}", self.rights, self.fingerprint, self.comment)
-            .trim_end()
-            .to_owned()
-            + "\n"
+        format!("{self}\n")
+    }
+}
+
+/// As it stands in the file.
+impl fmt::Display for AuthorizedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = format!("{} {} {}", self.rights, self.fingerprint, self.comment);
+        f.write_str(line.trim_end())
     }
 }
 
@@ -62,6 +68,7 @@ impl AuthorizedKeys {
             path: path.to_owned(),
             ..AuthorizedKeys::default()
         };
+        private_file::refuse_writable_by_others(path)?;
         for (number, line) in private_file::read_or_empty(path)?.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -100,10 +107,33 @@ impl AuthorizedKeys {
         self.keys.iter()
     }
 
-    /// Adds a key or replaces its line, leaving every other line as it is.
-    pub fn allow(path: &Path, key: &AuthorizedKey) -> io::Result<()> {
+    /// Adds a key, or replaces its line. Every other line stays as it is.
+    pub fn replace(path: &Path, key: &AuthorizedKey) -> io::Result<()> {
         let is_it = |line: &str| is_key(line, |known| known.fingerprint == key.fingerprint);
         private_file::replace_lines(path, is_it, &key.line()).map(|_| ())
+    }
+
+    /// Adds a key, or adds to what it may do: nothing is taken away, and its comment stays unless there is a new one.
+    /// Gives the line as it is then.
+    pub fn allow(path: &Path, key: AuthorizedKey) -> io::Result<AuthorizedKey> {
+        let mut now = key.clone();
+        private_file::edit(path, |text| {
+            let is_it = |line: &str| is_key(line, |known| known.fingerprint == key.fingerprint);
+            let known = text
+                .lines()
+                .filter_map(|line| AuthorizedKey::parse(line.trim()).ok());
+            if let Some(known) = known
+                .into_iter()
+                .find(|known| known.fingerprint == key.fingerprint)
+            {
+                now.rights = known.rights.with(key.rights.clone());
+                if now.comment.is_empty() {
+                    now.comment = known.comment;
+                }
+            }
+            private_file::without(text, is_it) + &now.line()
+        })?;
+        Ok(now)
     }
 
     /// Adds a line if every other one fits; false if one does not.
@@ -230,7 +260,59 @@ mod tests {
             rights: "admin".parse().unwrap(),
             comment: "web".into(),
         };
-        AuthorizedKeys::allow(&path, &key).unwrap();
+        AuthorizedKeys::replace(&path, &key).unwrap();
         assert_eq!(AuthorizedKeys::load(&path).unwrap().find(two), Some(&key));
+    }
+
+    /// What was added with `keys allow`, or by an invitation, replaced what the key could do before.
+    #[test]
+    fn what_is_added_takes_nothing_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorized_keys");
+        let key = Fingerprint::of_public_key(b"1");
+        std::fs::write(&path, format!("send=logs/*,admin {key} the first one\n")).unwrap();
+        let more = |rights: &str, comment: &str| AuthorizedKey {
+            fingerprint: key,
+            rights: rights.parse().unwrap(),
+            comment: comment.to_owned(),
+        };
+        let now = AuthorizedKeys::allow(&path, more("send=inbox,read=inbox", "")).unwrap();
+        assert_eq!(now.comment, "the first one");
+        assert!(now.rights.admin);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("logs/*") && text.contains("read="), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_write_says_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorized_keys");
+        let key = Fingerprint::of_public_key(b"1");
+        std::fs::write(&path, format!("{key}\n")).unwrap();
+        for (mode, is_sound) in [(0o644, true), (0o664, false), (0o602, false), (0o600, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(AuthorizedKeys::load(&path).is_ok(), is_sound, "{mode:o}");
+        }
+    }
+
+    /// The link was replaced by a file, and the next change of the real one went unnoticed.
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, real) = (folder.path().join("authorized_keys"), folder.path().join("real"));
+        std::fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        let key = AuthorizedKey {
+            fingerprint: Fingerprint::of_public_key(b"1"),
+            rights: Rights::default(),
+            comment: String::new(),
+        };
+        AuthorizedKeys::allow(&path, key).unwrap();
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(AuthorizedKeys::load(&real).unwrap().iter().count(), 1);
     }
 }

@@ -148,7 +148,7 @@ impl Invitations {
                         rights: line.rights.clone(),
                         comment: format!("invited, joined from {from}"),
                     };
-                    AuthorizedKeys::allow(&self.authorized_keys, &allowed)?;
+                    AuthorizedKeys::allow(&self.authorized_keys, allowed)?;
                     line.used_by = Some(key);
                 }
             }

@@ -7,6 +7,8 @@
 //! What client and server share beside that is here too: TLS between two such keys, and the clock that drives the
 //! machines of `tenfour-proto`. No listener, no store.
 
+#![forbid(unsafe_code)]
+
 mod authorized_keys;
 #[doc(hidden)]
 pub mod clock;

@@ -15,6 +15,12 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// Writes beside, flushes, renames over, flushes the folder: whoever reads sees the old or the new.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    // A link stays one.
+    let real = fs::symlink_metadata(path)
+        .is_ok_and(|found| found.is_symlink())
+        .then(|| fs::canonicalize(path))
+        .transpose()?;
+    let path = real.as_deref().unwrap_or(path);
     let folder = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
@@ -93,6 +99,27 @@ pub(super) fn exclusively<T>(path: &Path, change: impl FnOnce() -> io::Result<T>
     let lock = options.open(path.with_file_name(name))?;
     lock.lock()?;
     change()
+}
+
+/// What others may write, others decide.
+#[cfg(unix)]
+pub(super) fn refuse_writable_by_others(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match fs::metadata(path) {
+        Ok(found) if found.permissions().mode() & 0o022 != 0 => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "others than its owner may write it (chmod go-w {})",
+                path.display()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn refuse_writable_by_others(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Others than the owner may read it.

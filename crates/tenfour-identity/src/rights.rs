@@ -170,6 +170,37 @@ impl Rights {
         self.admin || self.status
     }
 
+    /// These and those of `more`. Limits stay as wide as the wider of the two: what is added never takes anything away.
+    #[must_use]
+    pub fn with(mut self, more: Rights) -> Self {
+        fn join<T: PartialEq>(ours: &mut Vec<T>, more: Vec<T>) {
+            for one in more {
+                if !ours.contains(&one) {
+                    ours.push(one);
+                }
+            }
+        }
+        join(&mut self.send, more.send);
+        join(&mut self.read, more.read);
+        self.status |= more.status;
+        self.admin |= more.admin;
+        // Without a limit it is everywhere, and for ever.
+        if self.from.is_empty() || more.from.is_empty() {
+            self.from.clear();
+        } else {
+            join(&mut self.from, more.from);
+        }
+        self.expires = self.expires.zip(more.expires).map(|(ours, more)| ours.max(more));
+        self
+    }
+
+    /// The same limits of address and time as `other`.
+    #[must_use]
+    pub fn limited_as(mut self, other: &Rights) -> Self {
+        (self.from, self.expires) = (other.from.clone(), other.expires);
+        self
+    }
+
     /// It counts now, and from that address.
     pub fn hold(&self, from: IpAddr, now: Timestamp) -> bool {
         self.expires.is_none_or(|end| now < end)

@@ -113,6 +113,11 @@ impl Address {
         }
     }
 
+    /// It is a number, not a name.
+    pub fn is_ip(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
+    }
+
     /// It can only be this machine.
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")

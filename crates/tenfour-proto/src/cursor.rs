@@ -93,6 +93,10 @@ pub enum Step {
     Release,
     /// It must not be handled: buried at once.
     Reject,
+    /// Somebody had begun with it, and nothing was done: as released, and it counts as no attempt.
+    Untried,
+    /// Nobody has to handle it, whoever has it now: a damaged one stands in the way of all behind it.
+    Skip,
 }
 
 /// The same step of a stretch of messages.

@@ -9,6 +9,7 @@
 //!
 //! `docs/protocol.md` describes the same bytes for people who write a client in another language.
 
+#![forbid(unsafe_code)]
 // A peer's bytes must never be able to stop us. Tests may.
 #![cfg_attr(
     not(test),
@@ -35,6 +36,7 @@ mod message;
 pub mod modbus;
 mod moment;
 pub mod native;
+mod place;
 mod receipt;
 mod receive_buffer;
 mod reply;
@@ -53,6 +55,7 @@ pub use item::{Item, Origin};
 pub use mailbox::{MailboxName, MailboxNameError};
 pub use message::{ContentType, Message, MessageName, WordError};
 pub use moment::Moment;
+pub use place::{Place, Stamp};
 pub use receipt::{Durability, RefusalCode, Refused, Run, Settled, Settlement};
 pub use reply::Reply;
 pub use sender::{ProducerId, Sender};

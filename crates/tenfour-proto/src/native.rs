@@ -15,6 +15,7 @@ mod fields;
 mod frame;
 mod handshake;
 mod parcel;
+mod place_frames;
 mod raw_frame;
 mod read_frames;
 mod reply_frames;
@@ -32,6 +33,7 @@ pub use frame::Frame;
 pub use handshake::{
     ErrorFrame, Hello, MAX_FINISHED, ProducerKind, ProducerWish, Resumption, Versions, Welcome,
 };
+pub use place_frames::PlaceFrame;
 pub use read_frames::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
 pub use reply_frames::{AnswerFrame, ReplyFrame};
 pub use send_window::{DeliveryState, ResumeState};
@@ -39,4 +41,4 @@ pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
 pub use splitter::Splitter;
 pub use status::{StatusEnd, StatusRequest, StatusRow, StatusValue};
 pub use transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
-pub use version::{ALPN, SOFTWARE, VERSION};
+pub use version::{ALPN, PLACES, SOFTWARE, VERSION};

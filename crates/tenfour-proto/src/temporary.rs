@@ -12,6 +12,8 @@ codes! {
         Busy = 2 "busy" "the server has too much to do, try again later",
         /// The server is going down.
         Stopping = 3 "stopping" "the server is stopping, try again later",
+        /// The store is not in its place: what is stored there now would be lost.
+        Displaced = 4 "displaced" "the server's store was removed, replaced or restored while it was in use; whoever runs it has to look",
     }
 }
 

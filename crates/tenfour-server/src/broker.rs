@@ -58,6 +58,7 @@ impl Broker {
             latency: Latency::default(),
             replies: Replies::default(),
             failed: watch::Sender::new(false),
+            displaced: AtomicBool::new(false),
             store: store.id(),
             durability,
             blocks: store.blocks(),
@@ -158,11 +159,13 @@ impl Broker {
         })
     }
 
-    /// The cursor of that name, shared with everybody who uses it; `None` if there is none.
+    /// The cursor of that name, shared with everybody who uses it. One that is not there begins behind the offset
+    /// `begin`; whoever makes it saves it. `None`: it is not there, and `begin` does not say where it would begin.
     pub(crate) async fn cursor(
         &self,
         mailbox: &MailboxName,
         name: &CursorName,
+        begin: Option<u64>,
     ) -> Result<Option<Arc<ConsumerGroup>>, StoreGone> {
         let key = (mailbox.clone(), name.clone());
         loop {
@@ -179,37 +182,22 @@ impl Broker {
                 tracing::error!(%error, "a cursor cannot be read");
                 StoreGone
             })?;
-            let Some(position) = position else { return Ok(None) };
-            // Somebody may have moved it meanwhile, and gone.
-            if lock(&self.0.groups).made == made {
-                let (mailbox, name) = key;
-                return Ok(Some(self.share(ConsumerGroup::loaded(mailbox, name, position))));
+            let (mailbox, name) = key.clone();
+            let group = match (position, begin) {
+                (Some(position), _) => ConsumerGroup::loaded(mailbox, name, position),
+                (None, Some(begin)) => ConsumerGroup::new(mailbox, name, begin),
+                (None, None) => return Ok(None),
+            };
+            let mut groups = lock(&self.0.groups);
+            // Somebody may have made it meanwhile, moved it, and gone.
+            if groups.made == made {
+                groups.live.retain(|_, group| group.strong_count() > 0);
+                groups.made += 1;
+                let group = Arc::new(group);
+                groups.live.insert(key, Arc::downgrade(&group));
+                return Ok(Some(group));
             }
         }
-    }
-
-    /// A cursor that is not there yet; whoever makes it saves it.
-    pub(crate) fn new_cursor(
-        &self,
-        mailbox: &MailboxName,
-        name: &CursorName,
-        committed: u64,
-    ) -> Arc<ConsumerGroup> {
-        self.share(ConsumerGroup::new(mailbox.clone(), name.clone(), committed))
-    }
-
-    /// The same group for everybody, whoever was first.
-    fn share(&self, group: ConsumerGroup) -> Arc<ConsumerGroup> {
-        let mut groups = lock(&self.0.groups);
-        let key = (group.mailbox().clone(), group.name().clone());
-        if let Some(group) = groups.live.get(&key).and_then(Weak::upgrade) {
-            return group;
-        }
-        groups.live.retain(|_, group| group.strong_count() > 0);
-        groups.made += 1;
-        let group = Arc::new(group);
-        groups.live.insert(key, Arc::downgrade(&group));
-        group
     }
 
     /// Has what changed of a cursor written down with the next commit.
@@ -262,6 +250,11 @@ impl Broker {
     /// Becomes true when the store has failed.
     pub(crate) fn failed(&self) -> watch::Receiver<bool> {
         self.0.failed.subscribe()
+    }
+
+    /// The store is in its place, and works.
+    pub(crate) fn is_well(&self) -> bool {
+        !*self.0.failed.borrow() && !self.0.displaced.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more; the writer finishes what it has and ends.

@@ -2,27 +2,34 @@
 
 use std::sync::Arc;
 
-use tenfour_proto::native::EndReason;
 use tenfour_proto::{Item, Progress, Reply, Step};
-use tenfour_worker::{Handler, HandlerOptions, Source, Taken, Worker, WorkerError};
+use tenfour_worker::{Handler, HandlerOptions, Source, Taken, WorkEvent, Worker, WorkerError};
 use tokio::sync::mpsc;
 
+use crate::admission::counters::Counter;
 use crate::context::Context;
 use crate::reading::group_reader::GroupReader;
-use crate::reading::mailbox_reader::BYTES;
+use crate::reading::mailbox_reader::{BYTES, Broken};
 
 /// Runs until the server stops; it begins with the server.
 pub(crate) type Start = Box<dyn FnOnce(Arc<Context>, mpsc::Sender<()>) + Send>;
 
-pub(crate) fn start(options: HandlerOptions, handler: impl Handler) -> Start {
+pub(crate) fn start(mut options: HandlerOptions, handler: impl Handler) -> Start {
     Box::new(move |context, alive| {
+        let (counters, tell) = (context.counters.clone(), Arc::clone(&options.on_event));
+        options.on_event = Arc::new(move |event| {
+            if let WorkEvent::Unauthenticated(_) = event {
+                counters.count(Counter::Unauthenticated);
+            }
+            tell(event);
+        });
         tokio::spawn(async move {
             let (mailbox, cursor) = (options.mailbox.clone(), options.cursor.clone());
             let reader =
                 GroupReader::begin(&context.broker, &mailbox, &cursor, options.from, options.retries).await;
             let reason = match reader {
                 Ok(reader) => run(&context, Worker::new(LocalSource(reader), options, handler)).await,
-                Err(EndReason::TooManyCursors) => Err("there are too many cursors".to_owned()),
+                Err(Broken::TooManyCursors) => Err("there are too many cursors".to_owned()),
                 Err(_) => Err("the store cannot be read".to_owned()),
             };
             if let Err(reason) = reason {

@@ -10,6 +10,7 @@
 //!
 //! What is not here: no client, and no SQL. `tenfour-store` has the messages.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "http", feature = "modbus")),
     allow(dead_code, reason = "what listeners share is used by those that are built")

@@ -99,7 +99,8 @@ impl Record {
             sequence: numbered.then_some(item.sequence),
             time: jiff::Timestamp::from_microsecond(item.time)
                 .ok()
-                .map(|time| time.to_string()),
+                // One width: the order of the texts is that of the times.
+                .map(|time| format!("{time:.6}")),
             listener: item.source.map(|source| source.listener.as_str()),
             address: item
                 .source
@@ -136,8 +137,32 @@ impl Record {
     /// The object on one line.
     pub fn json(&self) -> String {
         // Strings and numbers always serialise.
-        serde_json::to_string(self).unwrap_or_default()
+        harmless(serde_json::to_string(self).unwrap_or_default())
     }
+}
+
+/// JSON in which no character moves a cursor or runs the other way: whoever reads JSON reads escapes, and a terminal does
+/// not. All of them can only stand in strings.
+fn harmless(json: String) -> String {
+    let deceives = |c: char| {
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+    };
+    if !json.chars().any(deceives) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if deceives(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// A row of a status as one JSON object: its kind, then its values in their order.
@@ -153,5 +178,5 @@ pub fn status_json(row: &StatusRow) -> String {
             },
         );
     }
-    Value::Object(object).to_string()
+    harmless(Value::Object(object).to_string())
 }

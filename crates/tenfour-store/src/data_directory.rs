@@ -1,19 +1,17 @@
 //! The folder a store lies in: made durably, judged before it is trusted, watched for room.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
+use crate::room::{COPY, make_private_file};
 
 /// Below this share of the disk nothing more is taken ...
 const RESERVE_SHARE: u64 = 20;
 
 /// ... or below this many bytes, if that is less: room to end in good order, and for whoever has to clean up.
 const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// Marks the name of a copy.
-const COPY: &str = ".copy-";
 
 /// Makes the folder and everything above it that lacks; flushes each new entry into its parent.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), OpenError> {
@@ -27,10 +25,14 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), OpenError> {
         }
     }
     for folder in missing.iter().rev() {
-        make_private(folder).map_err(|source| OpenError::Io {
-            path: folder.clone(),
-            source,
-        })?;
+        match make_private(folder) {
+            // Somebody else has made it meanwhile: two first uses at one moment.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            made => made.map_err(|source| OpenError::Io {
+                path: folder.clone(),
+                source,
+            })?,
+        }
         let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
         flush_folder(parent.unwrap_or(Path::new(".")))?;
     }
@@ -46,15 +48,6 @@ fn make_private(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)
-}
-
-/// Makes an empty file that only its owner may see, if it is not there.
-pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(|_| ())
 }
 
 /// Flushes the entries of a folder: the names of files in it.
@@ -106,15 +99,6 @@ pub(crate) fn has_room_beside(folder: &Path, bytes: u64) -> bool {
     })
 }
 
-/// How a copy of a store on its way is called: as nothing else, whoever makes one beside it.
-pub(crate) fn copy_name(store: &Path) -> io::Result<PathBuf> {
-    let mut drawn = [0; 8];
-    getrandom::fill(&mut drawn).map_err(|error| io::Error::other(error.to_string()))?;
-    let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(format!("{COPY}{:016x}", u64::from_be_bytes(drawn)));
-    Ok(store.with_file_name(name))
-}
-
 /// Removes copies that somebody who was killed has left. Only for who owns the store.
 pub(crate) fn remove_copies(store: &Path, folder: &Path) -> io::Result<()> {
     let mut name = store.file_name().unwrap_or_default().to_owned();
@@ -141,6 +125,31 @@ pub(crate) fn is_full(folder: &Path) -> bool {
     let total = space.f_blocks.saturating_mul(space.f_frsize);
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     free < (total / RESERVE_SHARE).min(RESERVE_BYTES)
+}
+
+/// Bytes that a store needs to be opened and read: the index of its log, above all.
+const SPARE: u64 = 256 * 1024;
+
+fn spare_of(store: &Path) -> PathBuf {
+    let mut spare = store.as_os_str().to_owned();
+    spare.push("-spare");
+    spare.into()
+}
+
+/// Keeps some room beside the store for a start on a disk that somebody else has filled.
+pub(crate) fn keep_spare(store: &Path) -> io::Result<()> {
+    let spare = spare_of(store);
+    if fs::metadata(&spare).is_ok_and(|found| found.len() >= SPARE) {
+        return Ok(());
+    }
+    make_private_file(&spare)?;
+    let mut file = fs::OpenOptions::new().write(true).open(&spare)?;
+    io::copy(&mut io::repeat(0xa5).take(SPARE), &mut file).map(|_| ())
+}
+
+/// Gives that room up. False if there was none.
+pub(crate) fn give_up_spare(store: &Path) -> bool {
+    fs::remove_file(spare_of(store)).is_ok()
 }
 
 /// What senders without a key may hold unless said otherwise: 1 GiB, or a tenth of the disk if that is less.

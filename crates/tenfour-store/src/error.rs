@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tenfour_proto::MailboxName;
 
+use crate::room::{is_full, is_no_room};
+
 /// What an engine said.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +39,22 @@ pub enum OpenError {
         found: u32,
         /// The newest format known here.
         known: u32,
+    },
+    /// A file that several paths lead to, each with a log of its own.
+    #[error("`{path}` {how}")]
+    Aliased {
+        /// The store.
+        path: PathBuf,
+        /// What is wrong with it.
+        how: &'static str,
+    },
+    /// A store with tables, triggers or views that no version of ours makes.
+    #[error("`{path}` has {what}, which no tenfour has made")]
+    Schema {
+        /// The store.
+        path: PathBuf,
+        /// What there is.
+        what: String,
     },
     /// On a network file system, where neither locks nor flushes can be trusted.
     #[error("`{path}` would lie on a network file system ({kind}), where a flush is not a promise")]
@@ -75,16 +93,13 @@ impl OpenError {
     /// There is no room on the disk: opening takes a little.
     pub fn is_full(&self) -> bool {
         match self {
-            OpenError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            OpenError::Engine { source, .. } => source.downcast_ref().is_some_and(is_full),
+            OpenError::Io { source, .. } => is_no_room(source),
+            OpenError::Engine { source, path } => {
+                source.downcast_ref().is_some_and(|error| is_full(error, path))
+            }
             _ => false,
         }
     }
-}
-
-/// SQLite found no room.
-pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// The store is poisoned: what it holds on disk is the truth, and this process no longer knows it.
@@ -94,6 +109,10 @@ pub enum StoreError {
     /// A write, a flush or a rollback failed.
     #[error("the store failed and must be opened again")]
     Failed(#[source] Cause),
+    /// The path leads to another file now, or to none: what is written would never be read again. Nothing more is taken,
+    /// and what is there can be read, until it is in its place again.
+    #[error("`{0}` was removed, replaced or restored while it was in use")]
+    Displaced(PathBuf),
     /// It failed before.
     #[error("the store failed earlier and must be opened again")]
     Poisoned,

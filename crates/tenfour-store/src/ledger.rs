@@ -29,9 +29,9 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Every batch and cursor has to come again.
-    pub(crate) fn nothing(batches: usize, cursors: usize) -> Self {
+    pub(crate) fn nothing(batches: usize, cursors: usize, why: TemporaryCode) -> Self {
         Draft {
-            batches: vec![Err(TemporaryCode::Full); batches],
+            batches: vec![Err(why); batches],
             cursors: vec![CursorOutcome::NotNow; cursors],
             answered: Vec::new(),
         }

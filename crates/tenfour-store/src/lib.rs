@@ -8,6 +8,7 @@
 //! disk, [`MemoryStore`] for tests and for those who want speed and nothing kept. `docs/storage.md`
 //! describes the file.
 
+#![forbid(unsafe_code)]
 // What lies on a disk may be damaged; that must not stop us either. Tests may.
 #![cfg_attr(
     not(test),
@@ -25,6 +26,7 @@ mod checksum;
 mod cursor;
 mod data_directory;
 mod error;
+mod file_identity;
 mod ledger;
 mod lock;
 mod mailboxes;
@@ -33,6 +35,7 @@ mod policy;
 mod quota;
 mod replies;
 mod retention;
+mod room;
 mod sqlite;
 mod store;
 

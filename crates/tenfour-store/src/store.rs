@@ -78,6 +78,16 @@ pub trait Store: Send {
     /// producers from here on. Producers that are not known, or no outbox's, are passed over.
     fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError>;
 
+    /// Looks whether it still is the store that was opened. Called about once a second: a file may be removed, replaced or
+    /// restored while it is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Displaced`], after which it may be in its place again; else as for `commit`.
+    fn verify(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Does a piece of the work that can wait, such as deleting what `tenfour bench` left behind. Called
     /// when there is nothing else to do; true when there is more.
     fn tidy(&mut self) -> Result<bool, StoreError> {

@@ -3,16 +3,30 @@
 //! The program runs in a process group of its own, which is ended whole: when the program ends, when its time is
 //! over, when it writes too much, and when nobody waits for it any more.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tenfour_proto::{Item, Reply, limits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-/// What a program inherits of our environment; all else is ours alone.
-const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+use crate::orphans::Running;
+
+/// What a program is told begins so. No flag of a command does: a variable of a message that is a flag as well would be one
+/// of the next `tenfour` that the program starts.
+pub const MESSAGE_VARIABLES: &str = "TENFOUR_MSG_";
+
+/// What a program does not inherit of our environment: it is for this process alone.
+const OURS: [&str; 6] = [
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
 /// What left the group may keep stdout open; nobody waits longer for its end.
 const LAST_BYTES: Duration = Duration::from_millis(500);
@@ -26,6 +40,8 @@ pub struct Exec {
     pub timeout: Duration,
     /// Most bytes that it may write to stdout; then it is ended.
     pub output: usize,
+    /// Its soft limit of open files, where ours is not the one that it is to have.
+    pub open_files: Option<u64>,
 }
 
 /// A program that handled a message, for good or bad.
@@ -73,10 +89,12 @@ impl Exec {
             argv,
             timeout: Duration::from_secs(30),
             output: limits::MAX_REPLY,
+            open_files: None,
         }
     }
 
-    /// Runs the program with one message. `cursor` is the name by which it was read.
+    /// Runs the program with one message. `cursor` is the name by which it was read. The program inherits the environment of
+    /// this process, and is told of the message in variables of [`MESSAGE_VARIABLES`].
     ///
     /// # Errors
     ///
@@ -97,17 +115,21 @@ impl Exec {
         command
             .args(arguments)
             .env_clear()
-            .envs(
-                INHERITED
-                    .iter()
-                    .filter_map(|name| Some((*name, std::env::var_os(name)?))),
-            )
+            .envs(std::env::vars_os().filter(|(name, _)| is_inherited(name)))
             .envs(metadata(item, cursor))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0);
-        let mut child = command.spawn().map_err(start)?;
+        let (mut child, _running) = Running::start(&mut command).map_err(start)?;
         let group = ProcessGroup::of(&child);
+        if let (Some(pid), Some(files)) = (group.0, self.open_files) {
+            let limit = Rlimit {
+                current: Some(files),
+                ..getrlimit(Resource::Nofile)
+            };
+            // It may have ended already.
+            let _ = prlimit(Some(pid), Resource::Nofile, limit);
+        }
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let body = item.message.body.clone();
         let feeding = async move {
@@ -188,45 +210,54 @@ async fn read_rest(from: &mut (impl AsyncRead + Unpin), into: &mut Vec<u8>, most
     while into.len() <= most && matches!(from.read_buf(into).await, Ok(count) if count > 0) {}
 }
 
-/// What a program is told of a message: `TENFOUR_MAILBOX` and so on, where it is known.
+/// What a program is told of a message: `TENFOUR_MSG_MAILBOX` and so on, where it is known.
 fn metadata(item: &Item, cursor: &str) -> Vec<(&'static str, String)> {
     let message = &item.message;
     let mut told = vec![
-        ("TENFOUR_MAILBOX", message.mailbox.to_string()),
-        ("TENFOUR_OFFSET", item.offset.to_string()),
-        ("TENFOUR_SENDER", item.sender.to_string()),
-        ("TENFOUR_TIME", jiff_text(item.time)),
-        ("TENFOUR_BYTES", message.body.len().to_string()),
-        ("TENFOUR_CURSOR", cursor.to_owned()),
-        ("TENFOUR_ATTEMPT", (item.attempts + 1).to_string()),
-        ("TENFOUR_ASKS", u8::from(message.asks).to_string()),
+        ("TENFOUR_MSG_MAILBOX", message.mailbox.to_string()),
+        ("TENFOUR_MSG_OFFSET", item.offset.to_string()),
+        ("TENFOUR_MSG_SENDER", item.sender.to_string()),
+        ("TENFOUR_MSG_TIME", jiff_text(item.time)),
+        ("TENFOUR_MSG_BYTES", message.body.len().to_string()),
+        ("TENFOUR_MSG_CURSOR", cursor.to_owned()),
+        ("TENFOUR_MSG_ATTEMPT", (item.attempts + 1).to_string()),
+        ("TENFOUR_MSG_ASKS", u8::from(message.asks).to_string()),
     ];
     let mut tell = |name, value: Option<String>| told.extend(value.map(|value| (name, value)));
-    tell("TENFOUR_NAME", message.name.as_ref().map(ToString::to_string));
+    tell("TENFOUR_MSG_NAME", message.name.as_ref().map(ToString::to_string));
     tell(
-        "TENFOUR_TYPE",
+        "TENFOUR_MSG_TYPE",
         message.content_type.as_ref().map(ToString::to_string),
     );
     tell(
-        "TENFOUR_LISTENER",
+        "TENFOUR_MSG_LISTENER",
         item.source.map(|source| source.listener.to_string()),
     );
     tell(
-        "TENFOUR_ADDRESS",
+        "TENFOUR_MSG_ADDRESS",
         item.source
             .and_then(|source| source.address)
             .map(|address| address.to_string()),
     );
-    tell("TENFOUR_ORIGIN", item.origin.as_ref().map(ToString::to_string));
+    tell(
+        "TENFOUR_MSG_ORIGIN",
+        item.origin.as_ref().map(ToString::to_string),
+    );
     if item.sequence > 0 {
-        tell("TENFOUR_STREAM", Some(item.producer.to_string()));
-        tell("TENFOUR_SEQUENCE", Some(item.sequence.to_string()));
+        tell("TENFOUR_MSG_STREAM", Some(item.producer.to_string()));
+        tell("TENFOUR_MSG_SEQUENCE", Some(item.sequence.to_string()));
     }
     told
 }
 
 fn jiff_text(time: i64) -> String {
-    jiff::Timestamp::from_microsecond(time).map_or_else(|_| time.to_string(), |time| time.to_string())
+    jiff::Timestamp::from_microsecond(time).map_or_else(|_| time.to_string(), |time| format!("{time:.6}"))
+}
+
+fn is_inherited(name: &OsStr) -> bool {
+    // Those of the message that whoever started us was handling.
+    !name.as_encoded_bytes().starts_with(MESSAGE_VARIABLES.as_bytes())
+        && OURS.iter().all(|ours| name != *ours)
 }
 
 /// A process group that ends with this value.

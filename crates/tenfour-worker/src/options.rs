@@ -29,12 +29,15 @@ pub struct HandlerOptions {
     pub jobs: usize,
     /// A message that takes longer has failed. 30 seconds unless said.
     pub timeout: Duration,
-    /// What is done with messages of senders that showed neither key nor token. They are skipped unless said.
+    /// What is done with messages of senders that showed neither key nor token. They go to the dead letters unless said:
+    /// from there they can be handled later.
     pub unauthenticated: Unauthenticated,
     /// End when all that were there are done, instead of waiting for new messages. Only a client's worker does.
     pub drain: bool,
     /// End when so many were handled. Never unless said.
     pub most: Option<u64>,
+    /// Messages that are passed over at the beginning, such as a damaged one. Only a client's worker does.
+    pub skip: Vec<u64>,
     /// Who is told what went wrong; the log unless said.
     pub on_event: OnWorkEvent,
 }
@@ -110,9 +113,10 @@ impl HandlerOptions {
             retries: Some(DEFAULT_RETRIES),
             jobs: 4,
             timeout: Duration::from_secs(30),
-            unauthenticated: Unauthenticated::Skip,
+            unauthenticated: Unauthenticated::DeadLetter,
             drain: false,
             most: None,
+            skip: Vec::new(),
             on_event: Arc::new(log),
         }
     }

@@ -206,10 +206,10 @@ impl<S: Source, H: Handler> Worker<S, H> {
                 Kind::Unavailable => {
                     (self.options.on_event)(WorkEvent::Unavailable(&error));
                     self.rests_until = Some(Instant::now() + REST);
-                    self.source.settle(&item, Step::Release);
+                    self.source.settle(&item, Step::Untried);
                 }
                 Kind::Fatal => {
-                    self.source.settle(&item, Step::Release);
+                    self.source.settle(&item, Step::Untried);
                     return Err(WorkerError::Handler(error));
                 }
             },

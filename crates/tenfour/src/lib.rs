@@ -22,6 +22,8 @@
 //! This crate is a facade: what is here stands in the crates below it, and whoever only sends builds no server and no
 //! store.
 
+#![forbid(unsafe_code)]
+
 pub use tenfour_identity as identity;
 /// All words of the protocol.
 pub use tenfour_proto as proto;

@@ -224,7 +224,7 @@ impl Guarded {
             rights: rights.parse().unwrap(),
             comment: String::new(),
         };
-        AuthorizedKeys::allow(&self.keys, &key).unwrap();
+        AuthorizedKeys::replace(&self.keys, &key).unwrap();
     }
 }
 

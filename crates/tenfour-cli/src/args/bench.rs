@@ -13,7 +13,7 @@ use crate::target::Target;
 /// `tenfour bench`
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// HOST[:PORT][/MAILBOX]; the mailbox is `bench` unless named
+    /// HOST[:PORT][/MAILBOX]; the mailbox is `tenfour-bench` unless named
     pub target: Option<Target>,
     /// Number of connections
     #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_CLIENTS")]
@@ -30,7 +30,7 @@ pub struct Bench {
     /// How long to run
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time, env = "TENFOUR_SECONDS")]
     pub seconds: Duration,
-    /// Spread the clients over this many mailboxes: bench/1, bench/2 ...
+    /// Spread the clients over this many mailboxes: tenfour-bench/1, tenfour-bench/2 ...
     #[arg(long, value_name = "COUNT", default_value = "1", env = "TENFOUR_MAILBOXES")]
     pub mailboxes: usize,
     /// Only hold this many connections open, until stdin ends

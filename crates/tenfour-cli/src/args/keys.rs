@@ -29,8 +29,11 @@ pub enum KeysVerb {
         host: String,
         /// SHA256:...
         fingerprint: tenfour::proto::Fingerprint,
+        /// Replace another key that is trusted under this name
+        #[arg(long, env = "TENFOUR_REPLACE", value_parser = clap::builder::BoolishValueParser::new())]
+        replace: bool,
     },
-    /// Let a key in
+    /// Let a key in, or add to what it may do
     Allow {
         /// SHA256:...
         fingerprint: tenfour::proto::Fingerprint,
@@ -39,6 +42,9 @@ pub enum KeysVerb {
         /// Comment: whose key it is
         #[arg(long, default_value = "", env = "TENFOUR_COMMENT")]
         comment: String,
+        /// Replace what the key may do, instead of adding to it
+        #[arg(long, env = "TENFOUR_REPLACE", value_parser = clap::builder::BoolishValueParser::new())]
+        replace: bool,
     },
     /// Make a token for the HTTP listener and print it; it is shown only once
     Token {
@@ -86,6 +92,8 @@ pub struct Invite {
 pub struct Join {
     /// The token that `tenfour invite` printed; read from stdin if omitted
     pub token: Option<String>,
+    /// Another name under which you will call the server
+    pub name: Option<tenfour::Address>,
     /// Connection timeout
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, env = "TENFOUR_TIMEOUT")]
     pub timeout: Duration,

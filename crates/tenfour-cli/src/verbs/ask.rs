@@ -85,7 +85,7 @@ pub async fn run(arguments: args::Ask) -> Result<u8, Failure> {
                     };
                     output::answer_line(&record.json());
                 }
-                Err(failure(&error, &target, client.id()))
+                Err(failure(&error, &target, &route))
             }
         }
     };
@@ -120,10 +120,14 @@ fn ended(reply: &Reply) -> u8 {
     }
 }
 
-fn failure(error: &AskError, target: &Target, id: &str) -> Failure {
+fn failure(error: &AskError, target: &Target, route: &Route) -> Failure {
     match error {
-        AskError::Delivery(error) => Failure::delivery(error, &target.to_string(), id),
-        _ => Failure::new(Code::Unknown, error.to_string()).hint(again(id)),
+        AskError::Delivery(error) => {
+            let id = route.id.as_deref().unwrap_or_default();
+            Failure::delivery(error, &target.to_string(), id, route.wanted())
+        }
+        _ => Failure::new(Code::Unknown, error.to_string())
+            .hint(again(route.id.as_deref().unwrap_or_default())),
     }
 }
 

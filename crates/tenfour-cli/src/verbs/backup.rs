@@ -1,10 +1,11 @@
 //! `tenfour backup`: the whole store of a server, as a file.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempPath;
 use tenfour::client::BackupError;
 use tenfour::{Client, Durability};
 use tokio::io::BufWriter;
@@ -15,6 +16,7 @@ use crate::args::Backup;
 use tenfour::client::random_id;
 
 use crate::exit::{Code, Failure};
+use crate::new_file::give_name;
 use crate::progress::progress;
 use crate::remove_on_drop::RemoveOnDrop;
 use crate::target::Target;
@@ -22,6 +24,7 @@ use crate::{output, setup, signals};
 
 /// Fetches beside the file, and gives it its name when it is whole and on the disk.
 pub async fn run(arguments: Backup) -> Result<(), Failure> {
+    signals::survive_file_limits();
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
     readable(&target, "backup")?;
     if target.mailbox.is_some() {
@@ -66,7 +69,7 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
     name(&beside, path)
         .map_err(|error| Failure::local(format!("cannot write `{}`: {error}", path.display())))?;
     output::talk(&format!(
-        "{}: {} in {}, {}; nothing is wrong",
+        "{}: {} in {}, {}; nothing is wrong. It holds messages, cursors and streams; keys and rights are files beside the store: copy those too",
         path.display(),
         show_count(checked.messages, "message"),
         show_count(checked.mailboxes, "mailbox"),
@@ -103,8 +106,8 @@ async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64
 
 /// Gives the file its name, unless something has it by now, and flushes that.
 fn name(beside: &Path, path: &Path) -> io::Result<()> {
-    fs::hard_link(beside, path)?;
-    fs::remove_file(beside)?;
+    let beside = TempPath::try_from_path(beside)?;
+    give_name(beside, path).map_err(|error| error.error)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,6 +1,6 @@
 //! `tenfour bench`: messages per second and latency against a server.
 
-mod load;
+pub mod load;
 mod outbox;
 mod torture;
 
@@ -228,8 +228,8 @@ async fn gather(
         let outcome = load
             .await
             .map_err(|_| Failure::local("a client of the bench panicked"))?;
-        let (latencies, its) =
-            outcome.map_err(|(error, id)| Failure::delivery(&error, &target.to_string(), &id))?;
+        let failed = |(error, id): (_, String)| Failure::delivery(&error, &target.to_string(), &id, None);
+        let (latencies, its) = outcome.map_err(failed)?;
         durability = durability.min(its);
         all += latencies;
     }

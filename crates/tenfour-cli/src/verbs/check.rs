@@ -4,6 +4,7 @@ use tenfour::store::OpenError;
 
 use crate::amount::{show_count, show_size};
 use crate::args::Check;
+use crate::escape::safe;
 use crate::exit::Failure;
 use crate::progress::progress;
 use crate::{output, setup};
@@ -16,7 +17,7 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
     };
     let progress = progress(None, "{spinner} {pos} messages");
     let found = |finding: &tenfour::store::Finding| {
-        progress.suspend(|| output::answer_line(&finding.to_string()));
+        progress.suspend(|| output::answer_line(&safe(&finding.to_string())));
     };
     let checked = tenfour::store::check(&path, found, |messages| progress.set_position(messages));
     progress.finish_and_clear();

@@ -43,17 +43,31 @@ pub async fn run(arguments: Join) -> Result<(), Failure> {
         failure.message = format!("could not join: {error}");
         failure
     })?;
-    let host = address.without_port(NATIVE_PORT);
+    // Under each name that people may call it by, and the address that answered.
+    let named = invitation.addresses.iter().filter(|address| !address.is_ip());
+    let mut hosts: Vec<String> = arguments
+        .name
+        .iter()
+        .chain(named)
+        .chain([&address])
+        .map(|address| address.without_port(NATIVE_PORT))
+        .collect();
+    hosts.dedup();
     let home = setup::home()?;
     let mut known = setup::known_hosts()?;
-    known.trust(&host, invitation.server).map_err(|error| {
-        Failure::local(format!(
-            "cannot write `{}`: {error}",
-            home.known_hosts().display()
-        ))
-    })?;
+    for host in &hosts {
+        known.trust(host, invitation.server).map_err(|error| {
+            Failure::local(format!(
+                "cannot write `{}`: {error}",
+                home.known_hosts().display()
+            ))
+        })?;
+    }
+    let host = address.without_port(NATIVE_PORT);
+    let host = arguments.name.map_or(host, |name| name.without_port(NATIVE_PORT));
     output::talk(&format!(
-        "joined {host}, with {rights}; now: tenfour send {host} \"hello\""
+        "joined {}, with {rights}; now: tenfour send {host} \"hello\"",
+        hosts.join(", ")
     ));
     Ok(())
 }

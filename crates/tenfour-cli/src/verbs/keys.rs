@@ -7,14 +7,18 @@ use tenfour::proto::Fingerprint;
 
 use super::serve::page;
 use crate::args::{Keys, KeysVerb};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::{output, setup};
 
 /// Does what was asked.
 pub fn run(arguments: Keys) -> Result<(), Failure> {
     match arguments.verb {
         KeysVerb::Show => output::line(&setup::identity(&arguments.identity)?.fingerprint().to_string()),
-        KeysVerb::Trust { host, fingerprint } => {
+        KeysVerb::Trust {
+            host,
+            fingerprint,
+            replace,
+        } => {
             let target: tenfour::Address =
                 host.parse().map_err(|error| Failure::usage(format!("{error}")))?;
             let home = setup::home()?;
@@ -25,6 +29,18 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             } else {
                 target.host_text()
             };
+            let other = known
+                .iter()
+                .find(|(known, pin)| known.eq_ignore_ascii_case(&name) && *pin != fingerprint);
+            if let Some((_, pin)) = other.filter(|_| !replace) {
+                return Err(Failure::new(
+                    Code::WrongServer,
+                    format!("{name} is known by another key, {pin}; nothing was changed"),
+                )
+                .hint(
+                    "if the server really has a new key (on the server: tenfour keys show), add --replace",
+                ));
+            }
             known.trust(&name, fingerprint).map_err(|error| written(&error))?;
             output::talk(&format!("{name} is trusted as {fingerprint}"));
             Ok(())
@@ -33,15 +49,20 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             fingerprint,
             options,
             comment,
+            replace,
         } => {
-            let rights = rights(&options)?;
+            let path = setup::home()?.authorized_keys();
             let key = AuthorizedKey {
                 fingerprint,
-                rights,
+                rights: rights(&options)?,
                 comment: comment.replace(char::is_control, " "),
             };
-            AuthorizedKeys::allow(&setup::home()?.authorized_keys(), &key)
-                .map_err(|error| written(&error))?;
+            let key = if replace {
+                AuthorizedKeys::replace(&path, &key).map(|()| key)
+            } else {
+                added(&path, key, &options)
+            };
+            let key = key.map_err(|error| written(&error))?;
             output::talk(&format!("{fingerprint} may: {}", key.rights));
             Ok(())
         }
@@ -82,11 +103,26 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             list("allowed", &home.authorized_keys())?;
             list("token", &home.tokens())?;
             for (host, fingerprint) in load(&home)?.iter() {
-                output::line(&format!("trusted {fingerprint} {host}"))?;
+                output::line(&format!("trusted {host} {fingerprint}"))?;
             }
             Ok(())
         }
     }
+}
+
+/// Adds to what a key may do. What was not named is not meant: not the mailbox that a new key may send to, and no limit.
+fn added(path: &Path, mut key: AuthorizedKey, options: &[String]) -> std::io::Result<AuthorizedKey> {
+    let known = AuthorizedKeys::load(path)?;
+    if let Some(known) = known.find(key.fingerprint) {
+        let named = |option: &str| options.iter().any(|given| given.contains(option));
+        if !named("send=") {
+            key.rights.send.clear();
+        }
+        if !named("from=") && !named("expires=") {
+            key.rights = key.rights.limited_as(&known.rights);
+        }
+    }
+    AuthorizedKeys::allow(path, key)
 }
 
 /// One line for each of a file.
@@ -94,8 +130,8 @@ fn list(what: &str, path: &Path) -> Result<(), Failure> {
     let listed = AuthorizedKeys::load(path)
         .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", path.display())))?;
     for key in listed.iter() {
-        let line = format!("{what} {} {} {}", key.fingerprint, key.rights, key.comment);
-        output::line(line.trim_end())?;
+        // As it must be typed.
+        output::line(&format!("{what} {key}"))?;
     }
     for (line, reason) in &listed.mistakes {
         output::talk(&format!(

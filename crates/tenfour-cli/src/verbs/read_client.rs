@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tenfour::proto::Fingerprint;
 use tenfour::{Client, ClientConfig, ReaderError};
 
 use crate::exit::{Code, Failure};
@@ -37,20 +38,22 @@ pub async fn deadline(wait: Option<Duration>) {
 
 /// A connection for reading.
 pub async fn reading_client(target: &Target, config: ClientConfig) -> Result<Client, Failure> {
+    let key = config.identity.fingerprint();
     let connecting = Client::builder(&target.address).config(config).without_sending();
     let connected = connecting.connect().await;
-    connected.map_err(|error| failure(&ReaderError::Connect(error), target))
+    connected.map_err(|error| failure(&ReaderError::Connect(error), target, key))
 }
 
-/// Why reading ended, in words.
-pub fn failure(error: &ReaderError, target: &Target) -> Failure {
+/// Why reading with this key ended, in words.
+pub fn failure(error: &ReaderError, target: &Target, key: Fingerprint) -> Failure {
     match error {
         ReaderError::Connect(error) => Failure::connect_to("read from", error, &target.to_string()),
-        ReaderError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string()).hint(format!(
-            "on the server: tenfour keys allow FINGERPRINT read={mailbox}"
-        )),
+        ReaderError::NotAllowed(mailbox) => Failure::new(Code::NotAllowed, error.to_string())
+            .hint(format!("on the server: tenfour keys allow {key} read={mailbox}")),
         ReaderError::CutOff(_) => Failure::new(Code::NotAllowed, error.to_string())
             .hint("ask whoever runs the server; there: tenfour keys list"),
+        ReaderError::Regressed { .. } => Failure::new(Code::Regressed, error.to_string())
+            .hint("to read what is there now: start it again without an offset"),
         ReaderError::Lost(_) => Failure::new(Code::Unavailable, error.to_string()),
         _ => Failure::local(error.to_string()),
     }

@@ -6,6 +6,7 @@ mod program;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tenfour::proto::Fingerprint;
 use tenfour::server::Record;
 use tenfour::{Client, Consumer, Delivery, Durability, Item, MailboxName, ReaderError};
 
@@ -35,6 +36,7 @@ enum Sink {
 
 /// Consumes until enough has come, the time is over, or a signal comes.
 pub async fn run(arguments: Receive) -> Result<(), Failure> {
+    signals::survive_file_limits();
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
     readable(&target, "receive")?;
     let program = Program::of(&arguments)?;
@@ -43,7 +45,8 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
     if arguments.until.count == Some(0) {
         return Ok(());
     }
-    let failed = |error| failed(&error, &target);
+    let key = config.identity.fingerprint();
+    let failed = |error| failed(&error, &target, key);
     let mut received = 0;
     let mut wait = std::pin::pin!(deadline(arguments.until.wait));
     let mut stop = std::pin::pin!(signals::stop());
@@ -58,7 +61,6 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
                 .worker(&client, &arguments, mailbox)
                 .await
                 .map_err(failed)?;
-            skip(worker.source(), &arguments.skip);
             let consumed = tokio::select! {
                 result = worker.run(std::future::pending()) => result.map_err(|error| program.failure(error, failed)),
                 code = &mut stop => Err(Failure::new(code, "")),
@@ -66,11 +68,11 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
             };
             received = worker.handled();
             worker.cancel().await;
+            program.say_passed_over();
             (consumed, last_word(worker.source()).await)
         }
         None => {
             let mut consumer = consumer(&client, &arguments, mailbox).await.map_err(failed)?;
-            skip(&consumer, &arguments.skip);
             let sink = sink(&arguments);
             let consumed = tokio::select! {
                 result = write_out(&mut consumer, &sink, arguments.until.count, &mut received, failed) => result,
@@ -80,8 +82,17 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
             (consumed, last_word(&consumer).await)
         }
     };
+    let consumed = consumed.map_err(|failure| unread(failure, &arguments));
     consumed.and(saved.map_err(failed)?)?;
     enough(received, arguments.until.count)
+}
+
+/// Whoever reads has had enough: less came of it than was asked for, if a number or all was.
+fn unread(failure: Failure, arguments: &Receive) -> Failure {
+    if failure.code == Code::Enough && (arguments.drain || arguments.until.count.is_some()) {
+        return Failure::local("nobody reads stdout any more; what was not written out comes again");
+    }
+    failure
 }
 
 async fn consumer(
@@ -93,6 +104,7 @@ async fn consumer(
     let mut consumer = client
         .consumer(mailbox, &arguments.name)
         .from(arguments.from)
+        .skip(arguments.skip.iter().copied())
         .window(WINDOW.min(most));
     consumer = match arguments.retries.0 {
         Some(retries) => consumer.retries(retries),
@@ -102,11 +114,6 @@ async fn consumer(
         consumer = consumer.drain();
     }
     consumer.open().await
-}
-
-fn skip(consumer: &Consumer, offsets: &[u64]) {
-    // It is saved with all that is said.
-    offsets.iter().for_each(|offset| drop(consumer.skip(*offset)));
 }
 
 /// What was done before the end is done, whatever the end was.
@@ -122,8 +129,8 @@ async fn last_word(consumer: &Consumer) -> Result<Result<(), Failure>, ReaderErr
 }
 
 /// Why consuming ended, in words.
-fn failed(error: &ReaderError, target: &Target) -> Failure {
-    let words = failure(error, target);
+fn failed(error: &ReaderError, target: &Target, key: Fingerprint) -> Failure {
+    let words = failure(error, target, key);
     match error {
         ReaderError::Damaged { offset, .. } => {
             words.hint(format!("to go on without it: add --skip {offset}"))
@@ -151,6 +158,15 @@ fn sink(arguments: &Receive) -> Sink {
     }
 }
 
+/// Messages that are being written out. That they cannot be, or that somebody interrupts it, is no fault of theirs.
+struct Batch(Vec<Delivery>);
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|delivery| drop(delivery.put_back()));
+    }
+}
+
 async fn write_out(
     consumer: &mut Consumer,
     sink: &Sink,
@@ -166,25 +182,25 @@ async fn write_out(
         let rest = std::iter::from_fn(|| consumer.ready());
         let batch: Vec<Delivery> = std::iter::once(first).chain(rest).take(BATCH.min(most)).collect();
         // Whoever dies from here on has had them, and the next reader is told so.
-        let mut ours = Vec::with_capacity(batch.len());
+        let mut ours = Batch(Vec::with_capacity(batch.len()));
         for delivery in batch {
             // Otherwise the connection was lost, and it comes again.
             if delivery.begun().await.is_ok() {
-                ours.push(delivery);
+                ours.0.push(delivery);
             }
         }
         let mut bytes = Vec::new();
         let mut end = Ok(());
         let mut written = 0;
-        for delivery in &ours {
+        for delivery in &ours.0 {
             end = write_one(delivery, sink, &mut bytes);
             if end.is_err() {
                 break;
             }
             written += 1;
         }
-        output::data(&bytes)?;
-        for delivery in ours.drain(..written) {
+        output::data_beside(bytes).await?;
+        for delivery in ours.0.drain(..written) {
             drop(delivery.ack());
         }
         *received += written as u64;

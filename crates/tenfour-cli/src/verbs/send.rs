@@ -125,7 +125,7 @@ async fn deliver(
             if arguments.json {
                 output::answer_line(&route.failure(&error, 1, bytes).json());
             }
-            Err(Failure::delivery(&error, &name, client.id()))
+            Err(Failure::delivery(&error, &name, client.id(), route.wanted()))
         }
     }
 }

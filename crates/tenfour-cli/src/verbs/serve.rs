@@ -14,9 +14,10 @@ use tenfour::proto::limits;
 use tenfour::server::{Access, ServeError, ServerConfig};
 use tenfour::store::{MemoryStore, OpenError, Retain, Rules, SqliteOptions, SqliteStore, Store};
 
+use super::bench::load::is_of_bench;
 use crate::args::{self, Listener};
 use crate::exit::Failure;
-use crate::{output, setup, signals};
+use crate::{output, service_manager, setup, signals};
 use console::Console;
 
 /// Of the memory limit, for messages that are not stored yet; the rest is for connections and caches.
@@ -24,7 +25,8 @@ const BUDGET_SHARE: u64 = 4;
 
 /// Opens the store, binds, serves until a signal comes.
 pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
-    raise_file_limit();
+    signals::survive_file_limits();
+    let files = raise_file_limit();
     let home = Home::from_environment().ok();
     let identity = setup::identity(&arguments.identity)?;
     // The store first: nothing that was recovered may be served before it is on the disk.
@@ -34,7 +36,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let mut config = ServerConfig::new(identity);
     config.access = access(&config, home.as_ref(), arguments.open.contains(&Listener::Native))?;
     config.limits.max_message = max_message(&arguments)?;
-    config.limits.max_connections = arguments.max_connections;
+    config.limits.max_connections = files.connections(arguments.max_connections);
     config.limits.message_budget = arguments.memory_limit / BUDGET_SHARE;
     let http = &mut sockets.listeners.http.config;
     http.names.clone_from(&arguments.http_name);
@@ -46,7 +48,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let console = (!arguments.quiet).then(Console::new);
     config.on_event = console.as_ref().map(Console::on_event);
     let mut server = Server::new(store, config).map_err(|error| failure(&error))?;
-    handler::add(&arguments, &mut server)?;
+    handler::add(&arguments, &mut server, files.before)?;
     if let Some(console) = console {
         console.start(server.mailboxes());
     }
@@ -54,18 +56,18 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     for (name, address) in &sockets.addresses {
         output::talk(&format!("tenfour: {name} listens on {address}"));
     }
-    if let Some(page) = page.filter(|_| !arguments.quiet) {
-        output::talk(&format!("tenfour: to look at it, until it stops: {page}"));
-    }
+    let _page = match page.filter(|_| !arguments.quiet) {
+        Some(page) => page::tell(&page, home.as_ref())?,
+        None => None,
+    };
     if let Some(file) = &arguments.port_file {
         write_port_file(file, &sockets.addresses)?;
     }
     let counters = server.counters();
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    service_manager::tell(service_manager::READY);
     let shutdown = async {
         signals::stop().await;
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        service_manager::tell(service_manager::STOPPING);
         tracing::info!("stopping: the last receipts go out");
     };
     let result = server.run(sockets.listeners, shutdown).await;
@@ -119,7 +121,7 @@ const BENCH_BYTES_IN_MEMORY: u64 = 24 * 1024 * 1024;
 fn rules(arguments: &args::Serve, bench_bytes: u64) -> Rules {
     let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
     Box::new(move |mailbox| {
-        if mailbox.as_str() == "bench" || mailbox.as_str().starts_with("bench/") {
+        if is_of_bench(mailbox) {
             return Retain {
                 bytes: Some(bench_bytes),
                 unread: true,
@@ -180,6 +182,10 @@ fn store_failure(error: &OpenError) -> Failure {
     let failure = Failure::caused(error);
     match error {
         OpenError::InUse { .. } => failure.hint("one server owns a store; name another one: --store PATH"),
+        OpenError::Aliased { .. } => failure.hint(
+            "its log would lie beside another name, and be lost with it: mount the folder (-v FOLDER:/data), and remove other links",
+        ),
+        OpenError::Schema { .. } => failure.hint("it was not touched; move it away, or restore a backup"),
         OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --store PATH"),
         OpenError::ForeignLog { .. } => {
             failure.hint("its owner was killed; put its store back, or move it away")
@@ -191,13 +197,46 @@ fn store_failure(error: &OpenError) -> Failure {
     }
 }
 
+/// How many files we may have open.
+struct OpenFiles {
+    /// Before we raised the limit: programs of ours get that.
+    before: Option<u64>,
+    now: Option<u64>,
+}
+
+/// Files of our own: the store, its readers, sockets that listen, key files, pipes of programs.
+const OWN_FILES: u64 = 64;
+
+impl OpenFiles {
+    /// As many connections as wanted, if there are files for them. A quarter of them is for known keys, which would be of
+    /// no use if strangers could take the last file.
+    fn connections(&self, wanted: usize) -> usize {
+        let Some(files) = self.now else { return wanted };
+        let most = usize::try_from(files.saturating_sub(OWN_FILES))
+            .unwrap_or(usize::MAX)
+            .max(8);
+        if most < wanted {
+            tracing::warn!(
+                files,
+                "{most} connections at once instead of {wanted}: the limit of open files does not allow more (ulimit -Hn)"
+            );
+        }
+        wanted.min(most)
+    }
+}
+
 /// Each connection needs a file handle, and the usual soft limit is 1,024.
-fn raise_file_limit() {
+fn raise_file_limit() -> OpenFiles {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+    OpenFiles {
+        before,
+        now: getrlimit(Resource::Nofile).current,
     }
 }
 
@@ -207,9 +246,16 @@ fn write_port_file(file: &Path, addresses: &[(&'static str, std::net::SocketAddr
         .iter()
         .map(|(name, address)| format!("{name} {address}\n"))
         .collect();
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, text)
-        .and_then(|()| std::fs::rename(&beside, file))
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let write = || {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        let mut beside = tempfile::Builder::new()
+            .permissions(permissions)
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        std::io::Write::write_all(&mut beside, text.as_bytes())?;
+        beside.persist(file).map_err(|error| error.error)
+    };
+    write()
+        .map(drop)
         .map_err(|error| Failure::local(format!("cannot write `{}`: {error}", file.display())))
 }

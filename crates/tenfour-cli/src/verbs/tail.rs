@@ -18,15 +18,16 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
     let from = match (arguments.last, arguments.from, &arguments.since) {
         (Some(count), _, _) => ReadFrom::Last(count),
         (_, Some(offset), _) => ReadFrom::Offset(offset),
-        (_, _, Some(time)) => ReadFrom::Since(moment(time)?),
+        (_, _, Some(time)) => since(time)?,
         _ => ReadFrom::Oldest,
     };
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
+    let key = config.identity.fingerprint();
     let wait = deadline(arguments.until.wait);
     let mut received = 0;
     let work = async {
         let mailbox = target.mailbox_or(&MailboxName::inbox())?;
-        let failed = |error: ReaderError| failure(&error, &target);
+        let failed = |error: ReaderError| failure(&error, &target, key);
         let client = reading_client(&target, config).await?;
         let reader = client.reader(mailbox).from(from).follow(arguments.follow);
         let mut reader = reader.open().await.map_err(failed)?;
@@ -41,7 +42,7 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
                 (false, None) => item.message.body.to_vec(),
             };
             line.push(b'\n');
-            output::data(&line)?;
+            output::data_beside(line).await?;
         }
         Ok(())
     };
@@ -54,15 +55,15 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
     enough(received, arguments.until.count)
 }
 
-/// A moment, or how long ago; in microseconds since 1970.
-fn moment(text: &str) -> Result<i64, Failure> {
+/// A moment, or how long ago: by the clock of the server, which is the one that messages were stored by.
+fn since(text: &str) -> Result<ReadFrom, Failure> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-        return Ok(moment.as_microsecond());
+        return Ok(ReadFrom::Since(moment.as_microsecond()));
     }
     let ago = parse_time(text).map_err(|_| {
         Failure::usage(format!(
             "`{text}` is neither a moment like 2026-01-31T12:00:00Z nor a time like 10m"
         ))
     })?;
-    Ok(jiff::Timestamp::now().as_microsecond() - i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))
+    Ok(ReadFrom::Ago(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)))
 }

@@ -202,13 +202,25 @@ impl Served {
         Self::spawn(command, &ports)
     }
 
-    pub fn spawn(mut command: Command, ports: &Path) -> Self {
+    /// The reader of its stdout goes away at once.
+    pub fn spawn_unread(command: Command, ports: &Path) -> Self {
+        let mut served = Self::spawn_child(command, ports);
+        drop(served.child.stdout.take());
+        served
+    }
+
+    pub fn spawn(command: Command, ports: &Path) -> Self {
+        let mut served = Self::spawn_child(command, ports);
+        served.console = Lines::of(served.child.stdout.take().unwrap());
+        served
+    }
+
+    fn spawn_child(mut command: Command, ports: &Path) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let console = Lines::of(child.stdout.take().unwrap());
         let log = Lines::of(child.stderr.take().unwrap());
         wait_for("the port file", || {
             if let Some(status) = child.try_wait().unwrap() {
@@ -232,7 +244,7 @@ impl Served {
             https: find("https"),
             modbus: find("modbus"),
             child,
-            console,
+            console: Lines::of(std::io::empty()),
             log,
         }
     }
@@ -256,10 +268,14 @@ impl Served {
 
     /// The address of the live page, with its token.
     pub fn page(&self) -> String {
-        self.log.wait_for("#token=");
+        const SAID: &str = "the address is in `";
+        self.log.wait_for(SAID);
         let lines = self.log.all();
-        let line = lines.iter().find(|line| line.contains("#token=")).unwrap();
-        line.split_whitespace().last().unwrap().to_owned()
+        let file = lines.iter().find_map(|line| line.split_once(SAID)).unwrap().1;
+        std::fs::read_to_string(file.trim_end_matches('`'))
+            .unwrap()
+            .trim_end()
+            .to_owned()
     }
 
     /// The token in it, which has every right.

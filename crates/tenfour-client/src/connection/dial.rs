@@ -11,15 +11,20 @@ use tenfour_proto::{limits, native};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::ClientConfig;
 use crate::error::{ConnectError, io_reason};
 use tenfour_identity::Trust;
+use tenfour_identity::clock::sleep_until;
 use tenfour_proto::Address;
 
 /// How long one address is tried alone before the next is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
+
+/// When one address has said that it is the wrong server, the others have so long to be the right one.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Connects to the first of the addresses that answers and shows a key we know. Each is given as long as a server gives
 /// its handshakes: one that has gone silent keeps nobody from trying the next, or again.
@@ -44,8 +49,40 @@ pub(crate) async fn dial(
     }
 }
 
+/// Tries the addresses of the name until one shows the key of the server: what is silent, or answers something else, must not
+/// use up the time of the next.
 async fn dial_one(address: &Address, config: &ClientConfig) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let stream = connect(address).await?;
+    let attempt = |peer| {
+        let (address, config) = (address.clone(), config.clone());
+        async move { handshake(peer, &address, &config).await }
+    };
+    let is_final = |error: &ConnectError| !error.is_temporary();
+    let failed = match race(resolve(address).await?, HEAD_START, attempt, is_final).await {
+        Ok(stream) => return Ok(stream),
+        Err(failed) => failed,
+    };
+    let mut attempts = Vec::new();
+    let mut last = None;
+    for (_, error) in failed {
+        match error {
+            ConnectError::Unreachable(more) => attempts.extend(more),
+            error if !error.is_temporary() => return Err(error),
+            error => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or(ConnectError::Unreachable(attempts)))
+}
+
+/// A connection to one address, if the server's key is shown there.
+async fn handshake(
+    peer: SocketAddr,
+    address: &Address,
+    config: &ClientConfig,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let stream = TcpStream::connect(peer)
+        .await
+        .map_err(|error| ConnectError::Unreachable(vec![(peer, Arc::new(error))]))?;
+    let _ = stream.set_nodelay(true);
     let seen = Arc::new(OnceLock::new());
     let own = config.identity.fingerprint();
     let (known_hosts, its_address) = (config.known_hosts.clone(), address.clone());
@@ -85,16 +122,16 @@ async fn dial_one(address: &Address, config: &ClientConfig) -> Result<TlsStream<
             _ => {}
         }
     }
-    if error.kind() == io::ErrorKind::InvalidData && is_text_listener(address).await {
+    if error.kind() == io::ErrorKind::InvalidData && is_text_listener(peer).await {
         return Err(ConnectError::TextListener(address.clone()));
     }
     Err(tls_error(io_reason(&error)))
 }
 
 /// Something answered that does not speak TLS. Is it the recipe's greeting?
-async fn is_text_listener(address: &Address) -> bool {
+async fn is_text_listener(peer: SocketAddr) -> bool {
     let look = async {
-        let mut stream = connect(address).await.ok()?;
+        let mut stream = TcpStream::connect(peer).await.ok()?;
         let mut greeting = [0; GREETING.len()];
         stream.read_exact(&mut greeting).await.ok()?;
         Some(greeting == *GREETING)
@@ -103,29 +140,56 @@ async fn is_text_listener(address: &Address) -> bool {
     matches!(looked, Ok(Some(true)))
 }
 
-/// Happy Eyeballs (RFC 8305): IPv6 and IPv4 in turn, each with a short head start.
+/// A connection to the first address of the name that takes one.
 pub(crate) async fn connect(address: &Address) -> Result<TcpStream, ConnectError> {
-    let found = resolve(address).await?;
+    let raced = race(resolve(address).await?, HEAD_START, TcpStream::connect, |_| false).await;
+    let attempts = |failed: Vec<(SocketAddr, io::Error)>| {
+        let shared = failed.into_iter().map(|(peer, error)| (peer, Arc::new(error)));
+        ConnectError::Unreachable(shared.collect())
+    };
+    let stream = raced.map_err(attempts)?;
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// Happy Eyeballs (RFC 8305): IPv6 and IPv4 in turn, each with a head start. The first that succeeds is taken; else all
+/// errors are given, in the order in which they came. After a final one the others have a moment.
+pub(crate) async fn race<T, E, F>(
+    found: Vec<SocketAddr>,
+    head_start: Duration,
+    attempt: impl Fn(SocketAddr) -> F,
+    is_final: impl Fn(&E) -> bool,
+) -> Result<T, Vec<(SocketAddr, E)>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
     let mut waiting = interleave(found).into_iter();
     let mut running = JoinSet::new();
-    let mut attempts = Vec::new();
+    let mut failed = Vec::new();
+    let mut end: Option<Instant> = None;
     loop {
-        if let Some(next) = waiting.next() {
-            running.spawn(async move { (next, TcpStream::connect(next).await) });
+        if let Some(peer) = waiting.next() {
+            let attempt = attempt(peer);
+            running.spawn(async move { (peer, attempt.await) });
         } else if running.is_empty() {
-            return Err(ConnectError::Unreachable(attempts));
+            return Err(failed);
         }
         let more = waiting.len() > 0;
         let finished = tokio::select! {
             finished = running.join_next() => finished,
-            () = tokio::time::sleep(HEAD_START), if more => continue,
+            () = tokio::time::sleep(head_start), if more => continue,
+            () = sleep_until(end), if !more => return Err(failed),
         };
         match finished {
-            Some(Ok((_, Ok(stream)))) => {
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
+            Some(Ok((_, Ok(won)))) => return Ok(won),
+            Some(Ok((peer, Err(error)))) => {
+                if is_final(&error) {
+                    end.get_or_insert_with(|| Instant::now() + MOMENT);
+                }
+                failed.push((peer, error));
             }
-            Some(Ok((address, Err(error)))) => attempts.push((address, Arc::new(error))),
             _ => {}
         }
     }

@@ -1,10 +1,10 @@
 //! What a reader of a cursor has, and what it says of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
 
 use tenfour_proto::native::Client as Machine;
-use tenfour_proto::{Progress, Reply, Step, limits};
+use tenfour_proto::{Item, Place, Progress, Reply, Stamp, Step, limits};
 
 /// What a reader of a cursor has, and has said.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct GroupState {
     /// PROGRESS frames on the connection of now.
     pub(super) frames: u64,
     /// Given to us and not settled, over all connections.
-    pub(super) open: BTreeSet<u64>,
+    pub(super) open: BTreeMap<u64, Open>,
     /// Number of the latest report.
     pub(super) reported: u64,
     /// All reports up to this one are saved, or void.
@@ -28,20 +28,98 @@ pub(super) struct GroupState {
     pub(super) waiting: Vec<Waker>,
 }
 
+/// A message that was given to us and is not settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    /// Which one it is: after a restore another one may come to its offset.
+    stamp: Stamp,
+    /// The connection that gave it, by the number of losses before it.
+    given: u64,
+}
+
+/// What it means that a message was given to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    New,
+    /// A lost connection had given it to us, and it is still being handled here.
+    Again,
+    /// The server went back, and this message has the offset of another one that is still being handled here. Of that one
+    /// the server can be told nothing any more.
+    InItsPlace,
+}
+
+/// What is said of messages.
 #[derive(Clone, Debug)]
-pub(super) enum Report {
+pub(super) struct Report {
+    what: What,
+    /// The messages, where the server has to be told which ones they were; in order.
+    places: Vec<Place>,
+    /// The connection that gave them to us, by the number of losses before it.
+    given: u64,
+}
+
+#[derive(Clone, Debug)]
+enum What {
     Step(Progress),
     /// This message is done, with this reply.
     Answer(u64, Reply),
 }
 
 impl Report {
+    /// Of a message that was given to us: what became of it.
+    pub(super) fn settled(item: &Item, given: u64, step: Step) -> Self {
+        Report {
+            what: What::Step(Progress::one(item.offset, step)),
+            places: vec![item.place()],
+            given,
+        }
+    }
+
+    /// Of a message that was given to us: the reply.
+    pub(super) fn answered(item: &Item, given: u64, reply: Reply) -> Self {
+        Report {
+            what: What::Answer(item.offset, reply),
+            places: vec![item.place()],
+            given,
+        }
+    }
+
+    /// A message that was not given to us needs not be handled.
+    pub(super) fn skipped(offset: u64) -> Self {
+        Report {
+            what: What::Step(Progress::one(offset, Step::Skip)),
+            places: Vec::new(),
+            given: 0,
+        }
+    }
+
     /// What is done is done, whoever has the message now. All else is void with the connection.
     fn outlives_connections(&self) -> bool {
-        match self {
-            Report::Step(progress) => progress.step == Step::Ack,
-            Report::Answer(..) => true,
+        match &self.what {
+            What::Step(progress) => progress.step == Step::Ack,
+            What::Answer(..) => true,
         }
+    }
+
+    /// Nobody can rely on it once the connection is lost: the message may be somebody else's by then.
+    pub(super) fn is_void_when_lost(&self) -> bool {
+        matches!(&self.what, What::Step(progress) if matches!(progress.step, Step::InProgress | Step::Reject | Step::Skip))
+    }
+
+    /// Takes one about the next message into this one, if it says the same of it.
+    fn absorb(&mut self, next: &Report) -> bool {
+        let (What::Step(last), What::Step(step)) = (&mut self.what, &next.what) else {
+            return false;
+        };
+        let follows = last.step == step.step
+            && self.given == next.given
+            && last.first + u64::from(last.count) == step.first
+            && (last.count as usize) < limits::MAX_OUT_OF_ORDER;
+        if follows {
+            last.count += 1;
+            self.places.extend(&next.places);
+        }
+        follows
     }
 }
 
@@ -52,7 +130,7 @@ impl GroupState {
             pending: Vec::new(),
             unsaved: VecDeque::new(),
             frames: 0,
-            open: BTreeSet::new(),
+            open: BTreeMap::new(),
             reported: 0,
             saved: 0,
             losses: 0,
@@ -60,15 +138,38 @@ impl GroupState {
         }
     }
 
+    /// A message was given to us.
+    pub(super) fn give(&mut self, item: &Item) -> Given {
+        let (stamp, given) = (item.stamp(), self.losses);
+        match self.open.insert(item.offset, Open { stamp, given }) {
+            None => Given::New,
+            Some(before) if before.stamp == stamp => Given::Again,
+            Some(_) => Given::InItsPlace,
+        }
+    }
+
+    /// A message is not ours any more: the connection that gave it, if it was ours.
+    pub(super) fn take_back(&mut self, item: &Item) -> Option<u64> {
+        let open = self.open.get(&item.offset)?;
+        let (stamp, given) = (open.stamp, open.given);
+        (stamp == item.stamp()).then(|| {
+            self.open.remove(&item.offset);
+            given
+        })
+    }
+
+    /// How many more there may be: those of lost connections count as well.
+    pub(super) fn room(&self) -> u32 {
+        self.window
+            .saturating_sub(u32::try_from(self.open.len()).unwrap_or(u32::MAX))
+    }
+
     /// Puts it behind what is to be said. Neighbours are said together.
     pub(super) fn report(&mut self, report: Report) {
         self.reported += 1;
-        if let (Some((number, Report::Step(last))), Report::Step(next)) = (self.pending.last_mut(), &report)
-            && last.step == next.step
-            && last.first + u64::from(last.count) == next.first
-            && (last.count as usize) < limits::MAX_OUT_OF_ORDER
+        if let Some((number, last)) = self.pending.last_mut()
+            && last.absorb(&report)
         {
-            last.count += 1;
             *number = self.reported;
             return;
         }
@@ -81,10 +182,16 @@ impl GroupState {
         }
         let said = std::mem::take(&mut self.pending);
         let mut steps = Vec::new();
-        for (_, one) in &said {
-            match one {
-                Report::Step(progress) => steps.push(*progress),
-                Report::Answer(offset, reply) => {
+        for (_, report) in &said {
+            if report.outlives_connections() && report.given != self.losses {
+                // This connection has not given them to us: the server looks whether they are still the same.
+                for place in &report.places {
+                    machine.claim(request, *place);
+                }
+            }
+            match &report.what {
+                What::Step(progress) => steps.push(*progress),
+                What::Answer(offset, reply) => {
                     self.frames += machine.progress(request, &std::mem::take(&mut steps));
                     machine.answer(request, *offset, reply.clone());
                     self.frames += 1;
@@ -142,5 +249,59 @@ impl GroupState {
         if !self.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
             self.waiting.push(waker.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenfour_proto::{MailboxName, Message, Sender};
+
+    use super::*;
+
+    fn item(offset: u64, time: i64) -> Item {
+        Item::new(
+            offset,
+            time,
+            Sender::Anonymous,
+            Message::new(MailboxName::inbox(), "hi"),
+        )
+    }
+
+    /// A new connection was granted a whole window, though messages of the old one were still being handled.
+    #[test]
+    fn what_a_lost_connection_gave_counts_in_the_window() {
+        let mut group = GroupState::new(4);
+        assert_eq!(group.give(&item(1, 10)), Given::New);
+        assert_eq!(group.give(&item(2, 10)), Given::New);
+        group.lost();
+        assert_eq!(group.room(), 2);
+        assert_eq!(group.give(&item(1, 10)), Given::Again);
+        assert_eq!(group.room(), 2);
+        assert_eq!(group.take_back(&item(1, 10)), Some(1));
+        assert_eq!(group.room(), 3);
+    }
+
+    /// The server went back, and the offset came again with another message: it was taken for the old one.
+    #[test]
+    fn an_offset_that_comes_again_with_another_message_is_another_message() {
+        let mut group = GroupState::new(4);
+        group.give(&item(1, 10));
+        group.lost();
+        assert_eq!(group.give(&item(1, 11)), Given::InItsPlace);
+        assert_eq!(
+            group.take_back(&item(1, 10)),
+            None,
+            "nothing is said of the old one"
+        );
+        assert_eq!(group.take_back(&item(1, 11)), Some(1));
+    }
+
+    #[test]
+    fn neighbours_of_two_connections_are_not_said_together() {
+        let mut group = GroupState::new(4);
+        group.report(Report::settled(&item(1, 10), 0, Step::Ack));
+        group.report(Report::settled(&item(2, 10), 0, Step::Ack));
+        group.report(Report::settled(&item(3, 10), 1, Step::Ack));
+        assert_eq!(group.pending.len(), 2);
     }
 }

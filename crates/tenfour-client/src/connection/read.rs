@@ -12,9 +12,9 @@ use tenfour_identity::lock;
 use tenfour_proto::native::{
     Client as Machine, ClientEvent, Credit, EndReason, ReadEnd, ReadFrom, ReadRequest,
 };
-use tenfour_proto::{Item, Progress, Reply, Step};
+use tenfour_proto::{Item, Reply, Step};
 
-use super::group_state::{GroupState, Report};
+use super::group_state::{Given, GroupState, Report};
 use super::wake::Wake;
 use crate::error::ReaderError;
 
@@ -37,6 +37,8 @@ struct State {
     group: Option<GroupState>,
     /// The connection of now was asked for it.
     attached: bool,
+    /// The server has said where it begins: what is stored from here on comes.
+    started: bool,
     /// Came, and nobody has taken them yet.
     ready: VecDeque<Item>,
     /// Credit to be granted.
@@ -59,6 +61,7 @@ impl Read {
                 request,
                 group,
                 attached: false,
+                started: false,
                 ready: VecDeque::new(),
                 used: Credit::NONE,
                 ended: false,
@@ -99,7 +102,7 @@ impl Read {
             group.lost();
             // What nobody has taken is not ours any more.
             for item in state.ready.drain(..) {
-                group.open.remove(&item.offset);
+                group.take_back(&item);
             }
             if state.ended {
                 group.abandon();
@@ -133,6 +136,19 @@ impl Read {
     pub(crate) fn is_left_open(&self) -> bool {
         let state = self.state();
         state.attached && !state.ended
+    }
+
+    /// Waits until the server knows where it begins. Why it does not begin, the first message says.
+    pub(crate) async fn started(&self) {
+        std::future::poll_fn(|context| {
+            let mut state = self.state();
+            if state.started || state.ended {
+                return Poll::Ready(());
+            }
+            state.waiting = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The next message.
@@ -190,28 +206,24 @@ impl Read {
 
     /// Says what was done with a message that was not settled before.
     pub(crate) fn settle(self: &Arc<Self>, item: &Item, step: Step) -> Saved {
-        self.settle_by(item, Report::Step(Progress::one(item.offset, step)))
+        self.settle_by(item, |given| Report::settled(item, given, step))
     }
 
     /// The message is done, and whoever asked gets this reply.
     pub(crate) fn answer(self: &Arc<Self>, item: &Item, reply: Reply) -> Saved {
         if item.message.asks {
-            self.settle_by(item, Report::Answer(item.offset, reply.of_handler()))
+            self.settle_by(item, |given| Report::answered(item, given, reply.of_handler()))
         } else {
             self.settle(item, Step::Ack)
         }
     }
 
-    fn settle_by(self: &Arc<Self>, item: &Item, report: Report) -> Saved {
+    fn settle_by(self: &Arc<Self>, item: &Item, report: impl FnOnce(u64) -> Report) -> Saved {
         let mut state = self.state();
-        let ours = state
-            .group
-            .as_mut()
-            .is_some_and(|group| group.open.remove(&item.offset));
-        if !ours {
+        let Some(given) = state.group.as_mut().and_then(|group| group.take_back(item)) else {
             return Saved::nothing(self);
-        }
-        let saved = Saved::of(self, &mut state, report);
+        };
+        let saved = Saved::of(self, &mut state, report(given));
         if !state.left {
             state.use_credit(item);
         }
@@ -222,16 +234,17 @@ impl Read {
 
     /// Somebody has begun with the message: from here on that counts as an attempt.
     pub(crate) fn begin(self: &Arc<Self>, item: &Item) -> Saved {
-        self.say(Progress::one(item.offset, Step::InProgress))
+        let given = self.state().group.as_ref().map_or(0, |group| group.losses);
+        self.say(Report::settled(item, given, Step::InProgress))
     }
 
     /// Passes over a message that was not given to us, for every reader of the cursor.
     pub(crate) fn skip(self: &Arc<Self>, offset: u64) -> Saved {
-        self.say(Progress::one(offset, Step::Ack))
+        self.say(Report::skipped(offset))
     }
 
-    fn say(self: &Arc<Self>, progress: Progress) -> Saved {
-        let saved = Saved::of(self, &mut self.state(), Report::Step(progress));
+    fn say(self: &Arc<Self>, report: Report) -> Saved {
+        let saved = Saved::of(self, &mut self.state(), report);
         self.wake.wake();
         saved
     }
@@ -253,12 +266,8 @@ impl Read {
         state.left = true;
         let rest: Vec<Item> = state.ready.drain(..).collect();
         for item in rest {
-            if state
-                .group
-                .as_mut()
-                .is_some_and(|group| group.open.remove(&item.offset))
-            {
-                state.report(Report::Step(Progress::one(item.offset, Step::Release)));
+            if let Some(given) = state.group.as_mut().and_then(|group| group.take_back(&item)) {
+                state.report(Report::settled(&item, given, Step::Release));
             }
         }
         drop(state);
@@ -274,7 +283,7 @@ impl State {
             Some(group) => {
                 group.frames = 0;
                 self.used = Credit {
-                    messages: group.window,
+                    messages: group.room(),
                     bytes: WINDOW.bytes,
                 };
                 // Not before the server knows what is done: that is the first thing to go out after this.
@@ -286,9 +295,8 @@ impl State {
             }
         }
         machine.read(self.request.clone());
-        if let ReadFrom::Last(_) = self.request.from {
-            // What had come before the end of what was asked for is not asked for again.
-            self.request.from = ReadFrom::Last(0);
+        if !machine.knows_places() && !std::mem::replace(&mut self.started, true) {
+            self.wake();
         }
     }
 
@@ -306,6 +314,14 @@ impl State {
     fn take_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Item(item) => self.take_item(*item),
+            // From here on it goes on there, on whatever connection.
+            ClientEvent::ReadStart(place) => {
+                if self.group.is_none() {
+                    self.request.from = ReadFrom::After(place);
+                }
+                self.started = true;
+                self.wake();
+            }
             ClientEvent::Progressed(count) => {
                 if let Some(group) = &mut self.group {
                     group.progressed(count);
@@ -325,27 +341,36 @@ impl State {
 
     fn take_item(&mut self, item: Item) {
         let Some(group) = &mut self.group else {
-            self.request.from = ReadFrom::Offset(item.offset + 1);
+            self.request.from = ReadFrom::After(item.place());
             return self.put(item);
         };
         if self.left {
-            group.report(Report::Step(Progress::one(item.offset, Step::Release)));
-        } else if group.open.insert(item.offset) {
-            self.put(item);
+            group.report(Report::settled(&item, group.losses, Step::Release));
+            return;
         }
-        // Otherwise the connection was lost, and it is still being handled here, and will be reported.
+        match group.give(&item) {
+            Given::New => {}
+            // It will be reported.
+            Given::Again => return,
+            // That one's settlement will bring no credit.
+            Given::InItsPlace => self.used.messages += 1,
+        }
+        self.put(item);
     }
 
     fn put(&mut self, item: Item) {
         self.ready.push_back(item);
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
-        }
+        self.wake();
     }
 
     fn end(&mut self, failure: Option<ReaderError>) {
         self.ended = true;
         self.failure = failure;
+        self.wake();
+    }
+
+    /// Wakes whoever waits for what comes.
+    fn wake(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
@@ -408,11 +433,10 @@ enum Voided {
 
 impl Saved {
     fn of(read: &Arc<Read>, state: &mut State, report: Report) -> Self {
-        let voided = match &report {
-            Report::Step(progress) if matches!(progress.step, Step::InProgress | Step::Reject) => {
-                Voided::Lost
-            }
-            _ => Voided::Saved,
+        let voided = if report.is_void_when_lost() {
+            Voided::Lost
+        } else {
+            Voided::Saved
         };
         state.report(report);
         let (report, losses) = state
@@ -449,7 +473,7 @@ impl Future for Saved {
         };
         if self.voided == Voided::Lost && group.losses != self.losses {
             return Poll::Ready(Err(ReaderError::Lost(
-                "before it was known that it has begun".to_owned(),
+                "before the server had saved it".to_owned(),
             )));
         }
         if group.saved >= self.report {

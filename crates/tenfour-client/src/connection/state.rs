@@ -392,7 +392,10 @@ impl State {
     /// Gives an event to whoever it is for.
     pub(crate) fn take_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Item(_) | ClientEvent::ReadEnd(_) | ClientEvent::Progressed(_) => {
+            ClientEvent::Item(_)
+            | ClientEvent::ReadStart(_)
+            | ClientEvent::ReadEnd(_)
+            | ClientEvent::Progressed(_) => {
                 if let Some(read) = &self.read {
                     read.take_event(event);
                 }

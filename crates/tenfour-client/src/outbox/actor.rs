@@ -22,12 +22,15 @@ pub(super) struct Actor {
     jobs: Sender<Job>,
     changed: watch::Receiver<u64>,
     servers: watch::Receiver<u64>,
+    failed: watch::Receiver<Option<Arc<OutboxError>>>,
 }
 
 /// Counts what happens.
 struct Command {
     changed: watch::Sender<u64>,
     servers: watch::Sender<u64>,
+    /// Why nothing can be done with the outbox any more.
+    failed: watch::Sender<Option<Arc<OutboxError>>>,
 }
 
 enum Job {
@@ -46,7 +49,12 @@ impl Actor {
         let (jobs, todo) = channel();
         let (changed, its_changed) = watch::channel(0);
         let (servers, its_servers) = watch::channel(0);
-        let tell = Command { changed, servers };
+        let (failed, its_failed) = watch::channel(None);
+        let tell = Command {
+            changed,
+            servers,
+            failed,
+        };
         let thread = std::thread::Builder::new()
             .name("outbox".into())
             .spawn(move || run(dispatch, &todo, &tell))?;
@@ -54,6 +62,7 @@ impl Actor {
             jobs,
             changed: its_changed,
             servers: its_servers,
+            failed: its_failed,
         };
         Ok((actor, thread))
     }
@@ -66,6 +75,16 @@ impl Actor {
     /// Changes whenever there may be a server that was not there before.
     pub(super) fn servers(&self) -> watch::Receiver<u64> {
         self.servers.clone()
+    }
+
+    /// Waits until nothing can be done with the outbox any more, and says why.
+    pub(super) async fn failed(&self) -> Arc<OutboxError> {
+        let mut failed = self.failed.clone();
+        let reason = failed.wait_for(Option::is_some).await;
+        reason
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or_else(|| Arc::new(gone()))
     }
 
     /// Queues a message; returns when it is on the disk. Those that wait together are flushed together.
@@ -113,7 +132,13 @@ fn run(mut dispatch: Dispatch, todo: &Receiver<Job>, tell: &Command) {
         }
         if glance <= Instant::now() {
             glance = Instant::now() + GLANCE;
-            let now = dispatch.version().ok();
+            let now = match dispatch.version() {
+                Err(error @ OutboxError::Gone(_)) => {
+                    tell.failed.send_replace(Some(Arc::new(error)));
+                    None
+                }
+                version => version.ok(),
+            };
             if now != version {
                 version = now;
                 tell.servers.send_modify(|count| *count += 1);

@@ -63,6 +63,11 @@ impl Dispatcher {
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
 
+    /// Waits until the outbox is of no use any more, such as one that was moved away, and says why.
+    pub async fn failed(&self) -> Arc<OutboxError> {
+        self.actor.failed().await
+    }
+
     /// Queues a message for a server; returns when it is on the disk.
     pub(super) async fn put(&self, address: Arc<str>, message: Message) -> Result<u64, Arc<OutboxError>> {
         self.actor.put(address, message).await

@@ -8,14 +8,19 @@ use std::time::Duration;
 use tenfour_proto::datagram::Client as Machine;
 pub use tenfour_proto::datagram::{MAX_DATAGRAM, Outcome, Request, Verdict};
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 
-use crate::connection::dial::resolve;
+use crate::connection::dial::{race, resolve};
 use crate::error::ConnectError;
 use tenfour_identity::clock::Clock;
 use tenfour_proto::Address;
 
 /// Longest answer that is looked at; a receipt is shorter.
 const LONGEST_ANSWER: usize = 512;
+
+/// How long one address is tried alone before the next is tried beside it: longer than a receipt takes, for two of them may be
+/// two servers.
+const HEAD_START: Duration = Duration::from_millis(500);
 
 /// A host where nobody listens says so as soon as it can: at once on this machine. Another address of the name may do better.
 const REFUSAL: Duration = Duration::from_millis(50);
@@ -31,24 +36,31 @@ pub async fn deliver(
     request: Request,
     timeout: Duration,
 ) -> Result<Outcome, ConnectError> {
-    let mut attempts = Vec::new();
-    for peer in resolve(address).await? {
-        match converse(peer, request.clone(), timeout).await {
-            Ok(outcome) => return Ok(outcome),
-            Err(error) => attempts.push((peer, Arc::new(error))),
-        }
-    }
-    Err(ConnectError::Unreachable(attempts))
+    let end = Instant::now() + timeout;
+    let found = resolve_in_time(address, timeout).await?;
+    let attempt = |peer| converse(peer, request.clone(), end);
+    let raced = race(found, HEAD_START, attempt, |_| false).await;
+    raced.map_err(|failed| {
+        let shared = failed.into_iter().map(|(peer, error)| (peer, Arc::new(error)));
+        ConnectError::Unreachable(shared.collect())
+    })
 }
 
-/// Sends `body` as it is, once. Nobody knows what becomes of it.
+/// Looking a name up is a part of the time.
+async fn resolve_in_time(address: &Address, timeout: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
+    tokio::time::timeout(timeout, resolve(address))
+        .await
+        .unwrap_or_else(|_| Err(ConnectError::TimedOut(address.clone())))
+}
+
+/// Sends `body` as it is, once, to the first address of the name at which nobody says that nobody listens. Nobody knows what becomes of it.
 ///
 /// # Errors
 ///
 /// When the name has no address, this machine could not send it, or every address said at once that nobody listens there.
-pub async fn send(address: &Address, body: &[u8]) -> Result<(), ConnectError> {
+pub async fn send(address: &Address, body: &[u8], timeout: Duration) -> Result<(), ConnectError> {
     let mut attempts = Vec::new();
-    for peer in resolve(address).await? {
+    for peer in resolve_in_time(address, timeout).await? {
         match send_once(peer, body).await {
             Ok(()) => return Ok(()),
             Err(error) => attempts.push((peer, Arc::new(error))),
@@ -79,9 +91,10 @@ async fn open(peer: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// An error means that nothing has left, or that nobody was there to take it.
-async fn converse(peer: SocketAddr, request: Request, timeout: Duration) -> io::Result<Outcome> {
+async fn converse(peer: SocketAddr, request: Request, end: Instant) -> io::Result<Outcome> {
     let socket = open(peer).await?;
     let clock = Clock::start();
+    let timeout = end.saturating_duration_since(Instant::now());
     let mut machine = Machine::new(request, clock.now(), clock.now() + timeout);
     let mut sent = 0;
     let mut buffer = [0; LONGEST_ANSWER];

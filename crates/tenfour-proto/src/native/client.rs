@@ -18,9 +18,10 @@ use super::send_window::{DeliveryState, ResumeState, SendWindow};
 use super::splitter::Splitter;
 use super::status::{StatusEnd, StatusRow};
 use super::transfer::Credit;
-use super::{Fault, VERSION};
+use super::{Fault, PLACES, VERSION};
 use crate::{
-    Durability, Item, MailboxName, Message, Moment, ProducerId, Reply, Settlement, TemporaryCode, limits,
+    Durability, Item, MailboxName, Message, Moment, Place, ProducerId, Reply, Settlement, TemporaryCode,
+    limits,
 };
 
 /// What a client is and wants.
@@ -74,6 +75,8 @@ pub enum ClientEvent {
     },
     /// A message of the mailbox that is read.
     Item(Box<Item>),
+    /// The read begins behind this place.
+    ReadStart(Place),
     /// The read ended.
     ReadEnd(ReadEnd),
     /// So many of the [`progress`](Client::progress) frames of this read are saved.
@@ -127,6 +130,8 @@ pub struct Client {
     credit: Credit,
     max_message: u32,
     heartbeat: Duration,
+    /// What the server and we both know.
+    features: u64,
     read: Option<(u32, MailboxName)>,
     parcel: Option<Box<Parcel<ItemFrame>>>,
     /// Messages that asked, over all connections.
@@ -154,6 +159,7 @@ impl Client {
             },
             max_message: limits::CEILING_MAX_MESSAGE,
             heartbeat: limits::HEARTBEAT,
+            features: 0,
             read: None,
             parcel: None,
             awaited: BTreeSet::new(),
@@ -199,7 +205,7 @@ impl Client {
             process: self.options.process,
             attempt: self.attempt,
             durability: self.options.durability,
-            features: 0,
+            features: PLACES,
             producer: self.options.producer.map(|(id, resumption, kind)| ProducerWish {
                 id,
                 receipted: self.window.receipted(),
@@ -280,7 +286,7 @@ impl Client {
         self.attempt
     }
 
-    /// The id of the server's store, once it was told.
+    /// The id of the server's store, once it was told. Without a producer it may be another one with each connection.
     pub fn store(&self) -> Option<[u8; 16]> {
         self.store
     }

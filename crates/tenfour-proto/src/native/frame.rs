@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::backup::{BackupEndFrame, BackupPart};
 use super::handshake::{ErrorFrame, Hello, Welcome};
+use super::place_frames::PlaceFrame;
 use super::raw_frame::RawFrame;
 use super::read_frames::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
 use super::reply_frames::{AnswerFrame, ReplyFrame};
@@ -44,6 +45,8 @@ pub enum Frame {
     Progress(ProgressFrame),
     Progressed(Progressed),
     Answer(AnswerFrame),
+    ReadStart(PlaceFrame),
+    Claim(PlaceFrame),
     Status(StatusRequest),
     StatusRow(RowFrame),
     StatusEnd(EndFrame),
@@ -76,6 +79,8 @@ mod kind {
     pub(super) const PROGRESS: u8 = 0x24;
     pub(super) const PROGRESSED: u8 = 0x25;
     pub(super) const ANSWER: u8 = 0x26;
+    pub(super) const READ_START: u8 = 0x27;
+    pub(super) const CLAIM: u8 = 0x28;
     pub(super) const STATUS: u8 = 0x30;
     pub(super) const STATUS_ROW: u8 = 0x31;
     pub(super) const STATUS_END: u8 = 0x32;
@@ -115,6 +120,8 @@ impl Frame {
             kind::PROGRESS => Frame::Progress(ProgressFrame::decode(body)?),
             kind::PROGRESSED => Frame::Progressed(Progressed::decode(body)?),
             kind::ANSWER => Frame::Answer(AnswerFrame::decode(body)?),
+            kind::READ_START => Frame::ReadStart(PlaceFrame::decode(body)?),
+            kind::CLAIM => Frame::Claim(PlaceFrame::decode(body)?),
             kind::STATUS => Frame::Status(StatusRequest::decode(body)?),
             kind::STATUS_ROW => Frame::StatusRow(RowFrame::decode(body)?),
             kind::STATUS_END => Frame::StatusEnd(EndFrame::decode(body)?),
@@ -159,6 +166,8 @@ impl Frame {
             Frame::Progress(progress) => put(out, kind::PROGRESS, 0, |body| progress.encode(body)),
             Frame::Progressed(saved) => put(out, kind::PROGRESSED, 0, |body| saved.encode(body)),
             Frame::Answer(answer) => put(out, kind::ANSWER, 0, |body| answer.encode(body)),
+            Frame::ReadStart(start) => put(out, kind::READ_START, 0, |body| start.encode(body)),
+            Frame::Claim(claim) => put(out, kind::CLAIM, 0, |body| claim.encode(body)),
             Frame::Status(request) => put(out, kind::STATUS, 0, |body| request.encode(body)),
             Frame::StatusRow(row) => put(out, kind::STATUS_ROW, 0, |body| row.encode(body)),
             Frame::StatusEnd(end) => put(out, kind::STATUS_END, 0, |body| end.encode(body)),
@@ -190,7 +199,10 @@ mod tests {
     use super::super::status::{StatusEnd, StatusRow};
     use super::super::{ErrorCode, Splitter};
     use super::*;
-    use crate::{Durability, MailboxName, ProducerId, Progress, Refused, Reply, Run, Settlement, Step};
+    use crate::{
+        Durability, Item, MailboxName, Message, Place, ProducerId, Progress, Refused, Reply, Run, Sender,
+        Settlement, Stamp, Step,
+    };
 
     fn credit() -> Credit {
         Credit {
@@ -287,8 +299,8 @@ mod tests {
         ]
     }
 
-    fn readings() -> Vec<Frame> {
-        let read = ReadRequest {
+    fn read() -> ReadRequest {
+        ReadRequest {
             request: 1,
             mailbox: MailboxName::inbox(),
             from: ReadFrom::Since(-5),
@@ -298,7 +310,10 @@ mod tests {
             }),
             follow: true,
             credit: credit(),
-        };
+        }
+    }
+
+    fn readings() -> Vec<Frame> {
         let item = ItemFrame {
             request: 1,
             offset: 2,
@@ -316,13 +331,21 @@ mod tests {
             asks: true,
             body: Bytes::from_static(b"hi"),
         };
+        let place = Place {
+            offset: 2,
+            stamp: Some(Stamp {
+                time: -3,
+                sequence: 4,
+                producer: ProducerId::of_key("s"),
+            }),
+        };
         let answer = AnswerFrame {
             request: 1,
             offset: 2,
             reply: Reply::new("yes"),
         };
         vec![
-            Frame::Read(read),
+            Frame::Read(read()),
             Frame::Item(item),
             Frame::ReadCredit(ReadCredit {
                 request: 1,
@@ -339,6 +362,11 @@ mod tests {
             }),
             Frame::Progressed(Progressed { request: 1, count: 2 }),
             Frame::Answer(answer),
+            Frame::ReadStart(PlaceFrame {
+                request: 1,
+                place: Place::unseen(0),
+            }),
+            Frame::Claim(PlaceFrame { request: 1, place }),
         ]
     }
 
@@ -367,9 +395,28 @@ mod tests {
     }
 
     #[test]
+    fn a_read_says_behind_which_message_it_begins() {
+        for stamp in [
+            None,
+            Some(Item::new(9, 8, Sender::Anonymous, Message::new(MailboxName::inbox(), "hi")).stamp()),
+        ] {
+            let read = ReadRequest {
+                from: ReadFrom::After(Place { offset: 9, stamp }),
+                cursor: None,
+                ..read()
+            };
+            let mut bytes = Vec::new();
+            Frame::Read(read.clone()).encode(&mut bytes);
+            let mut splitter = Splitter::new();
+            splitter.push(&bytes);
+            assert_eq!(splitter.take(), Ok(Some(Frame::Read(read))));
+        }
+    }
+
+    #[test]
     fn every_frame_comes_out_as_it_went_in() {
         let all = [handshakes(), transfers(), readings(), tellings()].concat();
-        assert_eq!(all.len(), 28);
+        assert_eq!(all.len(), 30);
         let mut kinds = Vec::new();
         for frame in all {
             let mut bytes = Vec::new();

@@ -4,10 +4,11 @@ use crate::codes::codes;
 use bytes::Bytes;
 
 use super::transfer::{put_word, put_words};
-use super::{Credit, Fault, fields};
+use super::{Credit, Fault, fields, place_frames};
 use crate::limits::{MAX_FRAME_BODY, MAX_OUT_OF_ORDER};
 use crate::{
-    ContentType, CursorName, Item, MailboxName, Message, MessageName, ProducerId, Progress, Source, Step,
+    ContentType, CursorName, Item, MailboxName, Message, MessageName, Place, ProducerId, Progress, Source,
+    Step,
 };
 
 /// Where reading begins.
@@ -21,6 +22,10 @@ pub enum ReadFrom {
     Last(u64),
     /// At the first message stored at this time or later, in microseconds since 1970-01-01 UTC.
     Since(i64),
+    /// At the first message stored so many microseconds ago or later, by the server's clock.
+    Ago(u64),
+    /// Behind this place, if what was there is still there; else the read ends with [`EndReason::Regressed`].
+    After(Place),
 }
 
 /// A client's wish to read. A connection has one at a time.
@@ -124,6 +129,8 @@ codes! {
         Failed = 3 "failed" "the store could not be read",
         /// There are as many cursors as there may be, and this one is not among them.
         TooManyCursors = 4 "too-many-cursors" "there are too many cursors",
+        /// The mailbox ends before the place where reading was to begin, or has another message there.
+        Regressed = 5 "went-back" "the mailbox ends before that place, or has another message there",
     }
 }
 
@@ -136,6 +143,8 @@ impl ReadRequest {
             ReadFrom::Offset(offset) => fields::put(out, 0x83, &offset.to_be_bytes()),
             ReadFrom::Last(count) => fields::put(out, 0x84, &count.to_be_bytes()),
             ReadFrom::Since(time) => fields::put(out, 0x85, &time.to_be_bytes()),
+            ReadFrom::Ago(ago) => fields::put(out, 0x8b, &ago.to_be_bytes()),
+            ReadFrom::After(place) => fields::put(out, 0x8a, &place_frames::encode(place)),
         }
         fields::put(out, 0x86, &[u8::from(self.follow)]);
         let mut credit = Vec::with_capacity(8);
@@ -183,6 +192,8 @@ impl ReadRequest {
                     )
                 }
                 0x89 => retries = Some(fields::number(&mut value)?),
+                0x8b => read.from = ReadFrom::Ago(fields::number(&mut value)?),
+                0x8a => read.from = ReadFrom::After(place_frames::decode(value)?),
                 other => fields::unknown(other)?,
             }
         }
@@ -218,6 +229,8 @@ impl ProgressFrame {
                 Step::Nack => 2,
                 Step::Release => 3,
                 Step::Reject => 4,
+                Step::Skip => 5,
+                Step::Untried => 6,
             });
         }
     }
@@ -239,6 +252,8 @@ impl ProgressFrame {
                 2 => Step::Nack,
                 3 => Step::Release,
                 4 => Step::Reject,
+                5 => Step::Skip,
+                6 => Step::Untried,
                 _ => return Err(Fault::protocol("PROGRESS with an unknown step")),
             };
             steps.push(Progress { first, count, step });

@@ -15,11 +15,11 @@ use super::reply_frames::AnswerFrame;
 use super::splitter::Splitter;
 use super::status::StatusRequest;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
-use super::{ErrorCode, Fault, VERSION};
+use super::{ErrorCode, Fault, PLACES, VERSION};
 use crate::ack_sequencer::AckSequencer;
 use crate::limits;
 use crate::{
-    Durability, MailboxName, Message, Moment, Progress, RefusalCode, Settlement, Stored, TemporaryCode,
+    Durability, MailboxName, Message, Moment, Place, Progress, RefusalCode, Settlement, Stored, TemporaryCode,
 };
 
 /// What a server allows.
@@ -60,6 +60,9 @@ pub enum ServerEvent {
     ReadCredit,
     /// A reader says what it has done with what it was given. Answer with [`Server::progressed`].
     Progress(Vec<Progress>),
+    /// A reader says that an earlier connection gave it the message at this place. Of messages that this connection did
+    /// not give it, nothing else is to be believed.
+    Claim(Place),
     /// A reader has handled a message, and this is the reply. Counts as a `Progress`.
     Answer(AnswerFrame),
     /// Somebody waits for the reply to this message of its producer. Answer with [`Server::send_reply`], once there is one.
@@ -113,6 +116,8 @@ pub struct Server {
     parcel: Option<Box<Parcel<MessageFrame>>>,
     sequencer: AckSequencer,
     durability: Durability,
+    /// What the client and we both know.
+    features: u64,
     /// The sequence that must come next; 0 when no producer was wished for.
     next: u64,
     /// A PAUSE is out: messages are dropped until RESUME.
@@ -157,6 +162,7 @@ impl Server {
             parcel: None,
             sequencer: AckSequencer::new(0),
             durability: Durability::Memory,
+            features: 0,
             next: 0,
             discarding: false,
             epoch: 0,
@@ -274,6 +280,12 @@ impl Server {
                 }
                 Ok(())
             }
+            Frame::Claim(claim) => {
+                if claim.request == self.progress.request {
+                    self.events.push_back(ServerEvent::Claim(claim.place));
+                }
+                Ok(())
+            }
             Frame::Answer(answer) => {
                 if answer.request == self.progress.request {
                     self.progress.came += 1;
@@ -308,6 +320,7 @@ impl Server {
             | Frame::Reply(_)
             | Frame::GoAway(_)
             | Frame::Item(_)
+            | Frame::ReadStart(_)
             | Frame::ReadEnd(_)
             | Frame::Progressed(_)
             | Frame::StatusRow(_)
@@ -323,6 +336,7 @@ impl Server {
             return;
         }
         self.durability = terms.durability;
+        self.features = hello.features & PLACES;
         if terms.durability < hello.durability {
             self.fail(
                 ErrorCode::Durability,
@@ -359,7 +373,7 @@ impl Server {
             heartbeat_ms: u32::try_from(self.options.heartbeat.as_millis()).unwrap_or(u32::MAX),
             durability: terms.durability,
             high_water_mark: terms.high_water_mark,
-            features: 0,
+            features: self.features,
             rights: terms.rights,
         })
         .encode(&mut self.transmit);

@@ -8,3 +8,6 @@ pub const VERSION: u16 = 1;
 
 /// What both sides call themselves in HELLO and WELCOME.
 pub const SOFTWARE: &str = concat!("tenfour/", env!("CARGO_PKG_VERSION"));
+
+/// The bit of *features* of who knows places: READ behind a place, READ_START, CLAIM, and the step *skipped*.
+pub const PLACES: u64 = 1;

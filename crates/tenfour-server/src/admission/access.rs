@@ -258,7 +258,7 @@ mod tests {
             rights: rights("send=inbox"),
             comment: String::new(),
         };
-        AuthorizedKeys::allow(&folder.path().join("authorized_keys"), &line).unwrap();
+        AuthorizedKeys::replace(&folder.path().join("authorized_keys"), &line).unwrap();
         assert_eq!(access.rights_after_a_look(key(5), here()), Some(line.rights));
     }
 
@@ -336,7 +336,7 @@ mod tests {
             rights: rights(&format!("send=inbox,expires={end}")),
             comment: String::new(),
         };
-        AuthorizedKeys::allow(&folder.path().join("authorized_keys"), &line).unwrap();
+        AuthorizedKeys::replace(&folder.path().join("authorized_keys"), &line).unwrap();
         assert!(access.rights_after_a_look(key(8), here()).is_some());
         let (alive, _gone) = mpsc::channel(1);
         let (_stop, stopping) = watch::channel(false);

@@ -30,6 +30,10 @@ pub enum Counter {
     HttpRefused,
     /// Requests by Modbus that were answered by an exception other than 6.
     ModbusRefused,
+    /// Messages of keys that were refused for good: not allowed, too large, a conflict.
+    Refused,
+    /// Messages that no handler got, since their senders showed neither key nor token.
+    Unauthenticated,
     /// Messages were turned away for the moment: full, busy, stopping.
     NotNow,
     /// Datagrams that the kernel dropped, because its buffer for us was full.
@@ -42,7 +46,7 @@ pub enum Counter {
     DatagramOutOfTurn,
 }
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "foreign",
     "unfinished",
     "too-many-connections",
@@ -54,6 +58,8 @@ const NAMES: [&str; 16] = [
     "accept-failed",
     "http-refused",
     "modbus-refused",
+    "refused",
+    "no-key",
     "not-now",
     "datagram-kernel",
     "datagram-dropped",

@@ -23,8 +23,9 @@ struct WatchedState {
     keys: watch::Sender<AuthorizedKeys>,
 }
 
-/// What changes when a file does: its time, its length, and (as we replace files) which file it is.
-type Stamp = (SystemTime, u64, u64);
+/// What changes when a file does: its time, its length, which file it is (as we replace files), and the time that nobody
+/// can set back, of its last change at all.
+type Stamp = (SystemTime, u64, u64, (i64, i64));
 
 impl Watched {
     /// Reads the file; one that is not there allows nobody.
@@ -84,6 +85,12 @@ impl Watched {
                 self.0.keys.send_replace(fresh);
                 tracing::info!(file = %name, "read again");
             }
+            Err(error) if is_passing(&error) => {
+                // As it was, and it is tried again at the next look.
+                *seen = None;
+                tracing::error!(file = %name, %error, "cannot be read now; what it said before counts");
+                return false;
+            }
             Err(error) => {
                 // Nobody knows who is still allowed, so nobody is.
                 tracing::error!(file = %name, %error, "cannot be read; nobody listed there is let in");
@@ -94,13 +101,31 @@ impl Watched {
     }
 }
 
+/// It says nothing of the file: there are no handles, or no memory.
+fn is_passing(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::INTR,
+        Errno::AGAIN,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| passing.iter().any(|errno| errno.raw_os_error() == code))
+}
+
 fn stamp(file: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(file).ok()?;
     #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+    let (inode, changed) = {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+    };
     #[cfg(not(unix))]
-    let inode = 0;
-    Some((metadata.modified().ok()?, metadata.len(), inode))
+    let (inode, changed) = (0, (0, 0));
+    Some((metadata.modified().ok()?, metadata.len(), inode, changed))
 }
 
 fn warn_of_mistakes(file: &Path, keys: &AuthorizedKeys) {

@@ -28,8 +28,8 @@ const QUIET: Duration = Duration::from_millis(20);
 const WITHOUT_QUIET: Duration = Duration::from_millis(500);
 const SHARE: Duration = Duration::from_millis(50);
 
-/// So often the writer looks whether others have worked: they do not wake it.
-const GLANCE: Duration = Duration::from_secs(5);
+/// So often the writer looks whether others have worked, who do not wake it, and whether the store is in its place.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
@@ -48,6 +48,7 @@ pub(super) fn run(shared: &Shared) {
         work_off(&mut lock(&shared.owned), shared);
         // While it is never quiet, what can wait gets a part of the time.
         if tidied.elapsed() >= WITHOUT_QUIET {
+            verify(shared);
             let begun = Instant::now();
             while tidy_under_load(shared) && begun.elapsed() < SHARE {}
             tidied = Instant::now();
@@ -143,7 +144,11 @@ fn wait(shared: &Shared) -> bool {
                 .wait_timeout(queue, if untidy { QUIET } else { GLANCE });
             let (guard, quiet) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
             queue = guard;
-            if untidy && quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
+            if quiet.timed_out() && !untidy && !queue.closed {
+                drop(queue);
+                verify(shared);
+                queue = lock(&shared.queue);
+            } else if untidy && quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
                 drop(queue);
                 tidy(shared);
                 queue = lock(&shared.queue);
@@ -151,6 +156,25 @@ fn wait(shared: &Shared) -> bool {
         }
     }
     true
+}
+
+/// Looks whether the store still is the one that was opened.
+fn verify(shared: &Shared) {
+    let mut owned = lock(&shared.owned);
+    let Some(verified) = owned.as_mut().map(|store| store.verify()) else {
+        return;
+    };
+    let is_displaced = matches!(verified, Err(StoreError::Displaced(_)));
+    let was_displaced = shared.displaced.swap(is_displaced, Ordering::Relaxed);
+    match verified {
+        Err(_) if is_displaced && was_displaced => {}
+        Err(error) if is_displaced => {
+            tracing::error!(%error, "nothing is accepted until it is back, or until the server is started anew; what it holds can be saved now: tenfour backup FILE");
+        }
+        Err(error) => fail(&error, Vec::new(), shared),
+        Ok(()) if was_displaced => tracing::info!("the store is in its place again"),
+        Ok(()) => {}
+    }
 }
 
 /// One piece of what can wait.

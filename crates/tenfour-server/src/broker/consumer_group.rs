@@ -104,14 +104,6 @@ impl ConsumerGroup {
         cursor
     }
 
-    pub(super) fn mailbox(&self) -> &MailboxName {
-        &self.mailbox
-    }
-
-    pub(super) fn name(&self) -> &CursorName {
-        &self.name
-    }
-
     /// Another reader; its number is its name here.
     pub(crate) fn join(&self) -> u64 {
         let mut state = lock(&self.state);
@@ -185,11 +177,14 @@ impl ConsumerGroup {
         state.version += 1;
     }
 
-    /// Takes a reader's word. Gives the version that holds it.
+    /// Takes a reader's word of messages that it has, or had: those it has `proven` to have had on an earlier connection.
+    /// Nothing else is believed, for after a restore its offsets may be those of other messages. Gives the version that
+    /// holds it.
     pub(crate) fn report(
         &self,
         reader: u64,
         steps: &[Progress],
+        proven: &BTreeSet<u64>,
         last: u64,
         retries: Option<u32>,
         now: Instant,
@@ -206,14 +201,21 @@ impl ConsumerGroup {
                 .map(|(offset, _)| *offset)
                 .collect();
             match progress.step {
-                // Whoever says that it is done is believed, whoever has it now.
+                // What is done is done, whoever has it now.
                 Step::Ack => {
+                    let had = proven.range(progress.first..end).copied();
+                    for offset in held.into_iter().chain(had) {
+                        state.done(offset);
+                    }
+                    // The window may have opened for other readers.
+                    came_back = true;
+                }
+                Step::Skip => {
                     for offset in progress.first..end.min(last.saturating_add(1)) {
                         if !state.done(offset) {
                             break;
                         }
                     }
-                    // The window may have opened for other readers.
                     came_back = true;
                 }
                 Step::InProgress => held.into_iter().for_each(|offset| state.begin(offset)),
@@ -227,6 +229,12 @@ impl ConsumerGroup {
                     for offset in held {
                         state.held.remove(&offset);
                         state.waiting.insert(offset, None);
+                    }
+                    came_back = true;
+                }
+                Step::Untried => {
+                    for offset in held {
+                        state.take_back_attempt(offset);
                     }
                     came_back = true;
                 }
@@ -246,11 +254,13 @@ impl ConsumerGroup {
         version
     }
 
-    /// Takes a reader's word that a message is done, with the reply to it. Gives the version that holds it.
-    pub(crate) fn answer(&self, offset: u64, reply: Reply, last: u64) -> u64 {
+    /// Takes a reader's word that a message is done, with the reply to it: one that it has, or has `proven` to have had.
+    /// Gives the version that holds it.
+    pub(crate) fn answer(&self, reader: u64, offset: u64, reply: Reply, proven: &BTreeSet<u64>) -> u64 {
         let mut state = lock(&self.state);
+        let has = state.held.get(&offset).is_some_and(|held| held.reader == reader);
         let is_known = offset <= state.position.committed;
-        if offset <= last && !is_known && state.done(offset) {
+        if (has || proven.contains(&offset)) && !is_known && state.done(offset) {
             state.answers.push((offset, reply));
         }
         state.version += 1;
@@ -405,6 +415,17 @@ impl State {
         }
     }
 
+    /// Nothing was done with it: if somebody had begun, that is taken back.
+    fn take_back_attempt(&mut self, offset: u64) {
+        if self.held.remove(&offset).is_some_and(|held| held.begun)
+            && let Some(given) = self.position.out_of_order.get_mut(&offset)
+        {
+            given.attempts = given.attempts.saturating_sub(1);
+            self.touched.insert(offset);
+        }
+        self.waiting.insert(offset, None);
+    }
+
     /// False when there is no room to remember it.
     fn done(&mut self, offset: u64) -> bool {
         if offset <= self.position.committed {
@@ -467,6 +488,9 @@ impl State {
 mod tests {
     use super::*;
 
+    /// Had nothing on an earlier connection.
+    const NONE: &BTreeSet<u64> = &BTreeSet::new();
+
     fn cursor() -> ConsumerGroup {
         ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0)
     }
@@ -490,13 +514,14 @@ mod tests {
         cursor.report(
             b,
             &[step(3, 2, Step::InProgress), step(3, 2, Step::Ack)],
+            NONE,
             4,
             None,
             now,
         );
         let change = save(&cursor);
         assert_eq!((change.committed, change.out_of_order.len()), (0, 2));
-        cursor.report(a, &[step(1, 2, Step::Ack)], 4, None, now);
+        cursor.report(a, &[step(1, 2, Step::Ack)], NONE, 4, None, now);
         let change = save(&cursor);
         assert_eq!((change.committed, change.out_of_order.len()), (4, 0));
         assert!(cursor.is_drained(a, 4));
@@ -507,12 +532,26 @@ mod tests {
         let (cursor, now) = (cursor(), Instant::now());
         let a = cursor.join();
         assert_eq!(cursor.offer(a, 3, 3, now).len(), 3);
-        cursor.report(a, &[step(1, 1, Step::InProgress)], 3, Some(5), now);
+        cursor.report(a, &[step(1, 1, Step::InProgress)], NONE, 3, Some(5), now);
         cursor.leave(a, Some(5), now);
         let b = cursor.join();
         assert_eq!(cursor.offer(b, 3, 9, now), [(2, 0), (3, 0)]);
         assert!(!cursor.is_drained(b, 3));
         assert_eq!(cursor.offer(b, 3, 9, now + FIRST_PAUSE), [(1, 1)]);
+    }
+
+    /// A full disk of the reader's was counted as a failure of the messages, and in the end they were buried.
+    #[test]
+    fn what_was_not_tried_has_not_failed() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let a = cursor.join();
+        for _ in 0..10 {
+            assert_eq!(cursor.offer(a, 1, 1, now), [(1, 0)]);
+            for step in [step(1, 1, Step::InProgress), step(1, 1, Step::Untried)] {
+                cursor.report(a, &[step], NONE, 1, Some(2), now);
+            }
+            assert_eq!(save(&cursor).out_of_order[0].1.attempts, 0);
+        }
     }
 
     #[test]
@@ -524,6 +563,7 @@ mod tests {
             cursor.report(
                 a,
                 &[step(1, 1, Step::InProgress), step(1, 1, Step::Nack)],
+                NONE,
                 1,
                 Some(2),
                 now,
@@ -541,7 +581,7 @@ mod tests {
         let (cursor, now) = (cursor(), Instant::now());
         let a = cursor.join();
         cursor.offer(a, 1, 1, now);
-        let version = cursor.report(a, &[step(1, 1, Step::Reject)], 1, None, now);
+        let version = cursor.report(a, &[step(1, 1, Step::Reject)], NONE, 1, None, now);
         assert!(cursor.claim_saving(now));
         let (change, taken) = cursor.take_change();
         cursor.take_outcome(change, taken, CursorOutcome::NotNow);
@@ -563,11 +603,11 @@ mod tests {
             }
             given += offered.len();
             for (offset, _) in offered.into_iter().filter(|(offset, _)| *offset > 1) {
-                cursor.report(a, &[step(offset, 1, Step::Ack)], 1_000_000, None, now);
+                cursor.report(a, &[step(offset, 1, Step::Ack)], NONE, 1_000_000, None, now);
             }
         }
         assert_eq!(given, MAX_OUT_OF_ORDER);
-        cursor.report(a, &[step(1, 1, Step::Ack)], 1_000_000, None, now);
+        cursor.report(a, &[step(1, 1, Step::Ack)], NONE, 1_000_000, None, now);
         assert!(!cursor.offer(a, 1_000_000, 100, now).is_empty());
     }
 
@@ -582,13 +622,31 @@ mod tests {
             step(0, 1, Step::Ack),
             step(7, 3, Step::Nack),
         ] {
-            cursor.report(a, &[wrong], 2, Some(0), now);
+            cursor.report(a, &[wrong], NONE, 2, Some(0), now);
         }
         let change = save(&cursor);
         assert_eq!(
             (change.committed, change.out_of_order, change.bury),
             (0, vec![], vec![])
         );
+    }
+
+    /// After a restore, a reader that had handled the old message 2 said *done*, and the new message 2 was never seen.
+    #[test]
+    fn what_a_reader_did_not_have_it_has_not_done() {
+        let (cursor, now) = (cursor(), Instant::now());
+        let (a, b) = (cursor.join(), cursor.join());
+        assert_eq!(cursor.offer(a, 1, 1, now), [(1, 0)]);
+        cursor.report(a, &[step(1, 3, Step::Ack)], NONE, 3, None, now);
+        cursor.answer(a, 2, Reply::new("to another message"), NONE);
+        assert_eq!(cursor.offer(b, 3, 9, now), [(2, 0), (3, 0)]);
+        cursor.answer(a, 3, Reply::new("it is with b"), NONE);
+        let change = save(&cursor);
+        assert_eq!((change.committed, change.answers), (1, vec![]));
+        // What it has proven is believed, whoever has it now; and a damaged message is skipped by anybody.
+        cursor.report(a, &[step(2, 1, Step::Ack)], &BTreeSet::from([2]), 3, None, now);
+        cursor.report(a, &[step(3, 1, Step::Skip)], NONE, 3, None, now);
+        assert_eq!(save(&cursor).committed, 3);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) latency: Latency,
     pub(super) replies: Replies,
     pub(super) failed: watch::Sender<bool>,
+    /// The store was not in its place at the last look.
+    pub(super) displaced: AtomicBool,
     pub(super) store: [u8; 16],
     pub(super) durability: Durability,
     /// The store's calls may wait.

@@ -3,6 +3,8 @@
 mod config;
 mod credentials;
 mod events;
+mod framing;
+mod head_copy;
 mod header;
 mod health;
 mod metrics;
@@ -13,6 +15,7 @@ mod post;
 mod problem;
 mod read;
 mod resource;
+mod rest;
 mod visitor;
 
 use std::io::ErrorKind;
@@ -22,7 +25,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::header::ALLOW;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
@@ -30,9 +34,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tenfour_identity::tls;
 use tenfour_proto::{Listener, limits};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -44,14 +48,12 @@ use crate::error::ServeError;
 use crate::listeners::accept;
 pub use config::{HttpConfig, HttpListeners};
 use credentials::Credentials;
+use head_copy::HeadCopy;
 use problem::Problem;
 use visitor::Visitor;
 
 /// The head of a request must be whole in this time, and a connection that is kept must begin another one.
 const HEAD: Duration = Duration::from_secs(30);
-
-/// Longest head of a request, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
 
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -115,7 +117,7 @@ fn router() -> Router {
         .route("/v1/status", get(metrics::status))
         .route("/v1/events", get(events::follow))
         .route("/v1/mailboxes/{*place}", get(read::at).post(post::to_messages))
-        .route("/{*mailbox}", post(post::short))
+        .route("/{*mailbox}", post(post::short).get(read::by_mistake))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
 }
@@ -131,7 +133,7 @@ fn accepted(
 ) {
     let Some(pass) = context.gate.admit_plain(context.clock.now()) else {
         if tls.is_none() {
-            let _ = stream.try_write(Problem::busy().raw().as_bytes());
+            say_busy(stream);
         }
         return;
     };
@@ -167,6 +169,25 @@ fn accepted(
     });
 }
 
+/// Tells a peer for whom there is no place that there is none, and listens until it has read that: closing over its request
+/// would reset the connection, and take the words with it.
+fn say_busy(mut stream: TcpStream) {
+    /// Peers that are listened to so at once; others are told, and may not hear it.
+    static LISTENED_TO: Semaphore = Semaphore::const_new(32);
+    let words = Problem::busy().raw();
+    let _ = stream.try_write(words.as_bytes());
+    let Ok(place) = LISTENED_TO.try_acquire() else {
+        return;
+    };
+    tokio::spawn(async move {
+        let _ = stream.shutdown().await;
+        let mut away = tokio::io::sink();
+        let rest = tokio::io::copy(&mut stream, &mut away);
+        let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
+        drop(place);
+    });
+}
+
 /// One connection, to its end.
 async fn serve<S>(stream: S, visitor: Visitor, pass: &PlaintextPermit, router: Router)
 where
@@ -174,16 +195,18 @@ where
 {
     let (peer, context) = (visitor.peer, Arc::clone(&visitor.context));
     let mut stopping = context.stopping.subscribe();
+    let (stream, head) = HeadCopy::of(stream);
     let service = service_fn(move |request| {
         let (visitor, router) = (visitor.clone(), router.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(visitor, router, request).await) }
+        let is_ambiguous = head.take_has_both_lengths();
+        async move { Ok::<_, std::convert::Infallible>(answer(visitor, router, request, is_ambiguous).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         // Who has said all may still listen.
         .half_close(true)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(framing::MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -219,14 +242,21 @@ async fn answer(
     mut visitor: Visitor,
     router: Router,
     request: hyper::Request<hyper::body::Incoming>,
+    is_ambiguous: bool,
 ) -> Response {
     visitor.heard(0);
     let context = Arc::clone(&visitor.context);
-    let mut request = request.map(axum::body::Body::new);
-    let checked = origin::check(&visitor, &request).and_then(|()| {
-        let (config, access) = (&visitor.config, &context.config.access);
-        Credentials::of(access, config.open, visitor.peer, &visitor.entry, &request)
-    });
+    let headers = request.headers().clone();
+    let (parts, body) = request.into_parts();
+    let (body, rest) = rest::lend(body);
+    let mut request = Request::from_parts(parts, axum::body::Body::new(body));
+    let framed = framing::check(&headers, is_ambiguous);
+    let checked = framed
+        .and_then(|()| origin::check(&visitor, &request))
+        .and_then(|()| {
+            let (config, access) = (&visitor.config, &context.config.access);
+            Credentials::of(access, config.open, visitor.peer, &visitor.entry, &request)
+        });
     let mut response = match checked {
         Ok(credentials) => {
             visitor.credentials = credentials;
@@ -245,6 +275,11 @@ async fn answer(
         _ => {}
     }
     origin::mark(&mut response);
+    // Whoever came too slowly would come no faster now.
+    let is_refused = response.status().is_client_error() || response.status().is_server_error();
+    if is_refused && response.status() != StatusCode::REQUEST_TIMEOUT {
+        rest.read_away(&headers).await;
+    }
     response
 }
 
@@ -252,6 +287,11 @@ async fn nothing_here(request: Request) -> Problem {
     Problem::not_found(request.uri().path())
 }
 
-async fn wrong_method(request: Request) -> Problem {
-    Problem::method(request.method())
+async fn wrong_method(request: Request) -> Response {
+    // Load balancers ask so whether somebody is there. There is no CORS header: it lets no page in.
+    if request.method() == Method::OPTIONS {
+        let allow = [(ALLOW, HeaderValue::from_static("GET, HEAD, POST"))];
+        return (StatusCode::NO_CONTENT, allow).into_response();
+    }
+    Problem::method(request.method()).into_response()
 }

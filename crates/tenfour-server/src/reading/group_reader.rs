@@ -1,15 +1,18 @@
 //! Drawing messages by a cursor: what is given to this reader is given to no other one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tenfour_proto::native::{EndReason, ReadFrom};
-use tenfour_proto::{CursorName, Item, MailboxName, Progress, Reply};
+use tenfour_proto::native::ReadFrom;
+use tenfour_proto::{CursorName, Item, MailboxName, Place, Progress, Reply, limits};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
 use crate::broker::{Broker, ConsumerGroup};
-use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, start, unbroken};
+use crate::reading::mailbox_reader::{
+    BYTES, Broken, ITEMS, Presence, is_there, last_offset, start, unbroken,
+};
 use tenfour_identity::clock::sleep_until;
 
 /// A reader of a cursor. When it is dropped, what it had begun with has failed, and the rest is given back.
@@ -23,6 +26,8 @@ pub(crate) struct GroupReader {
     changes: watch::Receiver<()>,
     /// The last offset that is known to be there.
     last: u64,
+    /// Messages that this reader had on an earlier connection, and that are still there.
+    proven: BTreeSet<u64>,
 }
 
 impl GroupReader {
@@ -33,16 +38,17 @@ impl GroupReader {
         name: &CursorName,
         from: ReadFrom,
         retries: Option<u32>,
-    ) -> Result<Self, EndReason> {
+    ) -> Result<Self, Broken> {
         let newest = broker.follow(mailbox);
-        let (first, last) = start(broker, mailbox, from)
-            .await
-            .map_err(|_| EndReason::Failed)?;
-        let known = broker.cursor(mailbox, name).await;
-        let cursor = match known.map_err(|_| EndReason::Failed)? {
+        let cursor = match broker.cursor(mailbox, name, None).await? {
             Some(cursor) => cursor,
-            None => broker.new_cursor(mailbox, name, first - 1),
+            None => {
+                let begin = start(broker, mailbox, from).await?.first - 1;
+                let cursor = broker.cursor(mailbox, name, Some(begin)).await?;
+                cursor.ok_or(Broken::Failed)?
+            }
         };
+        let last = last_offset(broker, mailbox).await?;
         make(broker, &cursor).await?;
         Ok(GroupReader {
             broker: broker.clone(),
@@ -53,6 +59,7 @@ impl GroupReader {
             changes: cursor.changes(),
             cursor,
             last,
+            proven: BTreeSet::new(),
         })
     }
 
@@ -66,20 +73,39 @@ impl GroupReader {
         self.last
     }
 
+    /// An earlier connection gave this reader the message at that place. If it is still there, the reader is believed.
+    pub(crate) async fn claim(&mut self, place: Place) {
+        let (mailbox, offset) = (self.mailbox.clone(), place.offset);
+        let read = self.broker.read(move |reader| is_there(reader, &mailbox, place));
+        // What cannot be read is not believed; the log says why.
+        let Ok(presence) = unbroken(read.await) else {
+            return;
+        };
+        if presence == Presence::There {
+            if self.proven.len() >= limits::MAX_OUT_OF_ORDER {
+                self.proven.pop_first();
+            }
+            self.proven.insert(offset);
+        } else {
+            let mailbox = &self.mailbox;
+            tracing::info!(%mailbox, offset, "a reader had another message from this offset: what it did with it does not count here");
+        }
+    }
+
     /// Says what was done with messages. Gives the version of the cursor that holds it.
     pub(crate) fn report(&mut self, steps: &[Progress]) -> u64 {
         let last = self.last();
+        let (retries, now) = (self.retries, Instant::now());
         let version = self
             .cursor
-            .report(self.reader, steps, last, self.retries, Instant::now());
+            .report(self.reader, steps, &self.proven, last, retries, now);
         self.broker.save_cursor(&self.cursor);
         version
     }
 
     /// Says that a message is done, with the reply to it. Gives the version of the cursor that holds it.
     pub(crate) fn answer(&mut self, offset: u64, reply: Reply) -> u64 {
-        let last = self.last();
-        let version = self.cursor.answer(offset, reply, last);
+        let version = self.cursor.answer(self.reader, offset, reply, &self.proven);
         self.broker.save_cursor(&self.cursor);
         version
     }
@@ -162,20 +188,20 @@ impl Drop for GroupReader {
 }
 
 /// Waits until the store has the cursor, whoever was the first to want it.
-async fn make(broker: &Broker, cursor: &Arc<ConsumerGroup>) -> Result<(), EndReason> {
+async fn make(broker: &Broker, cursor: &Arc<ConsumerGroup>) -> Result<(), Broken> {
     let (mut changes, mut failed) = (cursor.changes(), broker.failed());
     loop {
         broker.save_cursor(cursor);
         if cursor.is_refused() {
-            return Err(EndReason::TooManyCursors);
+            return Err(Broken::TooManyCursors);
         }
         if cursor.is_made() {
             return Ok(());
         }
         tokio::select! {
-            changed = changes.changed() => changed.map_err(|_| EndReason::Failed)?,
+            changed = changes.changed() => changed.map_err(|_| Broken::Failed)?,
             () = sleep_until(cursor.due(false).map(Into::into)) => {}
-            _ = failed.wait_for(|failed| *failed) => return Err(EndReason::Failed),
+            _ = failed.wait_for(|failed| *failed) => return Err(Broken::Failed),
         }
     }
 }

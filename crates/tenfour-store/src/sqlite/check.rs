@@ -8,14 +8,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{MailboxName, ProducerId};
 
 use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
-use super::connection::plan_once;
-use super::open::{check_version, judge_header};
+use super::connection::guard;
+use super::open::{check_schema, check_version, judge_header};
 use super::producers;
 use super::reader::{KnownProducer, MESSAGES, item};
 use super::row_error::RowError;
 use super::schema;
 use crate::OpenError;
 use crate::check::{Checked, Finding};
+use crate::file_identity::behind_links;
+use crate::room::log_of;
 
 /// Rows of one look: a transaction must not make the log of a running server long.
 const ROWS: i64 = 10_000;
@@ -44,6 +46,7 @@ pub fn check(
     found: impl FnMut(&Finding),
     looked: impl FnMut(u64),
 ) -> Result<Checked, OpenError> {
+    let path = &behind_links(path)?;
     let sqlite = |source| OpenError::sqlite(path, source);
     if let Err(source) = std::fs::metadata(path) {
         return Err(OpenError::Io {
@@ -52,14 +55,12 @@ pub fn check(
         });
     }
     judge_header(path, &schema::STORE)?;
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(sqlite)?;
-    plan_once(&connection).map_err(sqlite)?;
-    connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
-    check_version(path, &connection, &schema::STORE)?;
+    let connection = match open(path, "") {
+        // The index of the log takes room. Without a log nothing is in need of one.
+        Err(error) if error.is_full() && is_without_log(path) => open(path, "?immutable=1"),
+        opened => opened,
+    }?;
+    check_schema(path, &connection, &schema::STORE)?;
     // All of it at one moment, whatever a server beside it does. Its log cannot begin anew until this ends.
     let moment = connection.unchecked_transaction().map_err(sqlite)?;
     let mut check = Check {
@@ -70,6 +71,31 @@ pub fn check(
     };
     check.all().map_err(sqlite)?;
     Ok(check.checked)
+}
+
+fn open(path: &Path, how: &str) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::sqlite(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = if how.is_empty() {
+        Connection::open_with_flags(path, flags)
+    } else {
+        // https://www.sqlite.org/uri.html
+        let name = path
+            .to_string_lossy()
+            .replace('%', "%25")
+            .replace('?', "%3f")
+            .replace('#', "%23");
+        Connection::open_with_flags(format!("file:{name}{how}"), flags | OpenFlags::SQLITE_OPEN_URI)
+    };
+    let connection = connection.map_err(sqlite)?;
+    guard(&connection).map_err(sqlite)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
+    check_version(path, &connection, &schema::STORE)?;
+    Ok(connection)
+}
+
+fn is_without_log(path: &Path) -> bool {
+    std::fs::metadata(log_of(path)).map_or(true, |log| log.len() == 0)
 }
 
 struct Check<'a, F, L> {

@@ -15,7 +15,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    plan_once(&connection)?;
+    guard(&connection)?;
     // Writer and checkpointer wait for each other for moments only; a second is an eternity.
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     Ok(connection)
@@ -23,10 +23,20 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Statements are planned when they are prepared, never again for the values they are given: beside a partial index
 /// SQLite would otherwise plan each of them at each use, which takes longer than the statement.
-pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .map(|_| ())
+///
+/// And nothing that lies in the file is run: not what somebody has put there, and not by accident
+/// (https://www.sqlite.org/security.html).
+pub(super) fn guard(connection: &Connection) -> rusqlite::Result<()> {
+    for (config, is_on) in [
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    ] {
+        connection.set_db_config(config, is_on)?;
+    }
+    Ok(())
 }
 
 pub(super) fn configure(connection: &Connection, options: SqliteOptions) -> rusqlite::Result<()> {

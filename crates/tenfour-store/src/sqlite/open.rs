@@ -1,5 +1,6 @@
 //! Opening: whose file is it, is it ours, and is what was recovered really on the disk?
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,12 @@ use super::connection::{configure, connect, settle_on_disk};
 use super::format::Format;
 use super::options::SqliteOptions;
 use super::schema;
-use crate::data_directory;
 use crate::error::OpenError;
+use crate::file_identity::refuse_aliases;
 use crate::lock::Lock;
+use crate::room::is_no_room;
+use crate::room::log_of;
+use crate::{data_directory, room};
 
 /// An open database, owned by this process, of which everything readable is on stable storage.
 pub(super) struct Opened {
@@ -23,14 +27,34 @@ pub(super) struct Opened {
     pub(super) id: [u8; 16],
 }
 
+/// Opens the store at a path without links. On a disk that somebody else has filled the spare room makes it readable.
 pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
+    match try_open(path, options) {
+        Err(error) if error.is_full() && data_directory::give_up_spare(path) => try_open(path, options),
+        Ok(opened) => {
+            if !data_directory::is_full(folder_of(path))
+                && let Err(error) = data_directory::keep_spare(path)
+            {
+                tracing::debug!(%error, "there is no spare room beside the store");
+            }
+            Ok(opened)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn try_open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
     let is_new = judge(path, &schema::STORE)?;
-    let lock = Lock::take(path)?;
+    let mut lock = Lock::take(path)?;
     data_directory::remove_copies(path, folder_of(path)).map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })?;
-    let connection = connect_or_create(path, &schema::STORE, options, is_new)?;
+    if is_new {
+        create(path, &schema::STORE)?;
+    }
+    lock.hold(path)?;
+    let connection = connect_or_create(path, &schema::STORE, options, false)?;
     own(path, &connection)?;
     let id = connection
         .query_row("SELECT id FROM store", (), |row| row.get::<_, [u8; 16]>(0))
@@ -52,6 +76,7 @@ pub(super) fn judge(path: &Path, format: &Format) -> Result<bool, OpenError> {
             kind,
         });
     }
+    refuse_aliases(path)?;
     judge_header(path, format)
 }
 
@@ -69,7 +94,41 @@ pub(super) fn connect_or_create(
         .and_then(|connection| configure(&connection, options).map(|()| connection))
         .map_err(|source| OpenError::sqlite(path, source))?;
     check_version(path, &connection, format)?;
+    check_schema(path, &connection, format)?;
     Ok(connection)
+}
+
+/// Whoever can put a file there could put triggers and views into it that run with each statement of ours: it must be one
+/// that we have made, to the letter.
+pub(super) fn check_schema(path: &Path, connection: &Connection, format: &Format) -> Result<(), OpenError> {
+    type Parts = BTreeMap<(String, String), Option<String>>;
+    let parts = |connection: &Connection| -> rusqlite::Result<Parts> {
+        connection
+            // Statistics of SQLite's own do no harm.
+            .prepare(
+                "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite^_stat%' ESCAPE '^'",
+            )?
+            .query_map((), |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
+            .collect()
+    };
+    let ours = || {
+        let fresh = Connection::open_in_memory()?;
+        (format.create)(&fresh, [0; 16], 0)?;
+        parts(&fresh)
+    };
+    let sqlite = |source| OpenError::sqlite(path, source);
+    let (ours, found) = (ours().map_err(sqlite)?, parts(connection).map_err(sqlite)?);
+    let strange = found.iter().find(|(part, sql)| ours.get(*part) != Some(*sql));
+    let missing = ours.keys().find(|part| !found.contains_key(*part));
+    let what = match (strange, missing) {
+        (Some(((kind, name), _)), _) => format!("a {kind} `{}`", name.escape_debug()),
+        (None, Some((kind, name))) => format!("no {kind} `{name}`"),
+        (None, None) => return Ok(()),
+    };
+    Err(OpenError::Schema {
+        path: path.to_owned(),
+        what,
+    })
 }
 
 /// Makes the file under another name, and gives it its own when it is whole: whoever is killed meanwhile leaves
@@ -91,7 +150,7 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
         }
     }
     // SQLite gives its log the rights of the database: messages are nobody else's business.
-    data_directory::make_private_file(&new).map_err(io)?;
+    room::make_private_file(&new).map_err(io)?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|e| io(io::Error::other(e.to_string())))?;
     let fill = || -> rusqlite::Result<()> {
@@ -170,13 +229,6 @@ fn judge_log(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// SQLite's write-ahead log of a database.
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
-}
-
 /// The header may be older than what the write-ahead log holds.
 pub(super) fn check_version(path: &Path, connection: &Connection, format: &Format) -> Result<(), OpenError> {
     let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
@@ -223,6 +275,8 @@ fn prewrite_log(path: &Path, connection: &Connection) -> Result<(), OpenError> {
         .and_then(|filled| connection.execute_batch("ROLLBACK").map(|()| filled));
     match filled {
         Ok(Ok(())) => Ok(()),
+        // It only makes flushes faster.
+        Ok(Err(error)) if is_no_room(&error) => Ok(()),
         Ok(Err(source)) => Err(OpenError::Io {
             path: path.to_owned(),
             source,

@@ -12,15 +12,15 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{CursorName, Item, MailboxName, Message, ProducerId, Reply, Sender};
 
 use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
-use super::connection::plan_once;
+use super::connection::guard;
 use super::hours::Clock;
 use super::open::folder_of;
 use super::row_error::RowError;
 use super::sizes::Published;
 use super::{cursors, replies};
 use crate::checksum::Prefix;
-use crate::data_directory;
 use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, Position, ReadError, Reader};
+use crate::{data_directory, room};
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
@@ -52,7 +52,7 @@ impl SqliteReader {
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
-        plan_once(&connection)?;
+        guard(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(SqliteReader {
@@ -241,7 +241,7 @@ impl Reader for SqliteReader {
         if !data_directory::has_room_beside(folder_of(&self.path), bytes) {
             return Err(CopyError::Full);
         }
-        let copy = data_directory::copy_name(&self.path)?;
+        let copy = room::copy_name(&self.path)?;
         let path = copy
             .to_str()
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;

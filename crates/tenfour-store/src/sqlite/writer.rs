@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tenfour_proto::{Durability, ProducerId, Sender, Stored};
+use tenfour_proto::{Durability, ProducerId, Sender, Stored, TemporaryCode};
 
 use super::checkpoint::Checkpointer;
 use super::columns::LAST_OFFSET;
@@ -20,12 +20,14 @@ use super::sizes::{Published, Sizes};
 use super::transaction::{Now, Transaction};
 use crate::batch::{Batch, Committed};
 use crate::cursor::CursorChange;
-use crate::error::is_full;
+use crate::file_identity::behind_links;
 use crate::ledger::{self, Draft};
 use crate::lock::Lock;
 use crate::mailboxes::Mailboxes;
 use crate::quota::Quota;
 use crate::retention::Rules;
+use crate::room::is_full;
+use crate::room::log_of;
 use crate::{OpenError, ReadError, Readers, Store, StoreError, data_directory};
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
@@ -49,14 +51,16 @@ pub struct SqliteStore {
     retention: Retention,
     hours: Hours,
     poisoned: bool,
-    _lock: Lock,
+    /// The path led to another file at the last look, or to none: nothing is taken until it leads here again.
+    displaced: bool,
+    lock: Lock,
 }
 
 impl Drop for SqliteStore {
     /// Leaves an empty log: a backup may be put in the place of a store that was closed. Whatever goes wrong here is done
-    /// by the next opening.
+    /// by the next opening. Into a store that was restored under us nothing of ours is written.
     fn drop(&mut self) {
-        if self.check_poison().is_ok() {
+        if self.verify().is_ok() {
             let _ = settle_on_disk(&self.connection);
         }
     }
@@ -66,7 +70,7 @@ impl SqliteStore {
     /// Opens the store at `path`, or makes it. Returns only after everything readable in it is on
     /// stable storage: nothing recovered after a crash is served before.
     pub fn open(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self, OpenError> {
-        let path = path.into();
+        let path = behind_links(&path.into())?;
         let opened = open(&path, options)?;
         let mut connection = opened.connection;
         let sqlite = |source| OpenError::sqlite(&path, source);
@@ -92,9 +96,10 @@ impl SqliteStore {
             retention: Retention::default(),
             hours: Hours::start(&connection).map_err(sqlite)?,
             poisoned: false,
+            displaced: false,
             connection,
             path: path.clone(),
-            _lock: opened.lock,
+            lock: opened.lock,
         };
         store.load_mailboxes().map_err(sqlite)?;
         Ok(store)
@@ -212,7 +217,7 @@ impl SqliteStore {
     fn unless_full<T>(&mut self, result: rusqlite::Result<T>, later: T) -> Result<T, StoreError> {
         match result {
             Ok(done) => Ok(done),
-            Err(error) if is_full(&error) => {
+            Err(error) if is_full(&error, &self.path) => {
                 self.producers.forget();
                 Ok(later)
             }
@@ -234,9 +239,9 @@ impl SqliteStore {
         let rolled_back =
             self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
         self.producers.forget();
-        if is_full(&error) && rolled_back && self.load_mailboxes().is_ok() {
+        if rolled_back && is_full(&error, &self.path) && self.load_mailboxes().is_ok() {
             tracing::warn!("the disk is full, nothing was stored");
-            return Ok(Draft::nothing(batches, cursors).after_commit([]));
+            return Ok(Draft::nothing(batches, cursors, TemporaryCode::Full).after_commit([]));
         }
         self.poisoned = true;
         Err(failed(error))
@@ -259,15 +264,24 @@ impl Store for SqliteStore {
         time: i64,
     ) -> Result<Committed, StoreError> {
         self.check_poison()?;
+        let displaced =
+            || Draft::nothing(batches.len(), cursors.len(), TemporaryCode::Displaced).after_commit([]);
+        if self.displaced || !self.lock.is_in_place() {
+            return Ok(displaced());
+        }
         // Cursors may move in the room that is kept free: reading is what helps.
         let full = data_directory::is_full(folder_of(&self.path));
         if full && cursors.is_empty() {
-            return Ok(Draft::nothing(batches.len(), 0).after_commit([]));
+            return Ok(Draft::nothing(batches.len(), 0, TemporaryCode::Full).after_commit([]));
         }
         let committed = match self.try_commit(batches, cursors, full, time) {
             Ok(committed) => committed,
             Err(error) => return self.recover(error, batches.len(), cursors.len()),
         };
+        // After the commit, too: no receipt is given for what went to a file that nobody will read again.
+        if !self.lock.is_in_place() {
+            return Ok(displaced());
+        }
         // The batches are safe whatever becomes of the log; a failure here poisons what comes next.
         if let Err(error) = self.checkpointer.after_commit(&self.connection) {
             tracing::error!(%error, "a checkpoint failed");
@@ -313,6 +327,17 @@ impl Store for SqliteStore {
         let hours = self.hours.now();
         let finished = self.producers.finish(&self.connection, sender, producers, hours);
         self.unless_full(finished, ())
+    }
+
+    fn verify(&mut self) -> Result<(), StoreError> {
+        self.check_poison()?;
+        // Its log may be gone without it.
+        let has_log = std::fs::metadata(log_of(&self.path)).is_ok();
+        self.displaced = !has_log || !self.lock.is_in_place() || !self.lock.is_ours();
+        if self.displaced {
+            return Err(StoreError::Displaced(self.path.clone()));
+        }
+        Ok(())
     }
 
     fn tidy(&mut self) -> Result<bool, StoreError> {

@@ -5,8 +5,17 @@ use tenfour::MailboxName;
 use crate::exit::Failure;
 use crate::target::Target;
 
+/// Where messages of a measurement go. A server keeps little of it, so it is a name that nobody takes for something else.
+const MAILBOX: &str = "tenfour-bench";
+
+/// It is a mailbox of measurements, or one below it.
+pub fn is_of_bench(mailbox: &MailboxName) -> bool {
+    let rest = mailbox.as_str().strip_prefix(MAILBOX);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 pub(super) fn mailbox(target: &Target, index: usize, of: usize) -> Result<MailboxName, Failure> {
-    let usual = "bench"
+    let usual = MAILBOX
         .parse()
         .map_err(|error| Failure::local(format!("{error}")))?;
     let base = target.mailbox_or(&usual)?;

@@ -13,7 +13,7 @@ use super::local::{failed, open, open_failure};
 use crate::amount::show_count;
 use crate::args::{self, Queue};
 use crate::exit::{Code, Failure, connect_code, ending_code};
-use crate::{output, setup, signals};
+use crate::{output, service_manager, setup, signals};
 
 /// So often it is looked how far another process is that delivers.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -35,16 +35,20 @@ fn config(identity: &args::Identity) -> Result<tenfour::ClientConfig, Failure> {
 
 /// Delivers until a signal comes.
 pub async fn run(arguments: Queue) -> Result<(), Failure> {
+    signals::survive_file_limits();
     // Said at once, not in a log.
     config(&arguments.identity)?;
     let stop = signals::stop();
     let courier = start(open(&arguments)?, &arguments).map_err(|error| open_failure(&error))?;
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    service_manager::tell(service_manager::READY);
     tracing::info!("delivering from the outbox");
-    stop.await;
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let ended = tokio::select! {
+        _ = stop => Ok(()),
+        error = courier.failed() => Err(failed(&error)),
+    };
+    service_manager::tell(service_manager::STOPPING);
     courier.stop().await;
-    Ok(())
+    ended
 }
 
 /// Delivers what is there now.

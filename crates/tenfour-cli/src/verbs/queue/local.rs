@@ -20,6 +20,10 @@ pub(super) fn open_failure(error: &OpenError) -> Failure {
     let failure = Failure::caused(error);
     match error {
         OpenError::InUse { .. } => failure.hint("one process delivers from an outbox; it delivers this, too"),
+        OpenError::Aliased { .. } => {
+            failure.hint("its log would be lost or mixed up; use the folder, not the single file")
+        }
+        OpenError::Schema { .. } => failure.hint("it was not touched; move it away"),
         OpenError::NotOurs(path) => Failure::local(format!("`{}` is not a tenfour outbox", path.display()))
             .hint("it was not touched; name another file: --outbox PATH"),
         OpenError::ForeignLog { .. } => {
@@ -35,6 +39,7 @@ pub(super) fn open_failure(error: &OpenError) -> Failure {
 pub(super) fn failed(error: &OutboxError) -> Failure {
     let failure = Failure::local(error.to_string());
     match error {
+        OutboxError::Gone(_) => failure.hint("start it again: it works with the outbox that is there then"),
         OutboxError::Full => failure.hint("make room; nothing was queued"),
         OutboxError::Damaged { .. } => {
             failure.hint("tenfour queue TARGET --drop NUMBER goes on without it, if it has not left")

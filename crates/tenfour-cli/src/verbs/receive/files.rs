@@ -6,13 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use tempfile::{NamedTempFile, PersistError};
+use tempfile::{NamedTempFile, PathPersistError};
 use tenfour::Item;
 
 use crate::exit::Failure;
+use crate::new_file::give_name;
 
 /// Of files on their way.
 const PREFIX: &str = ".tenfour-";
+
+/// Bytes of a file's name that every usual file system takes; some that encrypt names take no more.
+const LONGEST_NAME: usize = 140;
 
 /// Nobody writes one file for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,24 +41,38 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
             item.offset
         ),
     };
-    let other = format!("{name}.{}", item.offset);
+    let mut beside = write_beside(folder, &item.message.body)
+        .map_err(failed)?
+        .into_temp_path();
     let mut placed = Err(io::ErrorKind::AlreadyExists.into());
-    let mut beside = Some(write_beside(folder, &item.message.body).map_err(failed)?);
-    for name in [&name, &other] {
+    for (number, name) in [&name, &numbered(&name, item.offset)].into_iter().enumerate() {
         let path = folder.join(name);
-        let Some(file) = beside.take() else { break };
-        // That fails where there is something already, even if it points nowhere.
-        match file.persist_noclobber(&path) {
-            Ok(_) => placed = Ok(path),
-            Err(PersistError { error, file }) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let tells_which = item.message.name.is_none() || *name == other;
+        let error = match give_name(beside, &path) {
+            Ok(()) => {
+                placed = Ok(path);
+                break;
+            }
+            Err(PathPersistError { error, path }) => {
+                beside = path;
+                error
+            }
+        };
+        let goes_on = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let tells_which = item.message.name.is_none() || number > 0;
                 if tells_which && is_same(&path, item) {
                     placed = Ok(path);
-                } else {
-                    beside = Some(file);
+                    break;
                 }
+                true
             }
-            Err(PersistError { error, .. }) => placed = Err(error),
+            // File systems differ in what they call too long.
+            io::ErrorKind::InvalidFilename => true,
+            _ => false,
+        };
+        placed = Err(error);
+        if !goes_on {
+            break;
         }
     }
     let path = placed.map_err(failed)?;
@@ -62,6 +80,16 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
         .and_then(|folder| folder.sync_all())
         .map_err(failed)?;
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// The name with the offset behind it, as long as any file system takes it: then its beginning stands for it.
+fn numbered(name: &str, offset: u64) -> String {
+    let number = format!(".{offset}");
+    let mut end = LONGEST_NAME.saturating_sub(number.len()).min(name.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or_default().to_owned() + &number
 }
 
 /// Removes files that readers who were killed have left beside. One that is being written is seconds old.
@@ -140,6 +168,17 @@ mod tests {
         fs::write(folder.join("report.4"), "mine").unwrap();
         assert!(keep(folder, &item(4, 0, Some("report"), "four")).is_err());
         assert_eq!(names(folder).len(), 4);
+    }
+
+    /// The second of two messages with one long name stopped the reader for ever.
+    #[test]
+    fn a_name_of_255_bytes_may_come_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "ü".repeat(127);
+        for (offset, body) in [(1, "one"), (2, "two")] {
+            keep(folder.path(), &item(offset, 0, Some(&name), body)).unwrap();
+        }
+        assert_eq!(names(folder.path()), [format!("{}.2", "ü".repeat(69)), name]);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! A program for each message.
 
 use std::ffi::OsString;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tenfour::worker::{Exec, ExecError, Unauthenticated, WorkEvent, Worker, WorkerError};
+use tenfour::worker::{Exec, ExecError, Unauthenticated, WorkEvent, Worker, WorkerError, reap_orphans};
 use tenfour::{
     Client, Consumer, Handler, HandlerError, HandlerOptions, Item, MailboxName, ReaderError, Reply,
 };
 
-use crate::args::Receive;
+use crate::args::{Receive, option_of};
 use crate::exit::Failure;
 use crate::output;
 
@@ -18,6 +19,8 @@ pub struct Program {
     cursor: String,
     /// Why no message can be handled any more.
     failure: Arc<Mutex<Option<Failure>>>,
+    /// Messages of senders without a key.
+    passed_over: Arc<AtomicU64>,
 }
 
 impl Program {
@@ -35,8 +38,16 @@ impl Program {
             return Ok(None);
         }
         if arguments.json {
-            return Err(Failure::usage("--json is for messages, and a program gets those")
-                .hint("what a program is told: TENFOUR_MAILBOX, TENFOUR_OFFSET ... in its environment"));
+            return Err(
+                Failure::usage("--json is for messages, and a program gets those").hint(
+                    "what a program is told: TENFOUR_MSG_MAILBOX, TENFOUR_MSG_OFFSET ... in its environment",
+                ),
+            );
+        }
+        if let Some(option) = option_of::<Receive>(&arguments.exec) {
+            output::talk(&format!(
+                "tenfour: `{option}` stands behind --exec, so it is an argument of the program; options of receive stand before"
+            ));
         }
         let mut exec = Exec::new(argv);
         exec.timeout = arguments.handling.handler_timeout;
@@ -44,6 +55,7 @@ impl Program {
             exec,
             cursor: arguments.name.to_string(),
             failure: Arc::default(),
+            passed_over: Arc::default(),
         }))
     }
 
@@ -62,13 +74,13 @@ impl Program {
         options.timeout = arguments.handling.handler_timeout * 2;
         options.drain = arguments.drain;
         options.most = arguments.until.count;
-        options.unauthenticated = if arguments.handling.exec_anonymous {
-            Unauthenticated::Handle
-        } else {
-            Unauthenticated::DeadLetter
-        };
-        let cursor = self.cursor.clone();
-        options.on_event = Arc::new(move |event| say(&event, &cursor));
+        options.skip.clone_from(&arguments.skip);
+        if arguments.handling.exec_anonymous {
+            options.unauthenticated = Unauthenticated::Handle;
+        }
+        let (cursor, passed_over) = (self.cursor.clone(), Arc::clone(&self.passed_over));
+        options.on_event = Arc::new(move |event| say(&event, &cursor, &passed_over));
+        tokio::spawn(reap_orphans());
         client.worker(options, self.handler()).await
     }
 
@@ -92,6 +104,17 @@ impl Program {
                     Ended::Program(error) => HandlerError::new(error),
                 })
             }
+        }
+    }
+
+    /// Says how many messages no program was run for.
+    pub fn say_passed_over(&self) {
+        let count = self.passed_over.load(Ordering::Relaxed);
+        if count > 1 {
+            output::talk(&format!(
+                "tenfour: {count} messages of senders without a key are in dead/{}",
+                self.cursor
+            ));
         }
     }
 
@@ -123,17 +146,21 @@ async fn run(exec: &Exec, item: &Item, cursor: &str) -> Result<Reply, Ended> {
     let asks = item.message.asks;
     let handled = exec.handle(item, cursor).await.map_err(Ended::Program)?;
     if !asks {
-        output::data(&handled.output).map_err(Ended::Output)?;
+        let written = output::data_beside(handled.output.clone()).await;
+        written.map_err(Ended::Output)?;
     }
     handled.reply(asks).map_err(Ended::Program)
 }
 
-fn say(event: &WorkEvent<'_>, cursor: &str) {
+fn say(event: &WorkEvent<'_>, cursor: &str, passed_over: &AtomicU64) {
     match event {
-        WorkEvent::Unauthenticated(item) => output::talk(&format!(
-            "tenfour: {} #{} goes to dead/{cursor}: no program runs for the sender `{}` without --exec-anonymous",
-            item.message.mailbox, item.offset, item.sender
-        )),
+        // The first in words: anybody can send as many as he likes.
+        WorkEvent::Unauthenticated(item) if passed_over.fetch_add(1, Ordering::Relaxed) == 0 => {
+            output::talk(&format!(
+                "tenfour: {} #{} goes to dead/{cursor}: no program runs for the sender `{}` without --exec-anonymous",
+                item.message.mailbox, item.offset, item.sender
+            ));
+        }
         WorkEvent::Failed(item, error) => output::talk(&format!(
             "tenfour: {} #{}, attempt {}: the program failed: {error}",
             item.message.mailbox,

@@ -34,7 +34,7 @@ pub enum Input {
 impl Input {
     /// An argument if there is one, and then stdin is never touched.
     pub fn choose(content: &args::Content) -> Result<Self, Failure> {
-        if let Some(file) = &content.file {
+        if let Some(file) = content.file.as_deref().filter(|file| *file != Path::new("-")) {
             let name = file
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -45,15 +45,46 @@ impl Input {
             return Ok(Input::Ready(checked(message.clone().into_bytes())?, None));
         }
         if !content.words.is_empty() {
-            return Ok(Input::Ready(checked(content.words.join(" ").into_bytes())?, None));
+            let words = content.words.join(" ");
+            return Ok(Input::Ready(
+                checked(not_empty(words.into_bytes(), "the message")?)?,
+                None,
+            ));
         }
-        if output::is_terminal(&io::stdin()) {
+        if content.file.is_none() && output::is_terminal(&io::stdin()) {
             return Ok(Input::Ask);
+        }
+        if output::stdin_is_closed() {
+            return Err(Failure::local("cannot read stdin: it was closed from the start"));
         }
         let body =
             read_all(io::stdin()).map_err(|error| Failure::local(format!("cannot read stdin: {error}")))?;
-        Ok(Input::Ready(checked(body)?, None))
+        Ok(Input::Ready(checked(not_empty(whole(body)?, "stdin")?)?, None))
     }
+}
+
+/// `false | tenfour send a` and `tenfour send a "$UNSET"` are accidents: whoever wants an empty message says so.
+fn not_empty(body: Vec<u8>, what: &str) -> Result<Vec<u8>, Failure> {
+    if body.is_empty() {
+        return Err(Failure::usage(format!("{what} is empty; nothing was sent"))
+            .hint("to send an empty message: -m ''"));
+    }
+    Ok(body)
+}
+
+/// A terminal cuts a line that is longer than this, and says nothing.
+const TERMINAL_LINE: usize = 4_095;
+
+/// What was typed or pasted, if no line of it was cut by the terminal.
+pub(super) fn whole(body: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let is_cut = |line: &[u8]| line.len() >= TERMINAL_LINE;
+    if output::is_terminal(&io::stdin()) && body.split(|byte| *byte == b'\n').any(is_cut) {
+        return Err(Failure::local(format!(
+            "a line of the terminal ends after {TERMINAL_LINE} bytes, and the rest was cut; nothing of it was sent"
+        ))
+        .hint("put it into a file: -f FILE, or pipe it in"));
+    }
+    Ok(body)
 }
 
 fn read_file(file: &Path) -> Result<Bytes, Failure> {

@@ -113,7 +113,9 @@ async fn deliver(
         Failure::connect(&error, &target.to_string())
     };
     if arguments.no_receipt {
-        send_datagram(&target.address, &body).await.map_err(not_reached)?;
+        send_datagram(&target.address, &body, arguments.timeout)
+            .await
+            .map_err(not_reached)?;
         say(route.record("unknown", bytes));
         return Ok(());
     }
@@ -160,7 +162,7 @@ async fn deliver(
         }
         DatagramOutcome::Answered(DatagramVerdict::Refused(code)) => {
             say(record("refused", Some(code.as_str())));
-            let failure = Failure::refused(code, &target.to_string());
+            let failure = Failure::refused(code, &target.to_string(), None);
             Err(match code {
                 RefusalCode::NotAllowed => failure.hint(
                     "a datagram has no key; on the server, in authorized_keys: anonymous send=inbox,MAILBOX",

@@ -1,6 +1,7 @@
 //! `tenfour send -l` and `-0`: stdin as a row of messages, with a bounded window.
 
 use std::collections::VecDeque;
+use std::task::Poll;
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
@@ -15,6 +16,9 @@ use crate::progress::progress;
 use crate::route::Route;
 use crate::target::Target;
 use crate::{output, setup, signals};
+
+/// Bytes of JSON that are printed together.
+const TOGETHER: usize = 64 * 1024;
 
 /// Refused lines that are named one by one; of the others only the number is said.
 const NAMED: u64 = 10;
@@ -44,6 +48,7 @@ pub(super) async fn run(arguments: args::Send, target: Target, mailbox: MailboxN
         pending: VecDeque::new(),
         read: 0,
         tally: Tally::default(),
+        said: Vec::new(),
         progress: progress(None, "{spinner} {human_pos} receipts  {per_sec}  {elapsed}"),
     };
     let ended = job.stream_stdin().await;
@@ -76,6 +81,8 @@ struct Job {
     /// Lines taken from stdin.
     read: u64,
     tally: Tally,
+    /// Lines of JSON that are not printed yet.
+    said: Vec<u8>,
     progress: ProgressBar,
 }
 
@@ -129,6 +136,20 @@ impl Job {
         let stop = signals::stop();
         tokio::pin!(stop);
         loop {
+            while self.said.len() < TOGETHER
+                && let Some(answer) = ready(&mut self.pending).await
+            {
+                gave_up |= self.take_answer(answer);
+            }
+            // However long its reader takes: the connection has a task of its own.
+            let said = std::mem::take(&mut self.said);
+            if !said.is_empty() {
+                tokio::select! {
+                    biased;
+                    code = &mut stop => return Ended::Signal(code),
+                    () = output::answer_beside(said) => {}
+                }
+            }
             while !gave_up && let Some(body) = batch.pop_front() {
                 match self.send(body) {
                     Sent::OnItsWay => {}
@@ -191,7 +212,8 @@ impl Job {
                 self.tally.receipts += 1;
                 self.progress.inc(1);
                 if self.arguments.json {
-                    output::answer_line(&self.route.receipt(&receipt, bytes).json());
+                    let line = self.route.receipt(&receipt, bytes).json() + "\n";
+                    self.said.extend_from_slice(line.as_bytes());
                 }
                 false
             }
@@ -201,7 +223,8 @@ impl Job {
 
     fn take_error(&mut self, line: u64, bytes: u64, error: DeliveryError) -> bool {
         if self.arguments.json {
-            output::answer_line(&self.route.failure(&error, line, bytes).json());
+            let line = self.route.failure(&error, line, bytes).json() + "\n";
+            self.said.extend_from_slice(line.as_bytes());
         }
         self.tally.miss(line, delivery_code(&error));
         let failed = !matches!(error, DeliveryError::Refused(_));
@@ -269,6 +292,18 @@ async fn next(pending: &mut VecDeque<(PendingReceipt, u64)>) -> Result<Receipt, 
         Some((pending, _)) => pending.await,
         None => std::future::pending().await,
     }
+}
+
+/// The next answer, if it has come.
+async fn ready(pending: &mut VecDeque<(PendingReceipt, u64)>) -> Option<Result<Receipt, DeliveryError>> {
+    let mut next = std::pin::pin!(next(pending));
+    std::future::poll_fn(|context| {
+        Poll::Ready(match next.as_mut().poll(context) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// Reads stdin in a thread: reading blocks, and a terminal or a pipe may block for long. Ends with an empty batch.

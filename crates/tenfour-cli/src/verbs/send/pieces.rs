@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use bytes::Bytes;
 use tenfour::proto::limits;
 
-use super::content::too_large;
+use super::content::{too_large, whole};
 use crate::exit::Failure;
 
 /// The most pieces of one batch.
@@ -72,6 +72,7 @@ impl<R: Read> Pieces<R> {
         if piece.last() == Some(&self.separator) {
             piece.pop();
         }
+        let piece = whole(piece)?;
         if piece.len() > limits::CEILING_MAX_MESSAGE as usize {
             return Err(too_large());
         }

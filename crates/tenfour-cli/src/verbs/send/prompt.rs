@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use bytes::Bytes;
 use tenfour::proto::limits;
 
-use super::content::checked;
+use super::content::{checked, whole};
 use crate::exit::Failure;
 use crate::output;
 
@@ -34,5 +34,5 @@ pub async fn ask(prompt: &str) -> Result<Bytes, Failure> {
     if line.last() == Some(&b'\n') {
         line.pop();
     }
-    checked(line)
+    checked(whole(line)?)
 }

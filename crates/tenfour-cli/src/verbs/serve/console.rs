@@ -9,6 +9,7 @@ use tenfour::server::{Event, Mailboxes, OnEvent};
 
 use crate::escape::{Escape, escape};
 use crate::output;
+use crate::verbs::bench::load::is_of_bench;
 
 /// Further behind than this it skips, and says how much.
 const PATIENCE: u64 = 10_000;
@@ -46,11 +47,6 @@ impl Console {
     }
 
     async fn print(self, mut mailboxes: Mailboxes) {
-        let how = if output::is_terminal(&std::io::stdout()) {
-            Escape::ForTerminal
-        } else {
-            Escape::LineEnds
-        };
         // What was there before this start has been printed before.
         let mut printed: HashMap<MailboxName, u64> = mailboxes.last_offsets().await.into_iter().collect();
         loop {
@@ -65,12 +61,12 @@ impl Console {
                 return;
             }
             for (mailbox, last) in newest {
-                if mailbox.as_str() == "bench" || mailbox.as_str().starts_with("bench/") {
+                if is_of_bench(&mailbox) {
                     continue;
                 }
                 let from = printed.get(&mailbox).copied().unwrap_or(0);
                 if from < last {
-                    let Some(reached) = print_messages(&mailboxes, &mailbox, from, last, how).await else {
+                    let Some(reached) = print_messages(&mailboxes, &mailbox, from, last).await else {
                         return;
                     };
                     printed.insert(mailbox, reached);
@@ -97,7 +93,6 @@ async fn print_messages(
     mailbox: &MailboxName,
     mut from: u64,
     last: u64,
-    how: Escape,
 ) -> Option<u64> {
     if last - from > PATIENCE {
         let skipped = last - from - PATIENCE;
@@ -120,7 +115,7 @@ async fn print_messages(
         let mut lines = Vec::new();
         for item in items {
             lines.extend_from_slice(b"Got the message:");
-            lines.extend_from_slice(&escape(&item.message.body, how));
+            lines.extend_from_slice(&escape(&item.message.body, Escape::ForTerminal));
             lines.push(b'\n');
         }
         output::data(&lines).ok()?;

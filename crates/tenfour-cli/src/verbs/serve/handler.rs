@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use tenfour::worker::{Exec, ExecError, Unauthenticated};
+use tenfour::worker::{Exec, ExecError, Unauthenticated, reap_orphans};
 use tenfour::{CursorName, HandlerError, HandlerOptions, Item, Server};
 
-use crate::args;
 use crate::exit::Failure;
+use crate::{args, output};
 
 /// The cursor by which messages are handled.
 const CURSOR: &str = "serve";
 
 /// Adds the program, if there is one.
-pub fn add(arguments: &args::Serve, server: &mut Server) -> Result<(), Failure> {
+/// They get the soft limit of open files that there was before ours was raised.
+pub fn add(arguments: &args::Serve, server: &mut Server, open_files: Option<u64>) -> Result<(), Failure> {
     let handling = &arguments.handling;
     let Some(program) = arguments.exec.first() else {
         if handling.exec_anonymous {
@@ -28,6 +29,11 @@ pub fn add(arguments: &args::Serve, server: &mut Server) -> Result<(), Failure> 
                 .hint("name it after --exec as it is called, without a shell"),
         );
     }
+    if let Some(option) = args::option_of::<args::Serve>(&arguments.exec) {
+        output::talk(&format!(
+            "tenfour: `{option}` stands behind --exec, so it is an argument of the program; options of serve stand before"
+        ));
+    }
     let cursor: CursorName = CURSOR
         .parse()
         .map_err(|error| Failure::local(format!("{error}")))?;
@@ -40,6 +46,8 @@ pub fn add(arguments: &args::Serve, server: &mut Server) -> Result<(), Failure> 
     options.timeout = handling.handler_timeout * 2;
     let mut exec = Exec::new(arguments.exec.clone());
     exec.timeout = handling.handler_timeout;
+    exec.open_files = open_files;
+    tokio::spawn(reap_orphans());
     let handler = move |item: Item| {
         let exec = exec.clone();
         async move {

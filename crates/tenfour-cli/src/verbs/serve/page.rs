@@ -1,12 +1,18 @@
 //! The address of the live page, with a token in it that a browser keeps to itself.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tenfour::identity::Token;
+use tenfour::identity::{Home, Token};
 use tenfour::proto::TokenName;
 use tenfour::server::ServerConfig;
 
 use crate::exit::Failure;
+use crate::output;
+use crate::remove_on_drop::RemoveOnDrop;
+
+/// Holds the address of the page while the server runs.
+const FILE: &str = "page";
 
 /// What messages from the page carry.
 pub const NAME: &str = "page";
@@ -31,4 +37,27 @@ pub fn address(
     }
     // What is behind # is not sent to anybody.
     Ok(Some(format!("{scheme}://{address}/#token={}", token.secret())))
+}
+
+/// Says where the page is. A log is read by others, so there it is the name of a file that only its owner can read; the file
+/// goes with the server.
+pub fn tell(page: &str, home: Option<&Home>) -> Result<Option<RemoveOnDrop>, Failure> {
+    let said = "tenfour: to look at it, until it stops";
+    if output::is_terminal(&std::io::stderr()) {
+        output::talk(&format!("{said}: {page}"));
+        return Ok(None);
+    }
+    let Some(home) = home else {
+        return Ok(None);
+    };
+    let file = home.config.join(FILE);
+    let failed =
+        |error: std::io::Error| Failure::local(format!("cannot write `{}`: {error}", file.display()));
+    std::fs::create_dir_all(&home.config).map_err(failed)?;
+    // Made anew: an old one may be open to others.
+    let mut beside = tempfile::NamedTempFile::new_in(&home.config).map_err(failed)?;
+    writeln!(beside, "{page}").map_err(failed)?;
+    beside.persist(&file).map_err(|error| failed(error.error))?;
+    output::talk(&format!("{said}: the address is in `{}`", file.display()));
+    Ok(Some(RemoveOnDrop::of(&file)))
 }

@@ -44,7 +44,7 @@ pub fn bind(arguments: &args::Serve) -> Result<Sockets, Failure> {
                 sockets.addresses.push(("datagram", real));
                 sockets.listeners.datagram.push(socket);
             }
-            Err(error) if may_lack && lacks_ipv6(&error) => {}
+            Err(error) if may_lack && is_lacking(&error) => {}
             Err(error) => return Err(bind_failure("datagram", address, &error)),
         }
     }
@@ -91,14 +91,14 @@ fn everywhere_or_loopback(everywhere: bool) -> [std::net::IpAddr; 2] {
     }
 }
 
-/// The addresses of one listener; true marks a default that a machine without IPv6 lacks.
+/// The addresses of one listener; true marks a default, which a machine without IPv6, or without IPv4, lacks.
 fn addresses(
     asked: &[String],
     default_ips: &[std::net::IpAddr; 2],
     port: u16,
     flag: &str,
 ) -> Result<Vec<(SocketAddr, bool)>, Failure> {
-    let defaults = default_ips.map(|ip| (SocketAddr::new(ip, port), ip.is_ipv6()));
+    let defaults = default_ips.map(|ip| (SocketAddr::new(ip, port), true));
     if asked.is_empty() {
         return Ok(defaults.to_vec());
     }
@@ -128,7 +128,7 @@ fn listen(
 ) -> Result<Option<TcpListener>, Failure> {
     let listener = match bind_one(address) {
         Ok(listener) => listener,
-        Err(error) if may_lack && lacks_ipv6(&error) => return Ok(None),
+        Err(error) if may_lack && is_lacking(&error) => return Ok(None),
         Err(error) => return Err(bind_failure(name, address, &error)),
     };
     let real = listener
@@ -164,7 +164,7 @@ fn bind_datagram(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
     Ok((socket, real))
 }
 
-fn lacks_ipv6(error: &io::Error) -> bool {
+fn is_lacking(error: &io::Error) -> bool {
     let lacking = [rustix::io::Errno::ADDRNOTAVAIL, rustix::io::Errno::AFNOSUPPORT];
     lacking
         .iter()

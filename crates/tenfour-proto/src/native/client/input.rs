@@ -69,6 +69,12 @@ impl Client {
                 Ok(())
             }
             Frame::Item(item) => self.take_item(item),
+            Frame::ReadStart(start) => {
+                if self.read.as_ref().is_some_and(|read| read.0 == start.request) {
+                    self.events.push_back(ClientEvent::ReadStart(start.place));
+                }
+                Ok(())
+            }
             Frame::Part(part) => {
                 let Some(parcel) = &mut self.parcel else {
                     return Err(Fault::protocol("a part without an item"));
@@ -120,6 +126,7 @@ impl Client {
             | Frame::Resume(_)
             | Frame::Await(_)
             | Frame::Answer(_)
+            | Frame::Claim(_)
             | Frame::Read(_)
             | Frame::Progress(_)
             | Frame::Status(_)
@@ -148,6 +155,10 @@ impl Client {
                 .push_back(self.regressed(high_water_mark, welcome.store));
             return Ok(());
         }
+        if self.options.producer.is_none() {
+            // Whoever only reads keeps the places that he read, and goes by them.
+            self.store = Some(welcome.store);
+        }
         let first = *self.store.get_or_insert(welcome.store);
         if first != welcome.store {
             self.phase = Phase::Ended;
@@ -164,6 +175,7 @@ impl Client {
             self.window
                 .resume(high_water_mark, resumption == Resumption::Continue)?;
         }
+        self.features = welcome.features;
         self.credit = welcome.credit;
         self.max_message = welcome.max_message;
         self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.into());

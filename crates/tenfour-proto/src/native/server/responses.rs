@@ -4,13 +4,14 @@ use super::Phase;
 use super::Server;
 use bytes::Bytes;
 
-use crate::native::EndReason;
 use crate::native::backup::{BackupEnd, BackupEndFrame, BackupPart};
 use crate::native::frame::Frame;
+use crate::native::place_frames::PlaceFrame;
 use crate::native::read_frames::{ItemFrame, Progressed, ReadEnd};
 use crate::native::reply_frames::ReplyFrame;
 use crate::native::status::{EndFrame, RowFrame, StatusEnd, StatusRow};
-use crate::{Item, Reply, limits};
+use crate::native::{EndReason, PLACES};
+use crate::{Item, Place, Reply, limits};
 
 impl Server {
     /// How many items, and bytes of bodies, the active read may send now.
@@ -29,6 +30,16 @@ impl Server {
     /// A read is under way.
     pub fn is_reading(&self) -> bool {
         self.read.is_some()
+    }
+
+    /// Says where the active read begins: behind this place. Call it before [`send_items`](Self::send_items).
+    pub fn start_read(&mut self, place: Place) {
+        if let Some(read) = &self.read
+            && self.features & PLACES != 0
+        {
+            let request = read.request;
+            Frame::ReadStart(PlaceFrame { request, place }).encode(&mut self.transmit);
+        }
     }
 
     /// Sends stored messages to the reader.

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
-use tenfour_proto::MailboxName;
 use tenfour_proto::native::ReadFrom;
+use tenfour_proto::{Item, MailboxName};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::read::{begin_at, checked};
 use super::resource;
 use super::visitor::Visitor;
-use crate::reading::mailbox_reader::{BYTES, MailboxReader};
+use crate::reading::mailbox_reader::{BYTES, Broken, MailboxReader};
 use crate::reading::response_budget::Piece;
 use crate::record::Record;
 use tenfour_identity::AuthorizedKeys;
@@ -57,6 +57,8 @@ pub(super) struct EventQuery {
 struct Following {
     visitor: Visitor,
     reader: MailboxReader,
+    /// The client was further than the mailbox is, which ends there: it is to be told.
+    regressed: Option<u64>,
     tokens: watch::Receiver<AuthorizedKeys>,
     stopping: watch::Receiver<bool>,
     /// The next batch may be sent from then on.
@@ -76,15 +78,16 @@ enum Woken {
 
 /// The messages of one mailbox, as they come
 ///
-/// Server-sent events: `id` is the offset, `data` a message as JSON, without its body where that is longer than 64 KiB.
-/// At most 2,000 a second. Whoever is more than 10,000 behind gets an event `skipped` with `count` and `from`, and goes on
-/// near the end.
+/// Server-sent events: `id` says which message it is, `data` is the message as JSON, without its body where that is longer
+/// than 64 KiB. At most 2,000 a second. Whoever is more than 10,000 behind gets an event `skipped` with `count` and `from`,
+/// and goes on near the end. Whoever comes back and has seen a message that is not there (a restored backup, another store)
+/// gets an event `went-back` with `last`, the offset at which the mailbox ends, and then everything from the oldest on.
 #[utoipa::path(
     get,
     path = "/v1/events",
     params(
         EventQuery,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last offset seen: what comes behind it is sent."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen, or an offset: what comes behind it is sent."),
     ),
     responses((status = 200, content_type = "text/event-stream", body = String)),
     security(("token" = [])),
@@ -97,13 +100,25 @@ pub(super) async fn follow(
     let query = checked(query)?;
     let mailbox = resource::mailbox(query.mailbox.as_deref().unwrap_or(MailboxName::INBOX))?;
     visitor.credentials.may_read(&mailbox)?;
-    let from = match seen(&request)? {
-        Some(offset) => ReadFrom::Offset(offset.saturating_add(1)),
-        None => begin_at(query.from, query.last)?.unwrap_or(ReadFrom::Last(0)),
+    let broker = &visitor.context.broker;
+    let (reader, regressed) = match seen(&request)? {
+        Some((offset, time)) => match MailboxReader::resume(broker, &mailbox, offset, time).await {
+            // An `EventSource` would never come again after a refusal: it is told in an event.
+            Err(Broken::Regressed(last)) => {
+                let reader = MailboxReader::begin(broker, &mailbox, ReadFrom::Oldest).await?;
+                (reader, Some(last))
+            }
+            reader => (reader?, None),
+        },
+        None => {
+            let from = begin_at(query.from, query.last)?.unwrap_or(ReadFrom::Last(0));
+            (MailboxReader::begin(broker, &mailbox, from).await?, None)
+        }
     };
     let tokens = visitor.context.config.access.token_changes();
     let following = Following {
-        reader: MailboxReader::begin(&visitor.context.broker, &mailbox, from).await?,
+        reader,
+        regressed,
         tokens,
         stopping: visitor.context.stopping.subscribe(),
         visitor,
@@ -115,17 +130,38 @@ pub(super) async fn follow(
         let text = following.next().await?;
         Some((Ok::<_, std::convert::Infallible>(text), following))
     });
-    Ok(([(header::CONTENT_TYPE, EVENTS)], Body::from_stream(events)).into_response())
+    // nginx would hold events back until its buffer is full.
+    let headers = [
+        (header::CONTENT_TYPE, EVENTS),
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    Ok((headers, Body::from_stream(events)).into_response())
 }
 
-/// What a client that comes back has seen.
-fn seen(request: &Request) -> Result<Option<u64>, Problem> {
-    one(request.headers(), &HeaderName::from_static("last-event-id"))?
-        .map(|id| {
-            id.parse()
-                .map_err(|_| Problem::bad("bad-header", format!("Last-Event-ID: `{id}` is no offset")))
-        })
-        .transpose()
+/// The id of a message's event: its offset, and when it was stored. After a restore another message may have the offset.
+fn id_of(item: &Item) -> String {
+    format!("{}-{:x}", item.offset, item.time)
+}
+
+/// What a client that comes back has seen: an offset, and when its message was stored.
+fn seen(request: &Request) -> Result<Option<(u64, Option<i64>)>, Problem> {
+    let Some(id) = one(request.headers(), &HeaderName::from_static("last-event-id"))? else {
+        return Ok(None);
+    };
+    let bad = || {
+        Problem::bad(
+            "bad-header",
+            format!("Last-Event-ID: `{id}` is no id of an event"),
+        )
+    };
+    let (offset, time) = match id.split_once('-') {
+        Some((offset, time)) => (offset, Some(i64::from_str_radix(time, 16).map_err(|_| bad())?)),
+        None => (id, None),
+    };
+    Ok(Some((offset.parse().map_err(|_| bad())?, time)))
 }
 
 impl Following {
@@ -135,7 +171,10 @@ impl Following {
         if !self.begun {
             self.begun = true;
             // The head of the answer goes out with it.
-            return Some(Bytes::from_static(b": tenfour\n\n"));
+            let told = self.regressed.map_or(String::new(), |last| {
+                format!("event: went-back\nid: 0\ndata: {{\"last\":{last}}}\n\n")
+            });
+            return Some(format!(": tenfour\n\n{told}").into());
         }
         let heartbeat = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -186,7 +225,7 @@ impl Following {
                 (record.text, record.base64) = (None, None);
             }
             // JSON has no line ends in it.
-            text.push_str(&format!("id: {}\ndata: {}\n\n", item.offset, record.json()));
+            text.push_str(&format!("id: {}\ndata: {}\n\n", id_of(item), record.json()));
         }
         piece.shrink_to(text.len() as u64);
         self.piece = Some(piece);

@@ -13,7 +13,7 @@ use super::visitor::Visitor;
     responses((status = 200, content_type = "text/plain", body = String, example = "ok"), (status = 500)),
 )]
 pub(super) async fn health(Extension(visitor): Extension<Visitor>) -> Response {
-    if *visitor.context.broker.failed().borrow() {
+    if !visitor.context.broker.is_well() {
         return Problem::store_failed().into_response();
     }
     "ok\n".into_response()

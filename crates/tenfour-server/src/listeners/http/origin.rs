@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::Response;
 
 use super::header::one;
@@ -15,7 +15,9 @@ pub(super) fn check(visitor: &Visitor, request: &Request) -> Result<(), Problem>
     let target = request.uri().authority().map(Authority::as_str);
     // RFC 9112, section 3.2.2: what the request line names is what counts.
     let host = target.or(named).unwrap_or_default();
-    if !is_ours(host, &visitor.config.names) {
+    // Health checks of HTTP/1.0 name no host, and no browser leaves it out.
+    let is_unnamed = host.is_empty() && named.is_none() && request.version() == Version::HTTP_10;
+    if !is_unnamed && !is_ours(host, &visitor.config.names) {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "misdirected",

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -73,6 +72,7 @@ pub(super) async fn short(
     Path(mailbox): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    resource::not_reserved(&mailbox)?;
     deposit(&visitor, resource::mailbox(&mailbox)?, request).await
 }
 
@@ -81,6 +81,7 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
         .credentials
         .may_send(&visitor.context.config.access, &mailbox)?;
     let (head, body) = request.into_parts();
+    is_as_it_is(&head.headers)?;
     let key = idempotency_key(&visitor.credentials, &head.headers)?;
     let content_type = content_type(&head.headers)?;
     let name = name(&head.headers)?;
@@ -106,7 +107,34 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
         ..Record::default()
     };
     let resource = format!("/v1/mailboxes/{}/messages/{}", run.mailbox, run.offset);
-    Ok((StatusCode::CREATED, [(header::LOCATION, resource)], Json(receipt)).into_response())
+    let headers = [
+        (header::LOCATION, resource),
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+    ];
+    Ok((StatusCode::CREATED, headers, receipt.json() + "\n").into_response())
+}
+
+/// The body is the message. What is packed is not what its type says, and what has no length was not meant to be empty.
+fn is_as_it_is(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_packed = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_packed {
+        let text = "a body is stored as it comes, so it comes unpacked: send it without Content-Encoding";
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-encoding",
+            text,
+        ));
+    }
+    let has_length =
+        headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+    if !has_length {
+        let text = "there is neither Content-Length nor Transfer-Encoding: for an empty message, say Content-Length: 0";
+        return Err(Problem::new(StatusCode::LENGTH_REQUIRED, "length-required", text));
+    }
+    Ok(())
 }
 
 impl From<Unstored> for Problem {

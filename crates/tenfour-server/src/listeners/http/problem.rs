@@ -110,6 +110,8 @@ impl Problem {
             code: self.code,
             detail: &self.detail,
         })
+        // A shell's prompt begins on a line of its own.
+        .map(|body| body + "\n")
         .unwrap_or_default()
     }
 

@@ -17,7 +17,7 @@ use tenfour_proto::native::ReadFrom;
 use tenfour_proto::{Item, MailboxName};
 
 use super::problem::{Body, Problem};
-use super::resource::Resource;
+use super::resource::{self, Resource};
 use super::visitor::Visitor;
 use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, MailboxReader, unbroken};
 use crate::reading::response_budget::Piece;
@@ -102,6 +102,16 @@ pub(super) async fn at(
         Resource::Messages(mailbox) => messages(visitor, mailbox, checked(query)?).await,
         Resource::Message(mailbox, offset) => message(&visitor, mailbox, offset).await,
     }
+}
+
+/// `GET /{mailbox}`: to be helped.
+pub(super) async fn by_mistake(Path(name): Path<String>) -> Problem {
+    if let Err(problem) = resource::not_reserved(&name) {
+        return problem;
+    }
+    let text = format!("messages are read at /v1/mailboxes/{name}/messages, and looked at in a browser at /");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", text)
+        .with(header::ALLOW, HeaderValue::from_static("POST"))
 }
 
 /// Messages of a mailbox, in their order
@@ -255,16 +265,26 @@ fn disposition(item: &Item) -> HeaderValue {
 
 impl From<Broken> for Problem {
     fn from(broken: Broken) -> Self {
-        let (code, text) = match broken {
+        let internal = StatusCode::INTERNAL_SERVER_ERROR;
+        let (status, code, text) = match broken {
             Broken::Damaged(offset) => (
+                internal,
                 "damaged",
                 format!("message {offset} is damaged on the server's disk"),
             ),
-            Broken::Failed => (
+            Broken::Regressed(last) => (
+                StatusCode::CONFLICT,
+                "went-back",
+                format!(
+                    "the last message has the offset {last}: there is nothing behind it to go on from, or another message is where you were; begin again without `from`"
+                ),
+            ),
+            Broken::Failed | Broken::TooManyCursors => (
+                internal,
                 "internal",
                 "the store cannot be read; the server's log says why".to_owned(),
             ),
         };
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, text)
+        Problem::new(status, code, text)
     }
 }

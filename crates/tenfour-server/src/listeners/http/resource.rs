@@ -29,6 +29,15 @@ impl Resource {
     }
 }
 
+/// A short address is a mailbox's name, but not below `/v1` and `/-`: there it is a typing error in another address, which
+/// would make a mailbox. Such a mailbox has the long address.
+pub(super) fn not_reserved(name: &str) -> Result<(), Problem> {
+    match name.split('/').next() {
+        Some("v1" | "-") => Err(Problem::not_found(&format!("/{name}; see /v1/openapi.json"))),
+        _ => Ok(()),
+    }
+}
+
 /// The name of a mailbox in an address.
 pub(super) fn mailbox(name: &str) -> Result<MailboxName, Problem> {
     name.parse()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenfour_identity::clock::sleep_until;
 use tenfour_proto::native::{EndReason, ErrorCode, Fault, Server as Machine, ServerEvent, ServerOptions};
-use tenfour_proto::{Fingerprint, TemporaryCode, limits};
+use tenfour_proto::{Fingerprint, Place, TemporaryCode, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::admitted::Admitted;
 use super::connection_event::{ConnectionEvent, next_event};
 use super::group_reads::GroupRead;
-use super::reads::MailboxRead;
+use super::reads::{MailboxRead, end_read};
 use super::socket::{ReadOutcome, read_some};
 use crate::admission::counters::Counter;
 use crate::admission::gate::UnauthenticatedPermit;
@@ -161,13 +161,20 @@ impl Connection {
                 let begun = match &request.cursor {
                     Some(by) => Box::pin(GroupRead::begin(broker, &request, by))
                         .await
-                        .map(|group_read| admitted.group_read = Some(Box::new(group_read))),
+                        .map(|group_read| {
+                            // The cursor itself knows where it is.
+                            self.machine.start_read(Place::unseen(0));
+                            admitted.group_read = Some(Box::new(group_read));
+                        }),
                     None => Box::pin(MailboxRead::begin(broker, &request))
                         .await
-                        .map(|mailbox_read| admitted.mailbox_read = Some(mailbox_read)),
+                        .map(|mailbox_read| {
+                            self.machine.start_read(mailbox_read.before());
+                            admitted.mailbox_read = Some(mailbox_read);
+                        }),
                 };
-                if let Err(reason) = begun {
-                    self.machine.end_read(0, reason);
+                if let Err(broken) = begun {
+                    end_read(&mut self.machine, broken, 0);
                 }
             }
             ServerEvent::ReadCredit => {}
@@ -176,6 +183,11 @@ impl Connection {
             ServerEvent::Progress(steps) => {
                 if let Some(group_read) = self.group_read() {
                     group_read.report(&steps);
+                }
+            }
+            ServerEvent::Claim(place) => {
+                if let Some(group_read) = self.group_read() {
+                    Box::pin(group_read.claim(place)).await;
                 }
             }
             ServerEvent::Answer(answer) => {

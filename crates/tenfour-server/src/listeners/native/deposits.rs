@@ -79,11 +79,23 @@ impl Connection {
                 .lease()
                 .while_held(|| broker.deposit(batch, epoch, charge, &self.completions));
         }
+        self.count_refused(refused.len() as u64, RefusalCode::NotAllowed);
         for sequence in refused {
             self.machine.refuse(sequence, RefusalCode::NotAllowed);
         }
         if !still_ours {
             self.taken_over();
+        }
+    }
+
+    /// What is refused is seen.
+    fn count_refused(&self, count: u64, code: RefusalCode) {
+        if count == 0 {
+            return;
+        }
+        self.context.counters.count_many(Counter::Refused, count);
+        if let Some(key) = self.key {
+            tracing::info!(peer = %self.peer, %key, count, reason = code.as_str(), "messages were refused");
         }
     }
 
@@ -100,6 +112,9 @@ impl Connection {
         for answer in answers {
             match answer {
                 Completion::Settled(stored) => {
+                    for refused in &stored.settlement().refused {
+                        self.count_refused(refused.count, refused.code);
+                    }
                     if let Some(producer) = self.admitted.as_deref_mut().and_then(|a| a.producer.as_mut()) {
                         producer.asked.settled(stored.settlement());
                     }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use tenfour_proto::native::{AnswerFrame, CursorUse, EndReason, ReadRequest, Server as Machine};
-use tenfour_proto::{MailboxName, Progress};
+use tenfour_proto::{MailboxName, Place, Progress};
 
 use super::reads::end_read;
 use crate::broker::Broker;
 use crate::reading::group_reader::GroupReader;
+use crate::reading::mailbox_reader::Broken;
 
 pub(super) struct GroupRead {
     reader: GroupReader,
@@ -29,7 +30,7 @@ impl GroupRead {
         broker: &Broker,
         request: &ReadRequest,
         by: &CursorUse,
-    ) -> Result<Self, EndReason> {
+    ) -> Result<Self, Broken> {
         let mut reader =
             GroupReader::begin(broker, &request.mailbox, &by.name, request.from, by.retries).await?;
         Ok(GroupRead {
@@ -50,6 +51,11 @@ impl GroupRead {
     pub(super) fn report(&mut self, steps: &[Progress]) {
         let version = self.reader.report(steps);
         self.note(version);
+    }
+
+    /// The reader says that an earlier connection gave it that message.
+    pub(super) async fn claim(&mut self, place: Place) {
+        self.reader.claim(place).await;
     }
 
     /// The reader says that a message is done, and what the reply is.

@@ -1,7 +1,7 @@
 //! One read under way: from the store to the client, as far as the client's credit goes.
 
-use tenfour_proto::MailboxName;
 use tenfour_proto::native::{EndReason, ReadRequest, Server as Machine};
+use tenfour_proto::{MailboxName, Place};
 
 use crate::broker::Broker;
 use crate::reading::mailbox_reader::{Broken, MailboxReader};
@@ -16,15 +16,18 @@ pub(super) struct MailboxRead {
 
 impl MailboxRead {
     /// Finds where to begin.
-    pub(super) async fn begin(broker: &Broker, request: &ReadRequest) -> Result<Self, EndReason> {
-        let mut reader = MailboxReader::begin(broker, &request.mailbox, request.from)
-            .await
-            .map_err(|_| EndReason::Failed)?;
+    pub(super) async fn begin(broker: &Broker, request: &ReadRequest) -> Result<Self, Broken> {
+        let mut reader = MailboxReader::begin(broker, &request.mailbox, request.from).await?;
         Ok(MailboxRead {
             until: (!request.follow).then(|| reader.last()),
             reader,
             out_of_credit: false,
         })
+    }
+
+    /// The place behind which it begins.
+    pub(super) fn before(&self) -> Place {
+        self.reader.before()
     }
 
     pub(super) fn mailbox(&self) -> &MailboxName {
@@ -67,10 +70,12 @@ impl MailboxRead {
     }
 }
 
-/// Ends a read because the store cannot be read; it would go on at `next`.
+/// Ends a read that cannot begin or go on; it would go on at `next`.
 pub(super) fn end_read(machine: &mut Machine, broken: Broken, next: u64) {
     match broken {
         Broken::Damaged(offset) => machine.end_read(offset, EndReason::Damaged),
+        Broken::Regressed(last) => machine.end_read(last.saturating_add(1), EndReason::Regressed),
+        Broken::TooManyCursors => machine.end_read(next, EndReason::TooManyCursors),
         Broken::Failed => machine.end_read(next, EndReason::Failed),
     }
 }

@@ -138,7 +138,12 @@ impl Dispatch {
     }
 
     /// Changes whenever another process has changed something.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Gone`] when the file is not in its place any more.
     pub fn version(&self) -> Result<i64, OutboxError> {
+        self.outbox.verify()?;
         Ok(self.outbox.version()?)
     }
 

@@ -1,5 +1,7 @@
 //! Why an outbox does not do what it was asked to.
 
+use std::path::PathBuf;
+
 use crate::Cause;
 
 /// An outbox does not do what it was asked to.
@@ -17,6 +19,9 @@ pub enum OutboxError {
         /// Its number.
         number: u64,
     },
+    /// The path leads to another file now, or to none.
+    #[error("the outbox `{0}` was removed, replaced or restored while it was in use")]
+    Gone(PathBuf),
     /// Nobody keeps it open any more.
     #[error("the outbox is closed")]
     Closed,

@@ -12,7 +12,9 @@ use super::verdict::Verdict;
 use super::{rows, schema};
 use crate::data_directory;
 use crate::error::OpenError;
+use crate::file_identity::{FileIdentity, behind_links};
 use crate::lock::Lock;
+use crate::room::is_full;
 use crate::sqlite::open::{connect_or_create, folder_of, judge, now};
 use crate::sqlite::options::SqliteOptions;
 
@@ -25,6 +27,8 @@ const STEP: Duration = Duration::from_millis(5);
 pub struct Outbox {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
+    /// Dropped behind the connection, whose locks would be given up with it.
+    identity: FileIdentity,
 }
 
 impl Outbox {
@@ -33,7 +37,7 @@ impl Outbox {
     /// What somebody who was killed has left in the log becomes durable with the next flush of it: a message that is
     /// [put](Self::put), or [`claim`](Self::claim), before anything is sent.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        let path = path.into();
+        let path = behind_links(&path.into())?;
         // Two that make it at once would get in each other's way; whoever delivers has the lock as well, but then it is
         // there.
         let begun = Instant::now();
@@ -55,7 +59,15 @@ impl Outbox {
             .pragma_update(None, "wal_autocheckpoint", 1000)
             .map_err(|source| OpenError::sqlite(&path, source))?;
         data_directory::flush_folder(folder_of(&path))?;
-        Ok(Outbox { path, connection })
+        let identity = FileIdentity::of(&path).map_err(|source| OpenError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Outbox {
+            path,
+            connection,
+            identity,
+        })
     }
 
     /// Where it is.
@@ -84,11 +96,23 @@ impl Outbox {
         if data_directory::is_full(folder_of(&self.path)) {
             return Err(OutboxError::Full);
         }
-        self.try_put(address, messages, more)
-            .map_err(|error| match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DiskFull) => OutboxError::Full,
-                _ => OutboxError::from(error),
-            })
+        let first =
+            self.try_put(address, messages, more)
+                .map_err(|error| match is_full(&error, &self.path) {
+                    true => OutboxError::Full,
+                    false => OutboxError::from(error),
+                })?;
+        self.verify()?;
+        Ok(first)
+    }
+
+    /// It is where it was: what is written to a file that nobody reads any more is not queued.
+    pub(super) fn verify(&self) -> Result<(), OutboxError> {
+        if self.identity.is_in_place() {
+            Ok(())
+        } else {
+            Err(OutboxError::Gone(self.path.clone()))
+        }
     }
 
     fn try_put(

@@ -124,11 +124,19 @@ function show() {
   const list = byId("list");
   const fresh = arrived.slice(-SHOWN).map((event) => {
     const data = JSON.parse(event.data);
+    if (event.event === "went-back") return wentBack(data);
     return event.event === "skipped" ? skipped(data) : line(data);
   });
   list.prepend(...fresh.reverse());
   while (list.children.length > SHOWN) list.lastChild.remove();
   byId("empty").hidden = list.children.length > 0;
+}
+
+// What is above in the list is the mailbox as it is now; what is below was there before.
+function wentBack({ last }) {
+  const item = element("li");
+  item.append(element("p", `The server went back (a restored backup, or a new store): the mailbox ends at #${last.toLocaleString("en")} now, and its messages follow from the oldest on`, "other"));
+  return item;
 }
 
 function skipped({ count, from }) {

@@ -1,0 +1,130 @@
+//! Which file a path leads to. It may be removed, replaced or restored while it is open: then what is written goes to a file
+//! that nobody will read again.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::OpenError;
+
+/// A file that is open under a path.
+#[derive(Debug)]
+pub(crate) struct FileIdentity {
+    path: PathBuf,
+    file: File,
+}
+
+impl FileIdentity {
+    /// The file at `path`, which is there.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        Ok(FileIdentity {
+            path: path.to_owned(),
+            file: File::open(path)?,
+        })
+    }
+
+    /// The file. Closing another handle of it would let go of SQLite's locks, so whoever wants to look uses this one.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The path leads to it still.
+    pub(crate) fn is_in_place(&self) -> bool {
+        match (std::fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(now), Ok(ours)) => is_same(&now, &ours),
+            // A file that is gone is not; for any other reason nobody knows.
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (_, Err(_)) => true,
+        }
+    }
+
+    /// A store in use has a log, and says so in its header; a backup that was copied over it does not
+    /// (https://www.sqlite.org/fileformat.html, section 1.3.4).
+    pub(crate) fn has_a_log(&self) -> bool {
+        let mut version = [0];
+        match read_at(&self.file, &mut version, 18) {
+            Ok(1) => version == [2],
+            Ok(_) => false,
+            Err(_) => true,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(_: &File, bytes: &mut [u8], _: u64) -> io::Result<usize> {
+    Ok(bytes.len())
+}
+
+/// The file that a link leads to: its log lies beside the file, whatever the link is called.
+pub(crate) fn behind_links(path: &Path) -> Result<PathBuf, OpenError> {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    if !is_link {
+        return Ok(path.to_owned());
+    }
+    std::fs::canonicalize(path).map_err(|error| OpenError::Io {
+        path: path.to_owned(),
+        source: match error.kind() {
+            io::ErrorKind::NotFound => {
+                io::Error::new(error.kind(), "it is a link to a file that is not there")
+            }
+            _ => error,
+        },
+    })
+}
+
+/// A file under several names would have several logs, and each of them would hold messages that the others lack.
+pub(crate) fn refuse_aliases(path: &Path) -> Result<(), OpenError> {
+    let Ok(found) = std::fs::metadata(path) else {
+        return Ok(());
+    };
+    let refuse = |how| {
+        Err(OpenError::Aliased {
+            path: path.to_owned(),
+            how,
+        })
+    };
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(&found) > 1 {
+        return refuse("has several names (hard links)");
+    }
+    if found.is_file() && is_mount_point(path) {
+        return refuse("is mounted as a single file");
+    }
+    Ok(())
+}
+
+/// As `/proc` tells; elsewhere nobody mounts files.
+fn is_mount_point(path: &Path) -> bool {
+    let (Ok(path), Ok(mounts)) = (
+        std::fs::canonicalize(path),
+        std::fs::read_to_string("/proc/self/mountinfo"),
+    ) else {
+        return false;
+    };
+    // Blanks and the like are written as octal numbers there (proc(5)).
+    let escaped = path
+        .to_string_lossy()
+        .replace('\\', "\\134")
+        .replace(' ', "\\040")
+        .replace('\t', "\\011")
+        .replace('\n', "\\012");
+    mounts
+        .lines()
+        .any(|line| line.split(' ').nth(4) == Some(escaped.as_str()))
+}
