@@ -40,7 +40,7 @@ DURABILITIES = ["memory", "os", "disk"]
 REFUSALS = dict(enumerate(
     "too-large bad-mailbox not-allowed conflict refused-earlier too-many-mailboxes bad-message".split(), 1))
 NEVER = float("inf")
-NOT_NOW = {1: "full", 2: "busy", 3: "stopping"}
+NOT_NOW = {1: "full", 2: "busy", 3: "stopping", 4: "displaced"}
 
 Message = collections.namedtuple("Message", "mailbox body")
 Receipt = collections.namedtuple("Receipt", "sequence mailbox offset durability duplicate")

@@ -127,8 +127,8 @@ impl Broker {
         answer.await.map_err(|_| StoreGone)?
     }
 
-    /// Nothing will be repeated of these producers of an outbox. Done when it is on the disk.
-    pub(crate) async fn finish(&self, sender: Sender, producers: Vec<ProducerId>) -> Result<(), StoreGone> {
+    /// Nothing will be repeated of these producers of an outbox. Done when it is on the disk; false if there is no room there.
+    pub(crate) async fn finish(&self, sender: Sender, producers: Vec<ProducerId>) -> Result<bool, StoreGone> {
         let (tell, done) = oneshot::channel();
         self.push(Job::Finish {
             sender,

@@ -25,9 +25,12 @@ pub(crate) fn start(mut options: HandlerOptions, handler: impl Handler) -> Start
         });
         tokio::spawn(async move {
             let (mailbox, cursor) = (options.mailbox.clone(), options.cursor.clone());
-            let reader =
-                GroupReader::begin(&context.broker, &mailbox, &cursor, options.from, options.retries).await;
-            let reason = match reader {
+            let begun = GroupReader::begin(&context.broker, &mailbox, &cursor, options.from, options.retries);
+            let reader = async {
+                let mut reader = begun.await?;
+                reader.made().await.map(|()| reader)
+            };
+            let reason = match reader.await {
                 Ok(reader) => run(&context, Worker::new(LocalSource(reader), options, handler)).await,
                 Err(Broken::TooManyCursors) => Err("there are too many cursors".to_owned()),
                 Err(_) => Err("the store cannot be read".to_owned()),

@@ -124,11 +124,11 @@ impl Store for MemoryStore {
         Ok(draft.after_commit(raised.map(|mailbox| (mailbox.name, mailbox.last))))
     }
 
-    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError> {
         let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
         let hours = shared.clock.hours();
         self.producers.finish(sender, producers, hours);
-        Ok(())
+        Ok(true)
     }
 
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {

@@ -76,7 +76,8 @@ pub trait Store: Send {
 
     /// Nothing will be repeated of these producers of an outbox: their marks are kept no longer than those of one-shot
     /// producers from here on. Producers that are not known, or no outbox's, are passed over.
-    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError>;
+    /// False if there is no room to write that down now: nothing has changed.
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError>;
 
     /// Looks whether it still is the store that was opened. Called about once a second: a file may be removed, replaced or
     /// restored while it is in use.

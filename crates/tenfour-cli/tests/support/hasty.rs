@@ -109,7 +109,7 @@ impl Store for Promising {
         self.memory.replay(sender, producer, after, most)
     }
 
-    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError> {
         self.memory.finish(sender, producers)
     }
 

@@ -18,7 +18,29 @@ pub(super) fn put(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     out.extend_from_slice(value.get(..usize::from(length)).unwrap_or(value));
 }
 
-/// Takes the next field off `body`; `None` at its end.
+/// The tags that came: each field is given at most once. Whoever took the last of two, and whoever took the first, would
+/// understand two messages.
+#[derive(Debug, Default)]
+pub(super) struct Once([u128; 2]);
+
+impl Once {
+    /// Takes the next field off `body`; `None` at its end.
+    pub(super) fn next(&mut self, body: &mut Bytes) -> Result<Option<(u8, Bytes)>, Fault> {
+        let field = next(body)?;
+        if let Some((tag, _)) = &field {
+            let bit = 1 << (tag & 0x7f);
+            let [low, high] = &mut self.0;
+            let seen = if tag & 0x80 == 0 { low } else { high };
+            if *seen & bit != 0 {
+                return Err(Fault::protocol("a field is given twice"));
+            }
+            *seen |= bit;
+        }
+        Ok(field)
+    }
+}
+
+/// Takes the next field off `body`, which may have been there before; `None` at its end.
 pub(super) fn next(body: &mut Bytes) -> Result<Option<(u8, Bytes)>, Fault> {
     if body.is_empty() {
         return Ok(None);

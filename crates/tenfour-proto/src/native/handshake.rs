@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Credit, ErrorCode, Fault, fields};
+use super::{Credit, ErrorCode, Fault, VERSION, fields};
 use crate::{Durability, ProducerId};
 
 /// Sequences fit a signed integer, as SQLite and many languages have it, with room to count on.
@@ -155,7 +155,24 @@ impl Hello {
         }
     }
 
-    pub(super) fn decode(mut body: Bytes) -> Result<Self, Fault> {
+    /// The versions come first, wherever they stand: a later client is told that this server is too old, not that it is wrong.
+    pub(super) fn decode(body: Bytes) -> Result<Self, Fault> {
+        let mut look = body.clone();
+        while let Ok(Some((tag, mut value))) = fields::next(&mut look) {
+            if tag == 0x81 {
+                let (min, max): (u16, u16) = (fields::number(&mut value)?, fields::number(&mut value)?);
+                if min > VERSION || max < VERSION {
+                    return Err(Fault {
+                        code: ErrorCode::Version,
+                        text: "this server speaks version 1 only",
+                    });
+                }
+            }
+        }
+        Self::decode_fields(body)
+    }
+
+    fn decode_fields(mut body: Bytes) -> Result<Self, Fault> {
         let mut versions = None;
         let mut process = None;
         let mut hello = Hello {
@@ -169,7 +186,8 @@ impl Hello {
             invitation: None,
             finished: Vec::new(),
         };
-        while let Some((tag, mut value)) = fields::next(&mut body)? {
+        let mut once = fields::Once::default();
+        while let Some((tag, mut value)) = once.next(&mut body)? {
             match tag {
                 0x81 => {
                     versions = Some(Versions {
@@ -185,7 +203,10 @@ impl Hello {
                 0x87 => hello.producer = Some(ProducerWish::decode(value)?),
                 0x88 => hello.invitation = Some(fields::array(&mut value)?),
                 0x09 => {
-                    while !value.is_empty() && hello.finished.len() < MAX_FINISHED {
+                    if value.len() > MAX_FINISHED * 16 {
+                        return Err(Fault::protocol("HELLO names more finished streams than it may"));
+                    }
+                    while !value.is_empty() {
                         hello
                             .finished
                             .push(ProducerId::from_bytes(fields::array(&mut value)?));
@@ -217,6 +238,9 @@ impl ProducerWish {
                 _ => return Err(Fault::protocol("a stream's kind is not known here")),
             },
         };
+        if wish.id.as_bytes() == &[0; 16] {
+            return Err(Fault::protocol("a stream id of zeros is no stream"));
+        }
         if wish.receipted > wish.settled {
             return Err(Fault::protocol("a receipt above what is settled"));
         }
@@ -262,7 +286,8 @@ impl Welcome {
             rights: String::new(),
         };
         let mut store = None;
-        while let Some((tag, mut value)) = fields::next(&mut body)? {
+        let mut once = fields::Once::default();
+        while let Some((tag, mut value)) = once.next(&mut body)? {
             match tag {
                 0x81 => welcome.version = fields::number(&mut value)?,
                 0x02 => welcome.software = fields::text(&value)?.to_owned(),
@@ -308,7 +333,8 @@ impl ErrorFrame {
             reference: String::new(),
             regressed: None,
         };
-        while let Some((tag, mut value)) = fields::next(&mut body)? {
+        let mut once = fields::Once::default();
+        while let Some((tag, mut value)) = once.next(&mut body)? {
             match tag {
                 0x01 => error.code = ErrorCode::from_wire(fields::number(&mut value)?),
                 0x02 => error.text = fields::text(&value)?.to_owned(),

@@ -171,7 +171,8 @@ impl ReadRequest {
                 bytes: 0,
             },
         };
-        while let Some((tag, mut value)) = fields::next(&mut body)? {
+        let mut once = fields::Once::default();
+        while let Some((tag, mut value)) = once.next(&mut body)? {
             match tag {
                 0x81 => read.request = fields::number(&mut value)?,
                 0x82 => {
@@ -179,6 +180,9 @@ impl ReadRequest {
                         MailboxName::from_wire(&value)
                             .map_err(|_| Fault::protocol("READ names a malformed mailbox"))?,
                     )
+                }
+                0x83..=0x85 | 0x8a | 0x8b if read.from != ReadFrom::Oldest => {
+                    return Err(Fault::protocol("READ names two places to begin at"));
                 }
                 0x83 => read.from = ReadFrom::Offset(fields::number(&mut value)?),
                 0x84 => read.from = ReadFrom::Last(fields::number(&mut value)?),
@@ -359,7 +363,8 @@ impl ItemFrame {
         let mut words = fields::take(&mut body, words_length.into())?;
         let [mut content_type, mut name, mut listener, mut address, mut origin] = [const { None }; 5];
         let (mut attempts, mut asks) = (0, false);
-        while let Some((tag, mut value)) = fields::next(&mut words)? {
+        let mut once = fields::Once::default();
+        while let Some((tag, mut value)) = once.next(&mut words)? {
             match tag {
                 0x01 => content_type = Some(value),
                 0x02 => name = Some(value),

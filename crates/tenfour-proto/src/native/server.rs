@@ -126,6 +126,8 @@ pub struct Server {
     epoch: u64,
     last_mailbox: Option<MailboxName>,
     read: Option<Box<ActiveRead>>,
+    /// There was a READ.
+    has_read: bool,
     items_sent: u64,
     progress: ProgressCount,
     began: Moment,
@@ -168,6 +170,7 @@ impl Server {
             epoch: 0,
             last_mailbox: None,
             read: None,
+            has_read: false,
             items_sent: 0,
             progress: ProgressCount::default(),
             began: now,
@@ -209,12 +212,6 @@ impl Server {
                     _ => Err(Fault::protocol("the first frame is not HELLO")),
                 };
             };
-            if hello.versions.min > VERSION || hello.versions.max < VERSION {
-                return Err(Fault {
-                    code: ErrorCode::Version,
-                    text: "this server speaks version 1 only",
-                });
-            }
             self.phase = Phase::Deciding;
             self.events.push_back(ServerEvent::Hello(Box::new(hello)));
             return Ok(());
@@ -248,6 +245,10 @@ impl Server {
                 if self.read.is_some() {
                     return Err(Fault::protocol("a second READ while one is under way"));
                 }
+                if self.has_read && read.request == self.progress.request {
+                    return Err(Fault::protocol("a READ with the number of the one before"));
+                }
+                self.has_read = true;
                 if self.progress.came > self.progress.saved {
                     return Err(Fault::protocol(
                         "a READ before the progress of the last one is saved",
@@ -272,6 +273,9 @@ impl Server {
                     self.events.push_back(ServerEvent::ReadCredit);
                 }
                 Ok(())
+            }
+            Frame::Progress(_) | Frame::Claim(_) | Frame::Answer(_) if !self.has_read => {
+                Err(Fault::protocol("PROGRESS, CLAIM or ANSWER without a READ"))
             }
             Frame::Progress(frame) => {
                 if frame.request == self.progress.request {

@@ -116,7 +116,8 @@ impl StatusRequest {
             request: 0,
             producer: None,
         };
-        while let Some((tag, mut value)) = fields::next(&mut body)? {
+        let mut once = fields::Once::default();
+        while let Some((tag, mut value)) = once.next(&mut body)? {
             match tag {
                 0x81 => request.request = fields::number(&mut value)?,
                 0x82 => request.producer = Some(ProducerId::from_bytes(fields::array(&mut value)?)),

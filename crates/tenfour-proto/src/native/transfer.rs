@@ -120,7 +120,8 @@ pub(super) fn put_word(out: &mut Vec<u8>, tag: u8, word: &Option<Bytes>) {
 
 fn take_words(mut words: Bytes) -> Result<(Option<Bytes>, Option<Bytes>), Fault> {
     let (mut content_type, mut name) = (None, None);
-    while let Some((tag, value)) = fields::next(&mut words)? {
+    let mut once = fields::Once::default();
+    while let Some((tag, value)) = once.next(&mut words)? {
         match tag {
             0x01 => content_type = Some(value),
             0x02 => name = Some(value),

@@ -1,7 +1,6 @@
 //! How many may be inside: unauthenticated peers cost next to nothing and get nowhere.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,13 +15,10 @@ use tenfour_identity::lock;
 /// Native peers that have not said HELLO, at most: a handshake costs half a millisecond of a core.
 const MAX_UNAUTHENTICATED: usize = 100;
 
-/// From here on some of them are dropped at random, so that a flood cannot keep everyone else out.
-const EARLY_DROP: usize = 30;
-
 /// Of these at most so many from one address (of IPv6: one /64). Loopback has no such limit.
 const MAX_STRANGERS_OF_ONE: usize = 10;
 
-/// An address that showed an allowed key this recently is not dropped at random.
+/// An address that showed an allowed key this recently makes room for nobody who did not.
 const REMEMBER: Duration = Duration::from_secs(3600);
 
 /// Most addresses remembered.
@@ -41,8 +37,6 @@ pub(crate) struct Gate(Arc<GateState>);
 struct GateState {
     max: usize,
     counters: Counters,
-    random: RandomState,
-    drawn: AtomicU64,
     inside: Mutex<Admitted>,
 }
 
@@ -50,11 +44,20 @@ struct GateState {
 struct Admitted {
     closed: bool,
     known: usize,
-    unauthenticated: usize,
+    /// Native connections that have not said who they are, the oldest first.
+    waiting: BTreeMap<u64, Waiting>,
     by_address: HashMap<IpAddr, usize>,
     remembered: HashMap<IpAddr, Moment>,
     plaintext: HashMap<u64, Arc<ConnectionPermit>>,
     next: u64,
+}
+
+/// A native connection that has not said who it is.
+struct Waiting {
+    address: IpAddr,
+    /// Somebody at that address has shown a key.
+    is_remembered: bool,
+    leave: Arc<Notify>,
 }
 
 /// What the gate can see of a connection without keys, and how it asks it to leave.
@@ -109,8 +112,6 @@ impl Gate {
         Gate(Arc::new(GateState {
             max: max.max(4),
             counters,
-            random: RandomState::new(),
-            drawn: AtomicU64::new(0),
             inside: Mutex::default(),
         }))
     }
@@ -132,7 +133,7 @@ impl Gate {
         }
         let total = inside.total();
         // A quarter of all places is for keys that identified themselves.
-        let is_full = inside.plaintext.len() + inside.unauthenticated >= self.0.max - self.0.max / 4
+        let is_full = inside.plaintext.len() + inside.waiting.len() >= self.0.max - self.0.max / 4
             || total >= self.0.max;
         if total * 2 >= self.0.max || is_full {
             let longest = inside
@@ -168,58 +169,92 @@ impl Gate {
         })
     }
 
-    /// A place for a native connection that has not said who it is.
+    /// A place for a native connection that has not said who it is. Where there is none, the one that waits longest leaves for
+    /// it: silent sockets keep nobody out.
     pub(crate) fn admit_stranger(&self, peer: IpAddr, now: Moment) -> Option<UnauthenticatedPermit> {
         let address = neighbourhood(peer);
         let mut inside = lock(&self.0.inside);
         let inside = &mut *inside;
         let of_this = inside.by_address.get(&address).copied().unwrap_or(0);
-        let known_address = inside
+        let is_remembered = inside
             .remembered
             .get(&address)
             .is_some_and(|last| now.since(*last) < REMEMBER);
-        // The chance to be dropped rises from nothing at 30 to certainty at 100.
-        let over = inside.unauthenticated.saturating_sub(EARLY_DROP);
-        let unlucky = !known_address && over > 0 && self.draw(MAX_UNAUTHENTICATED - EARLY_DROP) < over;
-        let of_this_limit = of_this >= MAX_STRANGERS_OF_ONE && !peer.to_canonical().is_loopback();
-        if inside.total() >= self.0.max
-            || inside.unauthenticated >= MAX_UNAUTHENTICATED
-            || of_this_limit
-            || unlucky
-        {
+        let is_crowd = of_this >= MAX_STRANGERS_OF_ONE && !peer.to_canonical().is_loopback();
+        let is_full = inside.total() >= self.0.max || inside.waiting.len() >= MAX_UNAUTHENTICATED;
+        if (is_crowd || is_full) && !inside.make_room(is_crowd.then_some(address), is_remembered) {
             self.0.counters.count(Counter::TooManyConnections);
             return None;
         }
-        inside.unauthenticated += 1;
+        if is_crowd || is_full {
+            self.0.counters.count(Counter::Evicted);
+        }
+        let (number, leave) = (inside.next, Arc::new(Notify::new()));
+        inside.next += 1;
+        inside.waiting.insert(
+            number,
+            Waiting {
+                address,
+                is_remembered,
+                leave: Arc::clone(&leave),
+            },
+        );
         *inside.by_address.entry(address).or_default() += 1;
         Some(UnauthenticatedPermit {
             gate: self.clone(),
+            number,
             address,
+            leave,
             identified: false,
         })
-    }
-
-    /// A number below `end`.
-    fn draw(&self, end: usize) -> usize {
-        let mut hasher = self.0.random.build_hasher();
-        hasher.write_u64(self.0.drawn.fetch_add(1, Ordering::Relaxed));
-        (hasher.finish() % end as u64) as usize
     }
 }
 
 impl Admitted {
     fn total(&self) -> usize {
-        self.known + self.unauthenticated + self.plaintext.len()
+        self.known + self.waiting.len() + self.plaintext.len()
     }
 
-    fn stranger_leaves(&mut self, address: IpAddr) {
-        self.unauthenticated = self.unauthenticated.saturating_sub(1);
-        if let Some(count) = self.by_address.get_mut(&address) {
+    /// Asks the stranger that waits longest to leave, of one address or of all; those that are remembered only for one that
+    /// is. Where none waits, the longest silent connection without keys goes. False if there is nobody to ask.
+    fn make_room(&mut self, of: Option<IpAddr>, for_remembered: bool) -> bool {
+        let may_ask = |waiting: &&Waiting| of.is_none_or(|address| waiting.address == address);
+        let longest = |is_remembered: bool| {
+            let mut asked = self.waiting.iter().filter(|(_, waiting)| may_ask(waiting));
+            asked
+                .find(|(_, waiting)| waiting.is_remembered == is_remembered)
+                .map(|(number, _)| *number)
+        };
+        let number = longest(false).or_else(|| for_remembered.then(|| longest(true)).flatten());
+        if let Some(number) = number {
+            if let Some(waiting) = self.stranger_leaves(number) {
+                waiting.leave.notify_one();
+            }
+            return true;
+        }
+        let silent = self
+            .plaintext
+            .iter()
+            .min_by_key(|(_, permit)| permit.idle_since());
+        let silent = silent.map(|(number, _)| *number).filter(|_| of.is_none());
+        match silent.and_then(|number| self.plaintext.remove(&number)) {
+            Some(permit) => {
+                permit.leave.notify_one();
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn stranger_leaves(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&number)?;
+        if let Some(count) = self.by_address.get_mut(&waiting.address) {
             *count -= 1;
             if *count == 0 {
-                self.by_address.remove(&address);
+                self.by_address.remove(&waiting.address);
             }
         }
+        Some(waiting)
     }
 }
 
@@ -247,17 +282,27 @@ impl Drop for PlaintextPermit {
 /// The place of a native connection, before and after it identified itself.
 pub(crate) struct UnauthenticatedPermit {
     gate: Gate,
+    number: u64,
     address: IpAddr,
+    leave: Arc<Notify>,
     identified: bool,
 }
 
 impl UnauthenticatedPermit {
+    /// Waits until somebody else needs the place more. Never once it was identified.
+    pub(crate) async fn asked_to_leave(&self) {
+        if self.identified {
+            std::future::pending::<()>().await;
+        }
+        self.leave.notified().await;
+    }
+
     /// It showed a key that is allowed.
     pub(crate) fn identified(&mut self, now: Moment) {
         let mut inside = lock(&self.gate.0.inside);
         if !self.identified {
             self.identified = true;
-            inside.stranger_leaves(self.address);
+            inside.stranger_leaves(self.number);
             inside.known += 1;
             if inside.remembered.len() >= MAX_REMEMBERED {
                 inside.remembered.retain(|_, last| now.since(*last) < REMEMBER);
@@ -275,7 +320,7 @@ impl Drop for UnauthenticatedPermit {
         if self.identified {
             inside.known = inside.known.saturating_sub(1);
         } else {
-            inside.stranger_leaves(self.address);
+            inside.stranger_leaves(self.number);
         }
     }
 }
@@ -288,34 +333,64 @@ mod tests {
         Moment::after_start(Duration::from_secs(seconds))
     }
 
+    /// Whether it was asked to leave.
+    fn is_asked(pass: &UnauthenticatedPermit) -> bool {
+        let mut leaving = std::pin::pin!(pass.asked_to_leave());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        leaving.as_mut().poll(&mut context).is_ready()
+    }
+
     #[test]
-    fn strangers_of_one_address_are_few() {
+    fn strangers_of_one_address_make_room_for_each_other() {
         let gate = Gate::new(4_096, Counters::default());
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let passes: Vec<_> = (0..MAX_STRANGERS_OF_ONE)
+        let other = gate.admit_stranger("192.0.2.2".parse().unwrap(), at(0)).unwrap();
+        let passes: Vec<_> = (0..=MAX_STRANGERS_OF_ONE)
             .map(|_| gate.admit_stranger(address, at(0)).unwrap())
             .collect();
-        assert!(gate.admit_stranger(address, at(0)).is_none());
-        assert!(gate.admit_stranger("192.0.2.2".parse().unwrap(), at(0)).is_some());
+        assert!(is_asked(&passes[0]) && !is_asked(&passes[1]) && !is_asked(&other));
+        assert_eq!(lock(&gate.0.inside).by_address[&address], MAX_STRANGERS_OF_ONE);
         drop(passes);
-        assert!(gate.admit_stranger(address, at(0)).is_some());
+        assert!(!lock(&gate.0.inside).by_address.contains_key(&address));
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::ffff".parse().unwrap();
         assert_eq!(neighbourhood(one), neighbourhood(neighbour));
     }
 
+    /// A hundred silent sockets kept a key that was known out for as long as they were renewed.
     #[test]
-    fn a_flood_of_strangers_stays_below_its_ceiling_and_is_counted() {
+    fn silent_strangers_keep_nobody_out() {
         let counters = Counters::default();
-        let gate = Gate::new(4_096, counters.clone());
-        let passes: Vec<_> = (0..1_000u32)
-            .filter_map(|n| gate.admit_stranger(IpAddr::V4(n.into()), at(0)))
+        let gate = Gate::new(64, counters.clone());
+        let mut passes: Vec<_> = (0..1_000u32)
+            .map(|n| gate.admit_stranger(IpAddr::V4(n.into()), at(0)).unwrap())
             .collect();
-        assert!((EARLY_DROP..=MAX_UNAUTHENTICATED).contains(&passes.len()));
-        assert_eq!(
-            counters.get(Counter::TooManyConnections),
-            1_000 - passes.len() as u64
-        );
+        assert_eq!(lock(&gate.0.inside).total(), 64);
+        assert_eq!(counters.get(Counter::Evicted), 1_000 - 64);
+        let known = passes.last_mut().unwrap();
+        known.identified(at(0));
+        assert!(!is_asked(known));
+        // Whoever comes from where a key was shown makes room for no stranger.
+        let again = gate.admit_stranger(IpAddr::V4(999.into()), at(1)).unwrap();
+        let flood: Vec<_> = (5_000..6_000u32)
+            .filter_map(|n| gate.admit_stranger(IpAddr::V4(n.into()), at(1)))
+            .collect();
+        assert!(!is_asked(&again) && !is_asked(&passes[999]));
+        drop(flood);
+    }
+
+    #[test]
+    fn text_connections_make_room_for_keys() {
+        let gate = Gate::new(8, Counters::default());
+        let plain: Vec<_> = (0..6).map(|n| gate.admit_plain(at(n)).unwrap()).collect();
+        let mut keys = Vec::new();
+        for n in 0..4u32 {
+            let mut pass = gate.admit_stranger(IpAddr::V4(n.into()), at(9)).unwrap();
+            pass.identified(at(9));
+            keys.push(pass);
+        }
+        assert_eq!(lock(&gate.0.inside).plaintext.len(), 4);
+        drop(plain);
     }
 
     #[test]
@@ -358,7 +433,7 @@ mod tests {
             pass.identified(at(0));
             passes.push(pass);
         }
-        let counts = |inside: &Admitted| (inside.known, inside.unauthenticated);
+        let counts = |inside: &Admitted| (inside.known, inside.waiting.len());
         assert_eq!(counts(&lock(&gate.0.inside)), (50, 0));
         drop(passes);
         assert_eq!(lock(&gate.0.inside).known, 0);

@@ -113,9 +113,12 @@ fn work(
             } => {
                 // What was deposited on them comes first.
                 result = result.and_then(|()| commit(store, gathered, shared));
-                result = result.and_then(|()| store.finish(&sender, &producers));
-                if result.is_ok() {
-                    let _ = tell.send(());
+                match result.and_then(|()| store.finish(&sender, &producers)) {
+                    Ok(is_saved) => {
+                        let _ = tell.send(is_saved);
+                        result = Ok(());
+                    }
+                    Err(error) => result = Err(error),
                 }
             }
         }

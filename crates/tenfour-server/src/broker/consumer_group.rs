@@ -221,6 +221,8 @@ impl ConsumerGroup {
                 Step::InProgress => held.into_iter().for_each(|offset| state.begin(offset)),
                 Step::Nack => {
                     for offset in held {
+                        // Whoever says that it failed has tried, said or not.
+                        state.begin(offset);
                         state.fail(offset, retries, now);
                     }
                     came_back = true;

@@ -42,7 +42,7 @@ pub(super) enum Job {
     Finish {
         sender: Sender,
         producers: Vec<ProducerId>,
-        tell: oneshot::Sender<()>,
+        tell: oneshot::Sender<bool>,
     },
 }
 

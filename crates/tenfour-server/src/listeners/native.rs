@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
 
 use crate::admission::counters::Counter;
+use crate::admission::gate::UnauthenticatedPermit;
 use crate::context::Context;
 use crate::listeners::accept;
 use connection::Connection;
@@ -40,7 +41,7 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
     let alive = alive.clone();
     tokio::spawn(async move {
         // The handshake's state is large and short-lived: it has a box of its own.
-        if let Some(tls) = Box::pin(handshake(stream, peer, &context)).await {
+        if let Some(tls) = Box::pin(handshake(stream, peer, &context, &pass)).await {
             let mut connection = Connection::new(tls, peer, context, pass);
             connection.run().await;
         }
@@ -48,11 +49,17 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
     });
 }
 
-async fn handshake(stream: TcpStream, peer: SocketAddr, context: &Context) -> Option<TlsStream<TcpStream>> {
+async fn handshake(
+    stream: TcpStream,
+    peer: SocketAddr,
+    context: &Context,
+    pass: &UnauthenticatedPermit,
+) -> Option<TlsStream<TcpStream>> {
     let handshake = context.tls.accept(stream);
     let mut stopping = context.stopping.subscribe();
     let result = tokio::select! {
         result = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, handshake) => result,
+        () = pass.asked_to_leave() => return None,
         _ = stopping.wait_for(|stopping| *stopping) => return None,
     };
     let error = match result {

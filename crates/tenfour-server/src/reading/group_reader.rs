@@ -31,7 +31,7 @@ pub(crate) struct GroupReader {
 }
 
 impl GroupReader {
-    /// Joins the readers of the cursor. A new one is saved before anything is given out by it.
+    /// Joins the readers of the cursor. A new one is yet to be saved: nothing is given out before [`is_made`](Self::is_made).
     pub(crate) async fn begin(
         broker: &Broker,
         mailbox: &MailboxName,
@@ -49,7 +49,7 @@ impl GroupReader {
             }
         };
         let last = last_offset(broker, mailbox).await?;
-        make(broker, &cursor).await?;
+        broker.save_cursor(&cursor);
         Ok(GroupReader {
             broker: broker.clone(),
             reader: cursor.join(),
@@ -61,6 +61,28 @@ impl GroupReader {
             last,
             proven: BTreeSet::new(),
         })
+    }
+
+    /// The store has the cursor. On a full disk that takes a while, and whoever waits for it has other things to answer.
+    pub(crate) fn is_made(&mut self) -> Result<bool, Broken> {
+        self.look();
+        if self.cursor.is_refused() {
+            return Err(Broken::TooManyCursors);
+        }
+        Ok(self.cursor.is_made())
+    }
+
+    /// Waits until the store has the cursor.
+    pub(crate) async fn made(&mut self) -> Result<(), Broken> {
+        let mut failed = self.broker.failed();
+        while !self.is_made()? {
+            tokio::select! {
+                changed = self.changes.changed() => changed.map_err(|_| Broken::Failed)?,
+                () = sleep_until(self.cursor.due(false).map(Into::into)) => {}
+                _ = failed.wait_for(|failed| *failed) => return Err(Broken::Failed),
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn mailbox(&self) -> &MailboxName {
@@ -184,25 +206,6 @@ impl Drop for GroupReader {
     fn drop(&mut self) {
         self.cursor.leave(self.reader, self.retries, Instant::now());
         self.broker.save_cursor(&self.cursor);
-    }
-}
-
-/// Waits until the store has the cursor, whoever was the first to want it.
-async fn make(broker: &Broker, cursor: &Arc<ConsumerGroup>) -> Result<(), Broken> {
-    let (mut changes, mut failed) = (cursor.changes(), broker.failed());
-    loop {
-        broker.save_cursor(cursor);
-        if cursor.is_refused() {
-            return Err(Broken::TooManyCursors);
-        }
-        if cursor.is_made() {
-            return Ok(());
-        }
-        tokio::select! {
-            changed = changes.changed() => changed.map_err(|_| Broken::Failed)?,
-            () = sleep_until(cursor.due(false).map(Into::into)) => {}
-            _ = failed.wait_for(|failed| *failed) => return Err(Broken::Failed),
-        }
     }
 }
 

@@ -322,11 +322,11 @@ impl Store for SqliteStore {
         Ok(ledger::replay(&self.mailboxes, runs, after, most))
     }
 
-    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<(), StoreError> {
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError> {
         self.check_poison()?;
         let hours = self.hours.now();
         let finished = self.producers.finish(&self.connection, sender, producers, hours);
-        self.unless_full(finished, ())
+        self.unless_full(finished.map(|()| true), false)
     }
 
     fn verify(&mut self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenfour_identity::clock::sleep_until;
 use tenfour_proto::native::{EndReason, ErrorCode, Fault, Server as Machine, ServerEvent, ServerOptions};
-use tenfour_proto::{Fingerprint, Place, TemporaryCode, limits};
+use tenfour_proto::{Fingerprint, TemporaryCode, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -113,6 +113,9 @@ impl Connection {
                 answers = completions.answers() => self.take_answers(answers),
                 () = sleep_until(timeout) => self.machine.handle_timeout(context.clock.now()),
                 happened = next_event(self.admitted.as_deref_mut()) => self.take_happening(happened),
+                () = self.pass.asked_to_leave(), if self.admitted.is_none() => {
+                    self.machine.go_away(TemporaryCode::Busy);
+                }
                 _ = stopping.wait_for(|stopping| *stopping), if !told => {
                     told = true;
                     self.machine.go_away(TemporaryCode::Stopping);
@@ -161,11 +164,7 @@ impl Connection {
                 let begun = match &request.cursor {
                     Some(by) => Box::pin(GroupRead::begin(broker, &request, by))
                         .await
-                        .map(|group_read| {
-                            // The cursor itself knows where it is.
-                            self.machine.start_read(Place::unseen(0));
-                            admitted.group_read = Some(Box::new(group_read));
-                        }),
+                        .map(|group_read| admitted.group_read = Some(Box::new(group_read))),
                     None => Box::pin(MailboxRead::begin(broker, &request))
                         .await
                         .map(|mailbox_read| {

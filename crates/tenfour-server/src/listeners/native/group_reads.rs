@@ -22,6 +22,8 @@ pub(super) struct GroupRead {
     idle: bool,
     /// The reader would take more.
     wants_more: bool,
+    /// The client was told that the cursor is there.
+    started: bool,
 }
 
 impl GroupRead {
@@ -40,6 +42,7 @@ impl GroupRead {
             unsaved: VecDeque::new(),
             idle: false,
             wants_more: false,
+            started: false,
         })
     }
 
@@ -81,6 +84,17 @@ impl GroupRead {
         self.wants_more = false;
         if !machine.is_reading() {
             return;
+        }
+        if !self.started {
+            match self.reader.is_made() {
+                Ok(true) => {
+                    self.started = true;
+                    // The cursor itself knows where it is.
+                    machine.start_read(Place::unseen(0));
+                }
+                Ok(false) => return,
+                Err(broken) => return end_read(machine, broken, 0),
+            }
         }
         let last = match self.until {
             Some(until) if self.reader.is_drained(until) => {

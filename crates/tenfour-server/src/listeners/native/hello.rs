@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenfour_proto::native::{self, ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
-use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Stored};
+use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Stored, TemporaryCode};
 
 use super::admitted::{Admitted, ProducerHeld};
 use super::connection::Connection;
@@ -81,13 +81,14 @@ impl Connection {
                 asked: Asked::default(),
             });
         }
-        if !hello.finished.is_empty()
-            && let Err(error) = context
-                .broker
-                .finish(Sender::Key(key), hello.finished.clone())
-                .await
-        {
-            return deny(&mut self.machine, ErrorCode::Internal, &error.to_string());
+        if !hello.finished.is_empty() {
+            let finished = context.broker.finish(Sender::Key(key), hello.finished.clone());
+            match finished.await {
+                Ok(true) => {}
+                // WELCOME would say that it is noted.
+                Ok(false) => return self.machine.go_away(TemporaryCode::Full),
+                Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
+            }
         }
         let terms = WelcomeTerms {
             software: native::SOFTWARE.to_owned(),
