@@ -166,3 +166,44 @@ fn rights_that_others_may_write_let_nobody_in() {
     });
     home.run(&["keys", "list"]).failed(1, "chmod go-w");
 }
+
+/// The first address took the connection and said nothing, and the deadline was over before the second was tried.
+#[test]
+fn a_first_address_that_is_silent_or_wrong_costs_little() {
+    let (home, guest) = (Home::new(), Home::new());
+    let served = home.serve_with(&["--datagram", "off"]);
+    let port: u16 = served.native.rsplit(':').next().unwrap().parse().unwrap();
+    // `localhost` is [::1] first.
+    let silent = std::net::TcpListener::bind(("::1", port)).unwrap();
+    let name = format!("localhost:{port}");
+    guest.run(&["keys", "trust", &name, &home.fingerprint()]).ok();
+    home.run(&["keys", "allow", &guest.fingerprint()]).ok();
+    guest
+        .run(&["send", &name, "past a silent one", "--timeout", "5s"])
+        .ok();
+    drop(silent);
+    // Another server there has another key.
+    let other = Home::new();
+    let native = format!("[::1]:{port}");
+    let _wrong = other.serve_with(&["--native", &native, "--datagram", "off"]);
+    guest
+        .run(&["send", &name, "past a wrong one", "--timeout", "5s"])
+        .ok();
+    assert_eq!(
+        support::mailbox(&home, &served.native),
+        ["past a silent one", "past a wrong one"]
+    );
+}
+
+/// The same for datagrams.
+#[test]
+fn a_datagram_tries_all_addresses() {
+    let home = Home::new();
+    let served = home.serve();
+    let port: u16 = served.datagram.rsplit(':').next().unwrap().parse().unwrap();
+    let _silent = std::net::UdpSocket::bind(("::1", port)).unwrap();
+    let url = format!("udp://localhost:{port}");
+    home.run(&["send", &url, "past a silent one", "--timeout", "5s"])
+        .ok();
+    assert_eq!(support::mailbox(&home, &served.native), ["past a silent one"]);
+}

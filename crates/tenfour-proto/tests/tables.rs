@@ -140,3 +140,39 @@ fn receipts_are_believed_or_not() {
         assert_eq!(settled, verdict == "good", "{why}");
     }
 }
+
+/// Each block of section 14 is frames, to the last byte.
+#[test]
+fn the_examples_are_frames() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let examples = page
+        .split("\n## 14.")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let mut frames = 0;
+    for block in examples.split("\n\n").filter(|block| block.starts_with("    ")) {
+        let mut splitter = Splitter::new();
+        splitter.allow_full_frames();
+        for line in block.lines() {
+            // Behind the bytes stands a remark: behind three blanks, or where no byte can be.
+            let bytes = line.trim_start().split("   ").next().unwrap();
+            let bytes = bytes
+                .split_whitespace()
+                .map_while(|byte| u8::from_str_radix(byte, 16).ok());
+            splitter.push(&bytes.collect::<Vec<u8>>());
+        }
+        while splitter
+            .take()
+            .unwrap_or_else(|fault| panic!("{fault}: {block}"))
+            .is_some()
+        {
+            frames += 1;
+        }
+        assert_eq!(splitter.buffered(), 0, "{block}");
+    }
+    assert!(frames > 15, "{frames}");
+}
