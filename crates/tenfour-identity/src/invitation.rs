@@ -164,9 +164,13 @@ impl Invitations {
                 .filter_map(Line::parse)
                 .filter(|line| line.expires > now)
                 .collect();
+            let before: String = lines.iter().map(Line::text).collect();
             let result = edit(&mut lines)?;
             let text: String = lines.iter().map(Line::text).collect();
-            private_file::replace(&self.path, text.as_bytes())?;
+            // A secret that somebody has made up costs no write, and no flush.
+            if text != before {
+                private_file::replace(&self.path, text.as_bytes())?;
+            }
             Ok(result)
         })
     }
@@ -217,10 +221,17 @@ mod tests {
         let (one, two) = (Fingerprint::of_public_key(b"1"), Fingerprint::of_public_key(b"2"));
         invitations.accept(&secret, one, "10.0.0.1").unwrap();
         invitations.accept(&secret, one, "10.0.0.1").unwrap();
+        let written = || std::fs::metadata(&path).unwrap().modified().unwrap();
+        let before = written();
         assert!(matches!(
             invitations.accept(&secret, two, "x"),
             Err(InvitationError::Used)
         ));
+        assert!(matches!(
+            invitations.accept(&[9; 32], two, "x"),
+            Err(InvitationError::Unknown)
+        ));
+        assert_eq!(written(), before);
         assert_eq!(AuthorizedKeys::load(&keys).unwrap().iter().count(), 1);
         let late = invitations.invite(Rights::default(), Duration::ZERO).unwrap();
         assert!(matches!(

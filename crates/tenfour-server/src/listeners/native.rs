@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tenfour_proto::limits;
+use tenfour_proto::native::ALPN;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
@@ -63,7 +64,9 @@ async fn handshake(
         _ = stopping.wait_for(|stopping| *stopping) => return None,
     };
     let error = match result {
-        Ok(Ok(tls)) => return Some(tls),
+        // What was meant for another protocol must not be read as ours.
+        Ok(Ok(tls)) if tls.get_ref().1.alpn_protocol() == Some(ALPN) => return Some(tls),
+        Ok(Ok(_)) => "it does not offer our protocol (ALPN)".to_owned(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it took too long".to_owned(),
     };

@@ -34,7 +34,7 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
     };
     // A name of a message is never a path (`MessageName`), so what is joined stays inside.
     let name = match &item.message.name {
-        Some(name) => name.to_string(),
+        Some(name) => harmless(name.as_str()),
         None => format!(
             "{}-{}",
             item.message.mailbox.as_str().replace('/', "-"),
@@ -80,6 +80,13 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
         .and_then(|folder| folder.sync_all())
         .map_err(failed)?;
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// A name that begins with a dot hides a file, or configures a program; one that begins with `-` is an option of the next
+/// `rm *`.
+fn harmless(name: &str) -> String {
+    let is_harmless = !name.starts_with(['.', '-']);
+    format!("{}{name}", if is_harmless { "" } else { "_" })
 }
 
 /// The name with the offset behind it, as long as any file system takes it: then its beginning stands for it.
@@ -179,6 +186,15 @@ mod tests {
             keep(folder.path(), &item(offset, 0, Some(&name), body)).unwrap();
         }
         assert_eq!(names(folder.path()), [format!("{}.2", "ü".repeat(69)), name]);
+    }
+
+    #[test]
+    fn no_name_hides_a_file_or_is_an_option() {
+        let folder = tempfile::tempdir().unwrap();
+        for (offset, name) in [(1, ".bashrc"), (2, "-rf")] {
+            keep(folder.path(), &item(offset, 0, Some(name), "x")).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["_-rf", "_.bashrc"]);
     }
 
     #[test]

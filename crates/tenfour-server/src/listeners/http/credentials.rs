@@ -15,10 +15,15 @@ use tenfour_identity::{Rights, hash_of_token};
 
 /// Whoever is between us and the one who asks says so by one of these: such a request does not come from this machine,
 /// whatever its address is.
-const FORWARDED: [HeaderName; 3] = [
+const FORWARDED: [HeaderName; 8] = [
     header::FORWARDED,
     header::VIA,
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("true-client-ip"),
     HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
 ];
 
 #[derive(Clone, Debug)]
