@@ -60,10 +60,19 @@ fn write(bytes: &[u8]) -> io::Result<()> {
 const AT_ONCE: usize = 4_096;
 
 /// The same for who has connections to keep: a reader that is slow keeps nobody else waiting.
-async fn write_beside(bytes: Vec<u8>) -> io::Result<()> {
-    if bytes.len() <= AT_ONCE && is_writable() {
-        return write(&bytes);
+async fn write_beside(mut bytes: Vec<u8>) -> io::Result<()> {
+    // As far as it takes something at once, no thread is needed.
+    let mut written = 0;
+    while written < bytes.len() && is_writable() {
+        let piece = bytes.get(written..).unwrap_or_default();
+        let piece = piece.get(..AT_ONCE.min(piece.len())).unwrap_or_default();
+        write(piece)?;
+        written += piece.len();
     }
+    if written == bytes.len() {
+        return Ok(());
+    }
+    bytes.drain(..written);
     let written = tokio::task::spawn_blocking(move || write(&bytes)).await;
     written.map_err(io::Error::other)?
 }

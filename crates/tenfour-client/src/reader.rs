@@ -98,6 +98,13 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// A message that has come already.
+    pub fn ready(&mut self) -> Option<Item> {
+        self.read.take_ready()
+    }
+}
+
 impl Stream for Reader {
     type Item = Result<Item, ReaderError>;
 

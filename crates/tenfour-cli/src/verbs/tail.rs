@@ -11,6 +11,9 @@ use crate::exit::Failure;
 use crate::target::Target;
 use crate::{output, setup, signals};
 
+/// Bytes that are printed together.
+const TOGETHER: usize = 64 * 1024;
+
 /// Prints what is there, and with `-f` what comes.
 pub async fn run(arguments: Tail) -> Result<(), Failure> {
     let target = arguments.target.clone().unwrap_or_else(Target::localhost);
@@ -32,17 +35,25 @@ pub async fn run(arguments: Tail) -> Result<(), Failure> {
         let reader = client.reader(mailbox).from(from).follow(arguments.follow);
         let mut reader = reader.open().await.map_err(failed)?;
         let how = output::is_terminal(&std::io::stdout()).then_some(Escape::ForReading);
-        while arguments.until.count.is_none_or(|count| received < count)
-            && let Some(item) = reader.try_next().await.map_err(failed)?
+        let enough = |received| arguments.until.count.is_some_and(|count| received >= count);
+        while !enough(received)
+            && let Some(first) = reader.try_next().await.map_err(failed)?
         {
-            received += 1;
-            let mut line = match (arguments.json, how) {
-                (true, _) => Record::of_item(&item).json().into_bytes(),
-                (false, Some(how)) => escape(&item.message.body, how),
-                (false, None) => item.message.body.to_vec(),
-            };
-            line.push(b'\n');
-            output::data_beside(line).await?;
+            // What has come already is printed with it.
+            let mut lines = Vec::new();
+            let mut next = Some(first);
+            while let Some(item) = next {
+                received += 1;
+                match (arguments.json, how) {
+                    (true, _) => lines.extend_from_slice(Record::of_item(&item).json().as_bytes()),
+                    (false, Some(how)) => lines.extend_from_slice(&escape(&item.message.body, how)),
+                    (false, None) => lines.extend_from_slice(&item.message.body),
+                }
+                lines.push(b'\n');
+                let is_full = lines.len() >= TOGETHER || enough(received);
+                next = (!is_full).then(|| reader.ready()).flatten();
+            }
+            output::data_beside(lines).await?;
         }
         Ok(())
     };
