@@ -4,10 +4,10 @@
 //! over, when it writes too much, and when nobody waits for it any more.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tenfour_proto::{Item, Reply, limits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -40,7 +40,7 @@ pub struct Exec {
     pub timeout: Duration,
     /// Most bytes that it may write to stdout; then it is ended.
     pub output: usize,
-    /// Its soft limit of open files, where ours is not the one that it is to have.
+    /// Its soft limit of open files, where ours is not the one that it is to have. A shell sets it.
     pub open_files: Option<u64>,
 }
 
@@ -111,7 +111,19 @@ impl Exec {
         let Some((program, arguments)) = self.argv.split_first() else {
             return Err(start(std::io::ErrorKind::InvalidInput.into()));
         };
-        let mut command = Command::new(program);
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some(files) => {
+                // A limit that is set from here, once the program runs, may come too late for it.
+                if !can_be_found(Path::new(program)) {
+                    return Err(start(std::io::ErrorKind::NotFound.into()));
+                }
+                let mut shell = Command::new("sh");
+                let line = r#"ulimit -Sn "$0"; exec "$@""#;
+                shell.args(["-c", line, &files.to_string()]).arg(program);
+                shell
+            }
+        };
         command
             .args(arguments)
             .env_clear()
@@ -122,14 +134,6 @@ impl Exec {
             .process_group(0);
         let (mut child, _running) = Running::start(&mut command).map_err(start)?;
         let group = ProcessGroup::of(&child);
-        if let (Some(pid), Some(files)) = (group.0, self.open_files) {
-            let limit = Rlimit {
-                current: Some(files),
-                ..getrlimit(Resource::Nofile)
-            };
-            // It may have ended already.
-            let _ = prlimit(Some(pid), Resource::Nofile, limit);
-        }
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let body = item.message.body.clone();
         let feeding = async move {
@@ -252,6 +256,15 @@ fn metadata(item: &Item, cursor: &str) -> Vec<(&'static str, String)> {
 
 fn jiff_text(time: i64) -> String {
     jiff::Timestamp::from_microsecond(time).map_or_else(|_| time.to_string(), |time| format!("{time:.6}"))
+}
+
+/// There is such a program: as a path, or in PATH.
+pub fn can_be_found(program: &Path) -> bool {
+    if program.components().count() > 1 {
+        return program.is_file();
+    }
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
 fn is_inherited(name: &OsStr) -> bool {

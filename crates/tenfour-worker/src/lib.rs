@@ -16,7 +16,7 @@ mod source;
 mod worker;
 
 #[cfg(all(unix, feature = "exec"))]
-pub use exec::{Exec, ExecError, Handled, MESSAGE_VARIABLES};
+pub use exec::{Exec, ExecError, Handled, MESSAGE_VARIABLES, can_be_found};
 pub use handler::{Handler, HandlerError};
 pub use options::{DEFAULT_RETRIES, HandlerOptions, NameError, OnWorkEvent, Unauthenticated, WorkEvent};
 #[cfg(all(unix, feature = "exec"))]

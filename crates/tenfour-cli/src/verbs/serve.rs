@@ -48,7 +48,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let console = (!arguments.quiet).then(Console::new);
     config.on_event = console.as_ref().map(Console::on_event);
     let mut server = Server::new(store, config).map_err(|error| failure(&error))?;
-    handler::add(&arguments, &mut server, files.before)?;
+    handler::add(&arguments, &mut server, files.of_programs())?;
     if let Some(console) = console {
         console.start(server.mailboxes());
     }
@@ -208,6 +208,11 @@ struct OpenFiles {
 const OWN_FILES: u64 = 64;
 
 impl OpenFiles {
+    /// What programs of ours are to have, if that is not what we have.
+    fn of_programs(&self) -> Option<u64> {
+        self.before.filter(|_| self.before != self.now)
+    }
+
     /// As many connections as wanted, if there are files for them. A quarter of them is for known keys, which would be of
     /// no use if strangers could take the last file.
     fn connections(&self, wanted: usize) -> usize {

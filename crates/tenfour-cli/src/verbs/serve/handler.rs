@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tenfour::worker::{Exec, ExecError, Unauthenticated, reap_orphans};
+use tenfour::worker::{Exec, ExecError, Unauthenticated, can_be_found, reap_orphans};
 use tenfour::{CursorName, HandlerError, HandlerOptions, Item, Server};
 
 use crate::exit::Failure;
@@ -61,13 +61,4 @@ pub fn add(arguments: &args::Serve, server: &mut Server, open_files: Option<u64>
     };
     server.handle_with(options, handler);
     Ok(())
-}
-
-/// As a path, or in PATH.
-fn can_be_found(program: &Path) -> bool {
-    if program.components().count() > 1 {
-        return program.is_file();
-    }
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
