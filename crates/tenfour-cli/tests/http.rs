@@ -270,6 +270,33 @@ fn a_request_whose_end_is_in_doubt_is_refused() {
     assert_eq!(mailbox(&home, &served.native), ["hello"]);
 }
 
+/// Only the first request of a connection was looked at: whatever came behind a body was let through.
+#[test]
+fn a_later_request_whose_end_is_in_doubt_is_refused() {
+    let home = Home::new();
+    let served = serve(&home);
+    let head = "POST /inbox HTTP/1.1\r\nHost: localhost\r\n";
+    let first = |body: &str| format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let both =
+        format!("{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let long = "x\r\n\r\n".repeat(20_000);
+    for before in [first("one"), first(&long), first("").repeat(3)] {
+        let answer = ask(&served, &(before + &both));
+        assert_eq!(answer.matches("HTTP/1.1 400").count(), 1, "{answer}");
+    }
+    // What is in a body is no header of the next request.
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let answer = ask(&served, &(first("\r\nContent-Length: 5\r\n") + &chunked));
+    assert_eq!(answer.matches("HTTP/1.1 201").count(), 2, "{answer}");
+    // Behind one that says its own end there is no other one.
+    let answer = ask(&served, &(chunked.clone() + &chunked));
+    assert_eq!(answer.matches("HTTP/1.1 201").count(), 1, "{answer}");
+    assert!(
+        answer.to_ascii_lowercase().contains("connection: close"),
+        "{answer}"
+    );
+}
+
 #[test]
 fn health_checks_of_http_1_0_name_no_host() {
     let home = Home::new();

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, CONNECTION};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -196,9 +196,9 @@ where
     let (peer, context) = (visitor.peer, Arc::clone(&visitor.context));
     let mut stopping = context.stopping.subscribe();
     let (stream, head) = HeadCopy::of(stream);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: hyper::Request<_>| {
         let (visitor, router) = (visitor.clone(), router.clone());
-        let is_ambiguous = head.take_has_both_lengths();
+        let is_ambiguous = head.take_has_both_lengths(request.headers());
         async move { Ok::<_, std::convert::Infallible>(answer(visitor, router, request, is_ambiguous).await) }
     });
     let connection = http1::Builder::new()
@@ -275,6 +275,10 @@ async fn answer(
         _ => {}
     }
     origin::mark(&mut response);
+    if framing::ends_connection(&headers) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     // Whoever came too slowly would come no faster now.
     let is_refused = response.status().is_client_error() || response.status().is_server_error();
     if is_refused && response.status() != StatusCode::REQUEST_TIMEOUT {

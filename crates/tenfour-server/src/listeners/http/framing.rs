@@ -7,6 +7,12 @@ use super::problem::Problem;
 /// Longest head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
+/// After a request that says its own end the connection ends: hyper does not show whether it named a length as well, and
+/// somebody between may have gone by that (RFC 9112, section 6.1).
+pub(super) fn ends_connection(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+}
+
 /// Where a request ends must not be in doubt (RFC 9112, sections 6.1 and 6.3).
 pub(super) fn check(headers: &HeaderMap, is_ambiguous: bool) -> Result<(), Problem> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();

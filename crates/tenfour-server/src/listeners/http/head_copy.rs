@@ -6,45 +6,85 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
+use axum::http::{HeaderMap, header};
 use tenfour_identity::lock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::MAX_HEAD;
+use super::framing;
 
-/// A stream whose reads leave a copy of the head that came last.
+/// A stream whose reads leave a copy of what is not known to be a body.
 pub(super) struct HeadCopy<S> {
     stream: S,
     head: Head,
 }
 
-/// The bytes since the last request was looked at, until its head is whole.
+/// The head of the next request.
 #[derive(Clone, Default)]
-pub(super) struct Head(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Head(Arc<Mutex<Seen>>);
 
-const END: &[u8] = b"\r\n\r\n";
+#[derive(Default)]
+struct Seen {
+    /// Came, and no request was taken from it: never more than hyper has in its own buffer.
+    bytes: Vec<u8>,
+    /// So many bytes of a body are still to come before the next head.
+    body: u64,
+}
 
 impl Head {
-    /// The head names both lengths. The next one begins afterwards.
-    pub(super) fn take_has_both_lengths(&self) -> bool {
-        let bytes = std::mem::take(&mut *lock(&self.0));
-        let head = bytes.windows(END.len()).position(|window| window == END);
-        let head = bytes.get(..head.unwrap_or(bytes.len())).unwrap_or_default();
+    /// Takes the head of the request that hyper has read, with these headers; tells whether it names both lengths.
+    pub(super) fn take_has_both_lengths(&self, headers: &HeaderMap) -> bool {
+        let mut seen = lock(&self.0);
+        let begin = seen.bytes.iter().position(|byte| !b"\r\n".contains(byte));
+        let came = seen.bytes.split_off(begin.unwrap_or(0));
+        seen.bytes.clear();
+        let length = length_of_head(&came);
+        let (head, rest) = came
+            .split_at_checked(length.unwrap_or(came.len()))
+            .unwrap_or_default();
+        seen.body = body_length(headers);
+        seen.append(rest);
         let has = |name: &[u8]| {
             head.split(|byte| *byte == b'\n').any(|line| {
                 line.get(..name.len())
                     .is_some_and(|start| start.eq_ignore_ascii_case(name))
             })
         };
-        has(b"content-length:") && has(b"transfer-encoding:")
+        length.is_none() || (has(b"content-length:") && has(b"transfer-encoding:"))
     }
+}
 
-    fn append(&self, bytes: &[u8]) {
-        let mut head = lock(&self.0);
-        let room = MAX_HEAD.saturating_sub(head.len());
-        if room > 0 && !head.windows(END.len()).any(|window| window == END) {
-            head.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
-        }
+impl Seen {
+    fn append(&mut self, bytes: &[u8]) {
+        let of_body = usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes.len());
+        self.body -= of_body as u64;
+        self.bytes
+            .extend_from_slice(bytes.get(of_body..).unwrap_or_default());
     }
+}
+
+/// Up to the empty line; as hyper does, without asking for the CR of a line end (RFC 9112, section 2.2).
+fn length_of_head(bytes: &[u8]) -> Option<usize> {
+    let ends = |end: &[u8]| {
+        bytes
+            .windows(end.len())
+            .position(|window| window == end)
+            .map(|at| at + end.len())
+    };
+    match (ends(b"\n\r\n"), ends(b"\n\n")) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Nothing is looked for behind a body that says its own end: the connection ends with it.
+fn body_length(headers: &HeaderMap) -> u64 {
+    if framing::ends_connection(headers) {
+        return u64::MAX;
+    }
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 impl<S> HeadCopy<S> {
@@ -68,8 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadCopy<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.head
-            .append(buffer.filled().get(before..).unwrap_or_default());
+        lock(&self.head.0).append(buffer.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 }
@@ -108,18 +147,49 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadCopy<S> {
 mod tests {
     use super::*;
 
+    fn length(length: u64) -> HeaderMap {
+        HeaderMap::from_iter([(header::CONTENT_LENGTH, length.into())])
+    }
+
+    fn append(head: &Head, bytes: &str) {
+        lock(&head.0).append(bytes.as_bytes());
+    }
+
     #[test]
     fn both_lengths_are_seen_however_the_head_comes() {
         let head = Head::default();
         for piece in [
-            "POST / HTTP/1.1\r\ncontent-",
+            "\r\n\r\nPOST / HTTP/1.1\r\ncontent-",
             "LENGTH: 5\r\nTransfer-Encoding: chunked\r\n",
             "\r\n0\r\n\r\n",
         ] {
-            head.append(piece.as_bytes());
+            append(&head, piece);
         }
-        assert!(head.take_has_both_lengths());
-        head.append(b"POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\nTransfer-Encoding: chunked\r\n\r\n");
-        assert!(!head.take_has_both_lengths(), "what is in a body is no header");
+        assert!(head.take_has_both_lengths(&HeaderMap::new()));
+        let head = Head::default();
+        append(
+            &head,
+            "POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        assert!(
+            !head.take_has_both_lengths(&length(30)),
+            "what is in a body is no header"
+        );
+    }
+
+    /// Only the first head of a connection was looked at as a whole: what was left of a body hid the next.
+    #[test]
+    fn the_next_head_begins_where_the_body_ends() {
+        let head = Head::default();
+        append(&head, "POST / HTTP/1.1\nContent-Length: 40000\n\nxx");
+        assert!(!head.take_has_both_lengths(&length(40_000)));
+        append(&head, &"x\n\n".repeat(13_332));
+        append(
+            &head,
+            "xxGET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 1\r\n",
+        );
+        assert!(!head.take_has_both_lengths(&HeaderMap::new()));
+        append(&head, "Transfer-Encoding: chunked\r\n\r\n");
+        assert!(head.take_has_both_lengths(&HeaderMap::new()));
     }
 }
