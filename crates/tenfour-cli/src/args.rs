@@ -128,8 +128,17 @@ verbs! {
     Man "man" "Print the manual page"
 }
 
-/// The first argument of a program that is an option of the verb `V` as well: it was typed in the wrong place, perhaps.
-pub fn option_of<V: Args>(arguments: &[OsString]) -> Option<String> {
+/// What to say when an argument of a program is an option of the verb `V` as well: it was typed in the wrong place, perhaps.
+pub fn misplaced_option<V: Args>(verb: &str, arguments: &[OsString]) -> Option<String> {
+    option_of::<V>(arguments).map(|option| {
+        format!(
+            "tenfour: `{option}` stands behind --exec, so it is an argument of the program; options of {verb} stand before"
+        )
+    })
+}
+
+/// The first argument of a program that is an option of the verb `V` as well.
+fn option_of<V: Args>(arguments: &[OsString]) -> Option<String> {
     let verb = V::augment_args(Command::new("tenfour"));
     let options: Vec<String> = verb
         .get_arguments()

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use tenfour::proto::is_format_character;
+
 /// How much is escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escape {
@@ -21,7 +23,7 @@ pub fn escape(body: &[u8], how: Escape) -> Vec<u8> {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if c.is_control() || deceives(c) => {
+                c if c.is_control() || is_format_character(c) => {
                     // Writing to a String cannot fail.
                     let _ = match u32::from(c) {
                         low @ 0..=0xff => write!(out, "\\x{low:02x}"),
@@ -36,23 +38,6 @@ pub fn escape(body: &[u8], how: Escape) -> Vec<u8> {
         }
     }
     out.into_bytes()
-}
-
-/// Characters that reorder what stands beside them, separate lines, or are not to be seen: most of the format
-/// characters of Unicode (Cf), and what is set aside for more of them.
-fn deceives(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 /// A name, or words, for a terminal: they come from people and from peers.

@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Stdio;
 
-use support::{Home, Ran, Receiving, Served, mailbox, signal, wait_for, wait_for_the_end_of};
+use support::{Home, Ran, Receiving, SERVE, Served, mailbox, signal, wait_for, wait_for_the_end_of};
 
 fn ask(home: &Home, served: &Served, arguments: &[&str]) -> Ran {
     home.run(&[&["ask", &served.native][..], arguments].concat())
@@ -233,18 +233,8 @@ fn its_own_failures_have_codes_beyond_those_of_handlers() {
 #[test]
 fn a_handler_beside_the_server_is_for_known_senders_and_within_its_limits() {
     let home = Home::new();
-    home.run(&[
-        "serve",
-        "--text",
-        "off",
-        "--datagram",
-        "off",
-        "--native",
-        "127.0.0.1:0",
-        "--exec",
-        "no-such-program",
-    ])
-    .failed(1, "cannot find the program");
+    home.run(&[&SERVE[..], &["--exec", "no-such-program"]].concat())
+        .failed(1, "cannot find the program");
     let served = home.serve_with(&[
         "--exec-mailbox",
         "jobs",

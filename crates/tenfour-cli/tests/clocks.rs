@@ -1,5 +1,5 @@
 //! Wall clocks that are wrong by decades, on either side, and another way after each start: nothing that is promised
-//! depends on them.
+//! depends on them. And how times are written.
 
 mod support;
 
@@ -59,4 +59,28 @@ fn servers_and_senders_in_other_decades() {
     years.dedup();
     assert_eq!(years.len(), clocks.len(), "the clocks were wrong: {years:?}");
     home.run(&["check"]).ok();
+}
+
+/// Text order is time order, and strict parsers take it.
+#[test]
+fn times_have_one_width() {
+    let home = Home::new();
+    let served = home.serve();
+    for _ in 0..30 {
+        home.run(&["send", &served.native, "x"]).ok();
+    }
+    let lines = home.run(&["tail", &served.native, "--json"]).ok();
+    let times: Vec<&str> = lines
+        .lines()
+        .map(|line| {
+            line.split(r#""time":""#)
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap()
+        })
+        .collect();
+    assert!(times.iter().all(|time| time.len() == 27), "{times:?}");
+    assert!(times.is_sorted());
 }

@@ -3,8 +3,7 @@
 mod support;
 
 use std::io::Read;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::process::Stdio;
 
 use support::{Home, needs, needs_root, wait_for, wait_for_the_end_of};
@@ -64,25 +63,16 @@ fn what_programs_leave_behind_is_reaped() {
     for _ in 0..5 {
         home.run(&["send", &served.native, "x"]).ok();
     }
-    let children = |of: u32| -> Vec<u32> {
-        let list = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    let ids = |list: &Path| -> Vec<u32> {
+        let list = std::fs::read_to_string(list).unwrap_or_default();
         list.split_whitespace().map(|id| id.parse().unwrap()).collect()
     };
-    let first = children(served.pid())[0];
-    let threads = || {
-        std::fs::read_dir(format!("/proc/{first}/task"))
-            .unwrap()
-            .flatten()
-    };
-    let all = || -> Vec<u32> {
-        threads()
-            .flat_map(|thread| {
-                let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-                list.split_whitespace()
-                    .map(|id| id.parse().unwrap())
-                    .collect::<Vec<u32>>()
-            })
-            .collect()
+    let unshare = format!("/proc/{0}/task/{0}/children", served.pid());
+    let first = ids(Path::new(&unshare))[0];
+    let children = || {
+        let threads = std::fs::read_dir(format!("/proc/{first}/task")).unwrap();
+        let lists = threads.flatten().map(|thread| thread.path().join("children"));
+        lists.flat_map(|list| ids(&list)).collect::<Vec<u32>>()
     };
     wait_for("the messages to be handled", || {
         let status = home.run(&["status", &served.native, "--json"]).ok();
@@ -90,7 +80,7 @@ fn what_programs_leave_behind_is_reaped() {
             .lines()
             .any(|row| row.contains(r#""cursor":"serve""#) && row.contains(r#""lag":0"#))
     });
-    wait_for("the orphans to be reaped", || all().is_empty());
+    wait_for("the orphans to be reaped", || children().is_empty());
 }
 
 /// They went to the program, which did not complain.
@@ -98,33 +88,14 @@ fn what_programs_leave_behind_is_reaped() {
 fn an_option_behind_the_program_is_said_so() {
     let home = Home::new();
     let served = home.serve();
-    let said = home.run(&[
-        "receive",
-        &served.native,
-        "--as",
-        "w",
-        "--drain",
-        "--exec",
-        "cat",
-        "-C",
-        "1",
-    ]);
-    assert!(
-        said.stderr.contains("`-C` stands behind --exec"),
-        "{}",
-        said.stderr
-    );
-    let said = home.run(&[
-        "receive",
-        &served.native,
-        "--as",
-        "w",
-        "--drain",
-        "--exec",
-        "cat",
-        "-n",
-    ]);
-    assert!(!said.stderr.contains("stands behind"), "{}", said.stderr);
+    let said = |program: &[&str]| {
+        let receive = ["receive", &served.native, "--as", "w", "--drain", "--exec"];
+        home.run(&[&receive[..], program].concat()).stderr
+    };
+    let wrong = said(&["cat", "-C", "1"]);
+    assert!(wrong.contains("`-C` stands behind --exec"), "{wrong}");
+    let right = said(&["cat", "-n"]);
+    assert!(!right.contains("stands behind"), "{right}");
 }
 
 /// Nobody reads what the programs write: that is no fault of the messages.
@@ -161,67 +132,4 @@ fn a_reader_that_goes_away_leaves_nothing_running_and_nothing_done() {
         .run(&["receive", &served.native, "--as", "w", "--drain", "--json"])
         .ok();
     assert_eq!(rest.matches(r#""attempt":1"#).count(), 3, "{rest}");
-}
-
-/// systemd's own sockets are files, those of others have abstract names.
-#[test]
-fn readiness_is_told_to_an_abstract_name() {
-    let home = Home::new();
-    let name = format!("tenfour-test-{}", std::process::id());
-    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    let ports = home.path().join("ports");
-    let mut command = home.command(&[
-        "serve",
-        "--native",
-        "127.0.0.1:0",
-        "--text",
-        "off",
-        "--datagram",
-        "off",
-    ]);
-    command.args(["--port-file", ports.to_str().unwrap()]);
-    command.env("NOTIFY_SOCKET", format!("@{name}"));
-    let served = support::Served::spawn(command, &ports);
-    let mut told = [0; 64];
-    socket.set_read_timeout(Some(support::LONG)).unwrap();
-    let length = socket.recv(&mut told).unwrap();
-    assert_eq!(&told[..length], b"READY=1");
-    assert_eq!(served.stop(), Some(0));
-    let length = socket.recv(&mut told).unwrap();
-    assert_eq!(&told[..length], b"STOPPING=1");
-}
-
-/// Text order is time order, and strict parsers take it.
-#[test]
-fn times_have_one_width() {
-    let home = Home::new();
-    let served = home.serve();
-    for _ in 0..30 {
-        home.run(&["send", &served.native, "x"]).ok();
-    }
-    let lines = home.run(&["tail", &served.native, "--json"]).ok();
-    let times: Vec<&str> = lines
-        .lines()
-        .map(|line| {
-            line.split(r#""time":""#)
-                .nth(1)
-                .unwrap()
-                .split('"')
-                .next()
-                .unwrap()
-        })
-        .collect();
-    assert!(times.iter().all(|time| time.len() == 27), "{times:?}");
-    assert!(times.is_sorted());
-}
-
-/// One background signal: shells ignore SIGINT for what they put into the background.
-#[test]
-fn what_was_ignored_at_the_start_stays_ignored() {
-    let home = Home::new();
-    let ignoring = ["sh", "-c", r#"trap '' INT; exec "$@""#, "sh"];
-    let served = home.serve_under(&ignoring, &[]);
-    support::signal(served.pid(), "INT");
-    home.run(&["send", &served.native, "still there"]).ok();
-    assert_eq!(served.stop(), Some(0));
 }

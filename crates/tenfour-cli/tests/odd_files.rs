@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{Home, mailbox, needs, needs_root, run, wait_for};
+use support::{Home, SERVE, mailbox, needs, needs_root, run, wait_for};
 
 fn sqlite(store: &Path, statement: &str) {
     let status = Command::new("sqlite3").arg(store).arg(statement).status();
@@ -28,24 +28,13 @@ fn a_link_to_a_store_is_that_store() {
     let served = home.serve_with(&["--store", link]);
     assert_eq!(mailbox(&home, &served.native), ["one"]);
     // Under its own name it is in use.
-    let again = [
-        "serve",
-        "--native",
-        "127.0.0.1:0",
-        "--text",
-        "off",
-        "--datagram",
-        "off",
-        "--store",
-    ];
     let own = real.join("store.db");
-    home.run(&[&again[..], &[own.to_str().unwrap()]].concat())
-        .failed(1, "in use");
+    let serve_at = |store: &str| home.run(&[&SERVE[..], &["--store", store]].concat());
+    serve_at(own.to_str().unwrap()).failed(1, "in use");
     served.stop();
     home.run(&["check", link]).ok();
     std::fs::remove_file(&own).unwrap();
-    home.run(&[&again[..], &[link]].concat())
-        .failed(1, "a link to a file that is not there");
+    serve_at(link).failed(1, "a link to a file that is not there");
 }
 
 /// Two servers had one store under two names, each with a log of its own, and each lost what the other had stored.
@@ -55,18 +44,8 @@ fn a_store_with_two_names_is_refused() {
     let served = home.serve();
     let (store, other) = (home.path().join("store.db"), home.path().join("other.db"));
     std::fs::hard_link(&store, &other).unwrap();
-    let command = [
-        "serve",
-        "--native",
-        "127.0.0.1:0",
-        "--text",
-        "off",
-        "--datagram",
-        "off",
-        "--store",
-    ];
     let other = other.to_str().unwrap();
-    home.run(&[&command[..], &[other]].concat())
+    home.run(&[&SERVE[..], &["--store", other]].concat())
         .failed(1, "hard links");
     served.stop();
     if !needs("unshare") || !needs_root() {
@@ -152,15 +131,6 @@ fn a_store_that_does_more_than_ours_is_refused() {
     home.run(&["send", &served.native, "one"]).ok();
     served.stop();
     let store = home.path().join("store.db");
-    let serve = [
-        "serve",
-        "--native",
-        "127.0.0.1:0",
-        "--text",
-        "off",
-        "--datagram",
-        "off",
-    ];
     for (statement, undo, words) in [
         (
             "CREATE TRIGGER eat AFTER INSERT ON message BEGIN DELETE FROM message; END",
@@ -171,7 +141,7 @@ fn a_store_that_does_more_than_ours_is_refused() {
         ("DROP INDEX stream_kind", "", "no index `stream_kind`"),
     ] {
         sqlite(&store, statement);
-        home.run(&serve).failed(1, words);
+        home.run(&SERVE).failed(1, words);
         home.run(&["check", store.to_str().unwrap()]).failed(1, words);
         sqlite(&store, undo);
     }

@@ -344,16 +344,8 @@ fn a_first_start() {
         let home = disk.path().join("home");
         let knife = disk.knife();
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tenfour"))
-            .args([
-                "serve",
-                "--quiet",
-                "--native",
-                "127.0.0.1:0",
-                "--text",
-                "off",
-                "--datagram",
-                "off",
-            ])
+            .args(support::SERVE)
+            .arg("--quiet")
             .env("TENFOUR_HOME", &home)
             .stderr(std::process::Stdio::null())
             .spawn()

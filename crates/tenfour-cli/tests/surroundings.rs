@@ -1,9 +1,10 @@
-//! What the surroundings say: systemd, and variables.
+//! What the surroundings say: systemd, variables, and signals.
 
 mod support;
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
 
 use support::{Home, LONG, is_passed_over, mailbox, needs, run, wait_for};
@@ -184,4 +185,35 @@ fn check_says_what_is_wrong_with_a_store_and_that_nothing_is() {
     )
     .unwrap();
     home.run(&["check", notes.to_str().unwrap()]).failed(1, "");
+}
+
+/// systemd's own sockets are files, those of others have abstract names.
+#[test]
+fn readiness_is_told_to_an_abstract_name() {
+    let home = Home::new();
+    let name = format!("tenfour-test-{}", std::process::id());
+    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let ports = home.path().join("ports");
+    let mut command = home.command(&support::SERVE);
+    command.args(["--port-file", ports.to_str().unwrap()]);
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let served = support::Served::spawn(command, &ports);
+    let mut told = [0; 64];
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let length = socket.recv(&mut told).unwrap();
+    assert_eq!(&told[..length], b"READY=1");
+    assert_eq!(served.stop(), Some(0));
+    let length = socket.recv(&mut told).unwrap();
+    assert_eq!(&told[..length], b"STOPPING=1");
+}
+
+/// One background signal: shells ignore SIGINT for what they put into the background.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let home = Home::new();
+    let ignoring = ["sh", "-c", r#"trap '' INT; exec "$@""#, "sh"];
+    let served = home.serve_under(&ignoring, &[]);
+    support::signal(served.pid(), "INT");
+    home.run(&["send", &served.native, "still there"]).ok();
+    assert_eq!(served.stop(), Some(0));
 }

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tenfour_proto::Item;
 use tenfour_proto::native::{StatusRow, StatusValue};
+use tenfour_proto::{Item, is_format_character};
 
 /// All fields there are; those that do not apply are left out.
 #[derive(Debug, Default, Serialize)]
@@ -144,11 +144,8 @@ impl Record {
 /// JSON in which no character moves a cursor or runs the other way: whoever reads JSON reads escapes, and a terminal does
 /// not. All of them can only stand in strings.
 fn harmless(json: String) -> String {
-    let deceives = |c: char| {
-        matches!(c, '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
-    };
+    // Those below a blank are written as escapes already.
+    let deceives = |c: char| c.is_control() || is_format_character(c);
     if !json.chars().any(deceives) {
         return json;
     }

@@ -1,11 +1,11 @@
 //! The folder a store lies in: made durably, judged before it is trusted, watched for room.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::room::{COPY, make_private_file};
+use crate::store_files::{COPY, fill};
 
 /// Below this share of the disk nothing more is taken ...
 const RESERVE_SHARE: u64 = 20;
@@ -142,9 +142,7 @@ pub(crate) fn keep_spare(store: &Path) -> io::Result<()> {
     if fs::metadata(&spare).is_ok_and(|found| found.len() >= SPARE) {
         return Ok(());
     }
-    make_private_file(&spare)?;
-    let mut file = fs::OpenOptions::new().write(true).open(&spare)?;
-    io::copy(&mut io::repeat(0xa5).take(SPARE), &mut file).map(|_| ())
+    fill(&spare, SPARE).map(|_| ())
 }
 
 /// Gives that room up. False if there was none.

@@ -7,19 +7,24 @@ use std::path::{Path, PathBuf};
 
 use crate::OpenError;
 
+type FileId = (u64, u64);
+
 /// A file that is open under a path.
 #[derive(Debug)]
 pub(crate) struct FileIdentity {
     path: PathBuf,
     file: File,
+    id: FileId,
 }
 
 impl FileIdentity {
     /// The file at `path`, which is there.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
         Ok(FileIdentity {
             path: path.to_owned(),
-            file: File::open(path)?,
+            id: id_of(&file.metadata()?),
+            file,
         })
     }
 
@@ -30,11 +35,10 @@ impl FileIdentity {
 
     /// The path leads to it still.
     pub(crate) fn is_in_place(&self) -> bool {
-        match (std::fs::metadata(&self.path), self.file.metadata()) {
-            (Ok(now), Ok(ours)) => is_same(&now, &ours),
+        match std::fs::metadata(&self.path) {
+            Ok(now) => id_of(&now) == self.id,
             // A file that is gone is not; for any other reason nobody knows.
-            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
-            (_, Err(_)) => true,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
         }
     }
 
@@ -50,15 +54,16 @@ impl FileIdentity {
     }
 }
 
+/// What stays the same as long as a file is open: its device, and its number there.
 #[cfg(unix)]
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
+fn id_of(file: &Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
+    (file.dev(), file.ino())
 }
 
 #[cfg(not(unix))]
-fn is_same(_: &Metadata, _: &Metadata) -> bool {
-    true
+fn id_of(_: &Metadata) -> FileId {
+    (0, 0)
 }
 
 #[cfg(unix)]

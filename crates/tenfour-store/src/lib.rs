@@ -38,6 +38,7 @@ mod retention;
 mod room;
 mod sqlite;
 mod store;
+mod store_files;
 
 pub use batch::{Answered, Batch, BatchOutcome, Committed};
 pub use check::{Checked, Finding};

@@ -1,11 +1,10 @@
 //! Whether there is room. "No room" has many names.
 
 use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-/// Marks the name of a copy.
-pub(crate) const COPY: &str = ".copy-";
+use crate::store_files::{copy_name, fill, log_of};
 
 /// There was no room: SQLite knows one of them, and calls a quota, a limit of a file's size, and
 /// no room for the index of its log an I/O error. What the operating system says to another write tells them apart.
@@ -50,36 +49,10 @@ pub(crate) fn has_no_room(store: &Path) -> bool {
     });
     let probe = || -> io::Result<()> {
         let path = copy_name(store)?;
-        make_private_file(&path)?;
-        let mut file = fs::OpenOptions::new().write(true).open(&path)?;
-        let written = io::copy(&mut io::repeat(0xa5).take(PROBE), &mut file).and_then(|_| file.sync_all());
-        fs::remove_file(&path)?;
+        let written = fill(&path, PROBE).and_then(|file| file.sync_all());
+        // It may not be there.
+        let _ = fs::remove_file(&path);
         written
     };
     is_limited || probe().is_err_and(|error| is_no_room(&error))
-}
-
-/// SQLite's write-ahead log of a database.
-pub(crate) fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
-}
-
-/// Makes an empty file that only its owner may see, if it is not there.
-pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(|_| ())
-}
-
-/// How a copy of a store on its way is called: as nothing else, whoever makes one beside it.
-pub(crate) fn copy_name(store: &Path) -> io::Result<PathBuf> {
-    let mut drawn = [0; 8];
-    getrandom::fill(&mut drawn).map_err(|error| io::Error::other(error.to_string()))?;
-    let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(format!("{COPY}{:016x}", u64::from_be_bytes(drawn)));
-    Ok(store.with_file_name(name))
 }

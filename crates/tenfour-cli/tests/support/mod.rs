@@ -23,6 +23,17 @@ use tempfile::TempDir;
 /// The longest that any of these conversations may take.
 pub const LONG: Duration = Duration::from_secs(90);
 
+/// A server on a port of its own, without the listeners that everybody finds at the usual ports.
+pub const SERVE: [&str; 7] = [
+    "serve",
+    "--native",
+    "127.0.0.1:0",
+    "--text",
+    "off",
+    "--datagram",
+    "off",
+];
+
 /// One user on one machine.
 pub struct Home(PathBuf, Option<TempDir>);
 

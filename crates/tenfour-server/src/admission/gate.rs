@@ -136,19 +136,13 @@ impl Gate {
         let is_full = inside.plaintext.len() + inside.waiting.len() >= self.0.max - self.0.max / 4
             || total >= self.0.max;
         if total * 2 >= self.0.max || is_full {
-            let longest = inside
-                .plaintext
-                .iter()
-                .min_by_key(|(_, permit)| permit.idle_since())
-                .map(|(number, permit)| (*number, permit.idle_since()));
+            let longest = inside.longest_silent();
             let silent_too_long =
                 |since: u64| milliseconds(now).saturating_sub(since) >= PATIENCE.as_millis() as u64;
             match longest {
                 Some((number, since)) if is_full || silent_too_long(since) => {
-                    if let Some(permit) = inside.plaintext.remove(&number) {
-                        permit.leave.notify_one();
-                        self.0.counters.count(Counter::Evicted);
-                    }
+                    inside.ask_to_leave(number);
+                    self.0.counters.count(Counter::Evicted);
                 }
                 None if is_full => {
                     self.0.counters.count(Counter::TooManyConnections);
@@ -232,17 +226,26 @@ impl Admitted {
             }
             return true;
         }
-        let silent = self
+        let silent = self.longest_silent().filter(|_| of.is_none());
+        if let Some((number, _)) = silent {
+            self.ask_to_leave(number);
+        }
+        silent.is_some()
+    }
+
+    /// The connection without keys that is silent longest, and since when, in milliseconds of the clock.
+    fn longest_silent(&self) -> Option<(u64, u64)> {
+        let since = self
             .plaintext
             .iter()
-            .min_by_key(|(_, permit)| permit.idle_since());
-        let silent = silent.map(|(number, _)| *number).filter(|_| of.is_none());
-        match silent.and_then(|number| self.plaintext.remove(&number)) {
-            Some(permit) => {
-                permit.leave.notify_one();
-                true
-            }
-            None => false,
+            .map(|(number, permit)| (*number, permit.idle_since()));
+        since.min_by_key(|(_, since)| *since)
+    }
+
+    /// Asks a connection without keys to leave; its place is free at once.
+    fn ask_to_leave(&mut self, number: u64) {
+        if let Some(permit) = self.plaintext.remove(&number) {
+            permit.leave.notify_one();
         }
     }
 

@@ -17,7 +17,7 @@ use super::schema;
 use crate::OpenError;
 use crate::check::{Checked, Finding};
 use crate::file_identity::behind_links;
-use crate::room::log_of;
+use crate::store_files::log_of;
 
 /// Rows of one look: a transaction must not make the log of a running server long.
 const ROWS: i64 = 10_000;

@@ -13,12 +13,12 @@ use super::connection::{configure, connect, settle_on_disk};
 use super::format::Format;
 use super::options::SqliteOptions;
 use super::schema;
+use crate::data_directory;
 use crate::error::OpenError;
 use crate::file_identity::refuse_aliases;
 use crate::lock::Lock;
 use crate::room::is_no_room;
-use crate::room::log_of;
-use crate::{data_directory, room};
+use crate::store_files::{log_of, make_private_file};
 
 /// An open database, owned by this process, of which everything readable is on stable storage.
 pub(super) struct Opened {
@@ -54,7 +54,7 @@ fn try_open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
         create(path, &schema::STORE)?;
     }
     lock.hold(path)?;
-    let connection = connect_or_create(path, &schema::STORE, options, false)?;
+    let connection = connect_to(path, &schema::STORE, options)?;
     own(path, &connection)?;
     let id = connection
         .query_row("SELECT id FROM store", (), |row| row.get::<_, [u8; 16]>(0))
@@ -80,16 +80,12 @@ pub(super) fn judge(path: &Path, format: &Format) -> Result<bool, OpenError> {
     judge_header(path, format)
 }
 
-/// A connection to a file of that format, which is made first if it is not there. Only for who holds the lock, if so.
-pub(super) fn connect_or_create(
+/// A connection to a file of that format.
+pub(super) fn connect_to(
     path: &Path,
     format: &Format,
     options: SqliteOptions,
-    is_new: bool,
 ) -> Result<Connection, OpenError> {
-    if is_new {
-        create(path, format)?;
-    }
     let connection = connect(path)
         .and_then(|connection| configure(&connection, options).map(|()| connection))
         .map_err(|source| OpenError::sqlite(path, source))?;
@@ -132,8 +128,8 @@ pub(super) fn check_schema(path: &Path, connection: &Connection, format: &Format
 }
 
 /// Makes the file under another name, and gives it its own when it is whole: whoever is killed meanwhile leaves
-/// nothing behind that looks like somebody else's file.
-fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
+/// nothing behind that looks like somebody else's file. Only for who holds the lock.
+pub(super) fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
@@ -150,7 +146,7 @@ fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
         }
     }
     // SQLite gives its log the rights of the database: messages are nobody else's business.
-    room::make_private_file(&new).map_err(io)?;
+    make_private_file(&new).map_err(io)?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|e| io(io::Error::other(e.to_string())))?;
     let fill = || -> rusqlite::Result<()> {

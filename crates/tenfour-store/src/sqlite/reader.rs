@@ -19,8 +19,9 @@ use super::row_error::RowError;
 use super::sizes::Published;
 use super::{cursors, replies};
 use crate::checksum::Prefix;
+use crate::data_directory;
+use crate::store_files::copy_name;
 use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, Position, ReadError, Reader};
-use crate::{data_directory, room};
 
 /// Memory for a reader's pages, in KiB.
 const CACHE_KIB: i64 = 1024;
@@ -241,7 +242,7 @@ impl Reader for SqliteReader {
         if !data_directory::has_room_beside(folder_of(&self.path), bytes) {
             return Err(CopyError::Full);
         }
-        let copy = room::copy_name(&self.path)?;
+        let copy = copy_name(&self.path)?;
         let path = copy
             .to_str()
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;

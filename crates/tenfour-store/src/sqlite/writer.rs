@@ -27,7 +27,7 @@ use crate::mailboxes::Mailboxes;
 use crate::quota::Quota;
 use crate::retention::Rules;
 use crate::room::is_full;
-use crate::room::log_of;
+use crate::store_files::log_of;
 use crate::{OpenError, ReadError, Readers, Store, StoreError, data_directory};
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.

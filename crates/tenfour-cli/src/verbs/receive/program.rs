@@ -9,7 +9,7 @@ use tenfour::{
     Client, Consumer, Handler, HandlerError, HandlerOptions, Item, MailboxName, ReaderError, Reply,
 };
 
-use crate::args::{Receive, option_of};
+use crate::args::{Receive, misplaced_option};
 use crate::exit::Failure;
 use crate::output;
 
@@ -44,10 +44,8 @@ impl Program {
                 ),
             );
         }
-        if let Some(option) = option_of::<Receive>(&arguments.exec) {
-            output::talk(&format!(
-                "tenfour: `{option}` stands behind --exec, so it is an argument of the program; options of receive stand before"
-            ));
+        if let Some(warning) = misplaced_option::<Receive>("receive", &arguments.exec) {
+            output::talk(&warning);
         }
         let mut exec = Exec::new(argv);
         exec.timeout = arguments.handling.handler_timeout;

@@ -11,8 +11,8 @@ use crate::{args, output};
 /// The cursor by which messages are handled.
 const CURSOR: &str = "serve";
 
-/// Adds the program, if there is one.
-/// They get the soft limit of open files that there was before ours was raised.
+/// Adds the program, if there is one. It gets `open_files` as its soft limit of open files: what there was before ours was
+/// raised.
 pub fn add(arguments: &args::Serve, server: &mut Server, open_files: Option<u64>) -> Result<(), Failure> {
     let handling = &arguments.handling;
     let Some(program) = arguments.exec.first() else {
@@ -29,10 +29,8 @@ pub fn add(arguments: &args::Serve, server: &mut Server, open_files: Option<u64>
                 .hint("name it after --exec as it is called, without a shell"),
         );
     }
-    if let Some(option) = args::option_of::<args::Serve>(&arguments.exec) {
-        output::talk(&format!(
-            "tenfour: `{option}` stands behind --exec, so it is an argument of the program; options of serve stand before"
-        ));
+    if let Some(warning) = args::misplaced_option::<args::Serve>("serve", &arguments.exec) {
+        output::talk(&warning);
     }
     let cursor: CursorName = CURSOR
         .parse()

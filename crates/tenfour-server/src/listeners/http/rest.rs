@@ -56,7 +56,7 @@ impl Rest {
     /// Reads on until the body ends, within limits. Not for a client that waits for our word before it sends.
     pub(super) async fn read_away(self, headers: &HeaderMap) {
         let waits = headers.contains_key(header::EXPECT);
-        if waits || self.is_over() || lock(&self.0).size_hint().lower() > MOST {
+        if waits || lock(&self.0).is_end_stream() || lock(&self.0).size_hint().lower() > MOST {
             return;
         }
         let mut body = Lent(self);
@@ -70,9 +70,5 @@ impl Rest {
             }
         };
         let _ = tokio::time::timeout(PATIENCE, away).await;
-    }
-
-    fn is_over(&self) -> bool {
-        lock(&self.0).is_end_stream()
     }
 }

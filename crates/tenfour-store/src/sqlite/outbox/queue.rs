@@ -15,7 +15,7 @@ use crate::error::OpenError;
 use crate::file_identity::{FileIdentity, behind_links};
 use crate::lock::Lock;
 use crate::room::is_full;
-use crate::sqlite::open::{connect_or_create, folder_of, judge, now};
+use crate::sqlite::open::{connect_to, create, folder_of, judge, now};
 use crate::sqlite::options::SqliteOptions;
 
 /// How long it is waited for somebody who makes the file, in steps of [`STEP`].
@@ -41,19 +41,18 @@ impl Outbox {
         // Two that make it at once would get in each other's way; whoever delivers has the lock as well, but then it is
         // there.
         let begun = Instant::now();
-        let connection = loop {
-            if !judge(&path, &schema::OUTBOX)? {
-                break connect_or_create(&path, &schema::OUTBOX, SqliteOptions::default(), false)?;
-            }
+        while judge(&path, &schema::OUTBOX)? {
             match Lock::take(&path) {
                 Ok(_making) => {
-                    let is_new = judge(&path, &schema::OUTBOX)?;
-                    break connect_or_create(&path, &schema::OUTBOX, SqliteOptions::default(), is_new)?;
+                    if judge(&path, &schema::OUTBOX)? {
+                        create(&path, &schema::OUTBOX)?;
+                    }
                 }
                 Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => std::thread::sleep(STEP),
                 Err(error) => return Err(error),
             }
-        };
+        }
+        let connection = connect_to(&path, &schema::OUTBOX, SqliteOptions::default())?;
         // Nobody runs a thread for checkpoints here.
         connection
             .pragma_update(None, "wal_autocheckpoint", 1000)
