@@ -8,6 +8,7 @@ mod identity;
 mod keys;
 mod queue;
 mod read;
+mod removal;
 mod send;
 mod serve;
 
@@ -24,6 +25,7 @@ pub use identity::Identity;
 pub use keys::{Invite, Join, Keys, KeysVerb};
 pub use queue::{Queue, What, Which};
 pub use read::{Receive, Status, Tail};
+pub use removal::{Cursor, CursorVerb, Mailbox, MailboxVerb, Removal};
 pub use send::{Ask, Content, Send};
 pub use serve::{Listener, Serve};
 
@@ -118,6 +120,8 @@ verbs! {
     Tail "tail" "Look at a mailbox; moves nothing"
     Receive "receive" "Consume a mailbox by a durable cursor, to stdout, files or a program"
     Status "status" "Show what a server is doing, or what became of a message"
+    Mailbox "mailbox" "Remove mailboxes from a server"
+    Cursor "cursor" "Remove cursors from a server"
     Backup "backup" "Fetch the whole store of a running server, as a file"
     Check "check" "Read a whole store and name what is damaged; changes nothing"
     Keys "keys" "Show, trust, allow and remove keys"

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         Verb::Tail(tail) => on_this_thread(verbs::tail::run(tail)),
         Verb::Receive(receive) => on_this_thread(verbs::receive::run(receive)),
         Verb::Status(status) => on_this_thread(verbs::status::run(status)),
+        Verb::Mailbox(mailbox) => on_this_thread(verbs::removal::mailbox(mailbox)),
+        Verb::Cursor(cursor) => on_this_thread(verbs::removal::cursor(cursor)),
         Verb::Backup(backup) => on_this_thread(verbs::backup::run(backup)),
         Verb::Check(check) => verbs::check::run(check),
         Verb::Keys(keys) => verbs::keys::run(keys),

@@ -19,11 +19,16 @@ pub fn home() -> Result<Home, Failure> {
 
 /// The key that was named, or the user's own.
 pub fn identity(arguments: &args::Identity) -> Result<Identity, Failure> {
-    let path = match &arguments.identity {
+    let path = identity_file(arguments)?;
+    Identity::load_or_create(&path).map_err(|error| identity_failure(&error))
+}
+
+/// Where it is kept.
+pub fn identity_file(arguments: &args::Identity) -> Result<PathBuf, Failure> {
+    Ok(match &arguments.identity {
         Some(path) => path.clone(),
         None => home()?.identity(),
-    };
-    Identity::load_or_create(&path).map_err(|error| identity_failure(&error))
+    })
 }
 
 fn identity_failure(error: &IdentityError) -> Failure {

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod queue;
 mod read_client;
 pub mod receive;
+pub mod removal;
 pub mod send;
 pub mod serve;
 pub mod shell;

@@ -46,6 +46,25 @@ fn a_line_a_datagram_and_a_post() {
     );
 }
 
+/// What a client believes of a RECEIPT decides whether its user is told the truth.
+#[test]
+fn the_client_in_python_believes_the_good_receipts_of_the_vectors() {
+    if !needs("python3") {
+        return;
+    }
+    let home = Home::new();
+    home.fingerprint();
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop/vectors.py");
+    let mut command = Command::new("python3");
+    command
+        .arg("-B")
+        .arg(vectors)
+        .arg(home.path().join("identity.pem"));
+    let tried = run(command, b"").ok();
+    let tried: usize = tried.trim().trim_end_matches(" receipts").parse().unwrap();
+    assert!(tried > 15, "{tried}");
+}
+
 #[test]
 fn events_are_followed_over_a_restart_without_a_gap() {
     if !needs("python3") {

@@ -255,6 +255,27 @@ fn input_registers_tell_whether_an_alarm_is_stored_and_handled() {
     wait_for("the refusal", || plc.number(5, 6) == refused + 1);
 }
 
+/// The same offset is another message in another store.
+#[test]
+fn input_registers_tell_which_store_it_is() {
+    let home = Home::new();
+    let served = serve(&home);
+    let id = Plc::connect(&served).read(4, 0, 1_000, 8);
+    let shown: String = id.iter().map(|word| format!("{word:04x}")).collect();
+    let status = home.run(&["status", &served.native, "--json"]).ok();
+    assert!(status.contains(&shown), "{shown}: {status}");
+    assert_eq!(served.stop(), Some(0));
+    let served = serve(&home);
+    let mut plc = Plc::connect(&served);
+    assert_eq!(plc.read(4, 0, 1_000, 8), id);
+    assert_eq!(plc.ask(0, &[4, 3, 0xe8, 0, 9]), [0x84, 2]);
+    assert_eq!(plc.ask(0, &[4, 0xff, 0xff, 0, 1]), [0x84, 2]);
+    assert_eq!(served.stop(), Some(0));
+    std::fs::remove_file(home.path().join("store.db")).unwrap();
+    let served = serve(&home);
+    assert_ne!(Plc::connect(&served).read(4, 0, 1_000, 8), id);
+}
+
 #[test]
 fn bad_requests_are_answered_and_store_nothing() {
     let home = Home::new();

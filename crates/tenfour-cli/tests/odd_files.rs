@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{Home, SERVE, mailbox, needs, needs_root, run, wait_for};
+use support::disk::Disk;
+use support::{Home, SERVE, Served, mailbox, needs, needs_root, run, wait_for};
 
 fn sqlite(store: &Path, statement: &str) {
     let status = Command::new("sqlite3").arg(store).arg(statement).status();
@@ -120,6 +121,28 @@ fn a_store_that_is_taken_away_gives_no_receipts() {
     assert_eq!(mailbox(&home, &served.native), ["one"]);
 }
 
+/// The next start showed another key, and every client ended with 76.
+#[test]
+fn a_key_file_that_is_replaced_is_noticed() {
+    let (home, other) = (Home::new(), Home::new());
+    let served = home.serve();
+    let (own, foreign) = (home.fingerprint(), other.fingerprint());
+    let file = home.path().join("identity.pem");
+    let away = home.path().join("away.pem");
+    std::fs::rename(&file, &away).unwrap();
+    served.log.wait_for("put the file back from a backup");
+    std::fs::copy(other.path().join("identity.pem"), &file).unwrap();
+    served.log.wait_for(&foreign);
+    std::fs::write(&file, "").unwrap();
+    served.log.wait_for("the next start would fail");
+    // Its clients know the key that it has.
+    let client = ["send", &served.native, "--identity", away.to_str().unwrap(), "x"];
+    home.run(&client).ok();
+    std::fs::rename(&away, &file).unwrap();
+    served.log.wait_for("holds this server's key again");
+    assert_eq!(home.fingerprint(), own);
+}
+
 /// A trigger deleted what was stored, and the exit code was 0.
 #[test]
 fn a_store_that_does_more_than_ours_is_refused() {
@@ -189,6 +212,64 @@ fn a_limit_of_a_files_size_is_a_full_disk() {
     served.stop();
     let served = home.serve();
     home.run(&["send", &served.native, "there is room again"]).ok();
+}
+
+/// The server ended by SIGBUS when it was stopped: where the quota of a btrfs subvolume is used up, there is no room for a page
+/// of the log's index, which is written through memory.
+#[test]
+fn a_quota_that_is_used_up_is_a_full_disk() {
+    let Some(disk) = Disk::new("btrfs", 600) else {
+        return;
+    };
+    let btrfs = |arguments: &[&str], at: &Path| {
+        let mut command = Command::new("btrfs");
+        run(
+            {
+                command.args(arguments).arg(at);
+                command
+            },
+            b"",
+        )
+        .ok();
+    };
+    let volume = disk.path().join("volume");
+    btrfs(&["quota", "enable"], &disk.path());
+    btrfs(&["subvolume", "create"], &volume);
+    btrfs(&["qgroup", "limit", "40M"], &volume);
+    let home = Home::new();
+    let store = volume.join("store.db");
+    let at = ["--store", store.to_str().unwrap()];
+    let served = home.serve_with(&at);
+    // What does not compress, and differs from what came before.
+    let body = |number: usize| -> Vec<u8> {
+        let mut body = vec![0; 700_000];
+        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut body).unwrap();
+        body.splice(..0, format!("{number} ").into_bytes());
+        body
+    };
+    let mut stored = 0;
+    let refused = loop {
+        let sent = home.run_with_input(&["send", &served.native, "--timeout", "1s"], &body(stored));
+        if sent.code != Some(0) {
+            break sent;
+        }
+        stored += 1;
+        assert!(stored < 200, "the quota is not in force");
+    };
+    refused.failed(69, "");
+    let count = |served: &Served| {
+        let listed = home.run(&["tail", &served.native, "--json"]).ok();
+        listed.lines().count()
+    };
+    assert_eq!(count(&served), stored);
+    assert_eq!(served.stop(), Some(0));
+    // A start maps the index of the log into memory, for which btrfs finds no room: it needs some before.
+    btrfs(&["qgroup", "limit", "400M"], &volume);
+    home.run(&["check", store.to_str().unwrap()]).ok();
+    let served = home.serve_with(&at);
+    assert_eq!(count(&served), stored);
+    home.run(&["send", &served.native, "there is room again"]).ok();
+    served.stop();
 }
 
 /// It could not start, and `check` called it damaged.

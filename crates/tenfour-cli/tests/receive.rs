@@ -392,7 +392,7 @@ fn wrong_usage_is_said() {
     home.run(&["keys", "allow", &stranger.fingerprint()]).ok();
     stranger
         .run(&["receive", &served.native, "--as", "x"])
-        .failed(77, "may not read");
+        .failed(77, "may not consume");
     // Nothing of all that took the message, or made an attempt of it: a program that is not there is no fault of its.
     let json = receive(&home, &served, &["--as", "x", "--drain", "--json"]).ok();
     assert!(json.contains(r#""attempt":1"#), "{json}");

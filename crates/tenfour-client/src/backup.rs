@@ -63,7 +63,7 @@ impl Client {
                 Part::BackupEnd(BackupEnd::NoFile) => return Err(BackupError::NoFile),
                 Part::BackupEnd(BackupEnd::Full) => return Err(BackupError::Full),
                 Part::BackupEnd(_) => return Err(BackupError::Failed),
-                Part::Row(_) | Part::StatusEnd(_) => {}
+                Part::Row(_) | Part::StatusEnd(_) | Part::Removed(_) => {}
             }
         }
     }

@@ -27,6 +27,7 @@ mod plain;
 mod random;
 mod reader;
 mod receipt;
+mod removal;
 mod request;
 mod status;
 mod worker;
@@ -44,6 +45,7 @@ pub use plain::{datagram, text};
 pub use random::random_id;
 pub use reader::{Reader, ReaderBuilder};
 pub use receipt::Receipt;
+pub use removal::RemoveError;
 pub use request::AskError;
 pub use status::StatusError;
 pub use tenfour_worker::{

@@ -54,7 +54,7 @@ impl Client {
                     Part::StatusEnd(StatusEnd::Complete) => return Ok(rows),
                     Part::StatusEnd(StatusEnd::NotAllowed) => return Err(StatusError::NotAllowed),
                     Part::StatusEnd(_) => return Err(StatusError::Failed),
-                    Part::Piece(_) | Part::BackupEnd(_) => {}
+                    Part::Piece(_) | Part::BackupEnd(_) | Part::Removed(_) => {}
                 }
             }
         };

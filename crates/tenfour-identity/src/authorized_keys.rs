@@ -165,7 +165,7 @@ impl AuthorizedKeys {
 
 /// It limits a key, or is meant to.
 fn is_option(word: &str) -> bool {
-    ["send=", "read=", "from=", "expires="]
+    ["send=", "read=", "consume=", "answer=", "from=", "expires="]
         .iter()
         .any(|option| word.starts_with(option))
 }

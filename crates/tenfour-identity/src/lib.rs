@@ -31,6 +31,6 @@ pub use invitation::{Invitation, InvitationError, Invitations, ParseInvitationEr
 pub use key::{Identity, IdentityError};
 pub use known_hosts::{KnownHosts, Trust};
 pub use lock::lock;
-pub use rights::{ParseRightsError, Pattern, Rights};
+pub use rights::{Consume, ParseRightsError, Pattern, Rights};
 pub use time::parse_time;
 pub use tokens::{Token, hash as hash_of_token};

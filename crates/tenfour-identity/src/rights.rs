@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use tenfour_proto::MailboxName;
+use tenfour_proto::{CursorName, MailboxName};
 
 /// Mailboxes: one name, everything below a name (`logs/*`), or all (`*`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,50 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// Cursors: all of some mailboxes (`jobs`), or one of them (`jobs:worker`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consume {
+    /// In which mailboxes.
+    pub mailboxes: Pattern,
+    /// Only the cursor of this name.
+    pub cursor: Option<CursorName>,
+}
+
+impl Consume {
+    /// The cursor is one of these.
+    pub fn covers(&self, mailbox: &MailboxName, cursor: &CursorName) -> bool {
+        self.mailboxes.covers(mailbox) && self.cursor.as_ref().is_none_or(|own| own == cursor)
+    }
+}
+
+impl FromStr for Consume {
+    type Err = ParseRightsError;
+
+    fn from_str(text: &str) -> Result<Self, ParseRightsError> {
+        let (mailboxes, cursor) = match text.split_once(':') {
+            Some((mailboxes, cursor)) => {
+                let cursor = cursor.parse();
+                let bad = |error| ParseRightsError(format!("`{text}`: {error}"));
+                (mailboxes, Some(cursor.map_err(bad)?))
+            }
+            None => (text, None),
+        };
+        Ok(Consume {
+            mailboxes: mailboxes.parse()?,
+            cursor,
+        })
+    }
+}
+
+impl fmt::Display for Consume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cursor {
+            Some(cursor) => write!(f, "{}:{cursor}", self.mailboxes),
+            None => self.mailboxes.fmt(f),
+        }
+    }
+}
+
 /// An address range, `ADDRESS` or `ADDRESS/BITS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -103,13 +147,17 @@ impl fmt::Display for Network {
     }
 }
 
-/// The options of a key, in OpenSSH's manner: `send="a,b/*",read=a,from="10.0.0.0/8",expires=2027-01-01,status,admin`.
+/// The options of a key, in OpenSSH's manner: `send="a,b/*",read=a,consume=a:worker,answer=a,from="10.0.0.0/8",expires=2027-01-01,status,admin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// Where it may put messages.
     pub send: Vec<Pattern>,
-    /// What it may read.
+    /// What it may look at. Whoever looks changes nothing.
     pub read: Vec<Pattern>,
+    /// By which cursors it may take messages: it moves them, and what it rejects is buried.
+    pub consume: Vec<Consume>,
+    /// Which mailboxes' messages it may answer, of those that it consumes.
+    pub answer: Vec<Pattern>,
     /// It may see what the server is doing, in numbers and names.
     pub status: bool,
     /// It may do everything, also create mailboxes beyond `send`.
@@ -124,6 +172,8 @@ impl Default for Rights {
         Rights {
             send: vec![Pattern::One(MailboxName::inbox())],
             read: Vec::new(),
+            consume: Vec::new(),
+            answer: Vec::new(),
             status: false,
             admin: false,
             from: Vec::new(),
@@ -143,6 +193,11 @@ impl Rights {
         Rights {
             send: vec![Pattern::All],
             read: vec![Pattern::All],
+            consume: vec![Consume {
+                mailboxes: Pattern::All,
+                cursor: None,
+            }],
+            answer: vec![Pattern::All],
             status: true,
             admin: true,
             from: Vec::new(),
@@ -155,9 +210,19 @@ impl Rights {
         self.admin || self.send.iter().any(|pattern| pattern.covers(mailbox))
     }
 
-    /// It may read `mailbox`.
+    /// It may look at `mailbox`.
     pub fn may_read(&self, mailbox: &MailboxName) -> bool {
         self.admin || self.read.iter().any(|pattern| pattern.covers(mailbox))
+    }
+
+    /// It may consume `mailbox` by that cursor.
+    pub fn may_consume(&self, mailbox: &MailboxName, cursor: &CursorName) -> bool {
+        self.admin || self.consume.iter().any(|consume| consume.covers(mailbox, cursor))
+    }
+
+    /// It may answer messages of `mailbox` that it consumes.
+    pub fn may_answer(&self, mailbox: &MailboxName) -> bool {
+        self.admin || self.answer.iter().any(|pattern| pattern.covers(mailbox))
     }
 
     /// It may do everything, and have everything.
@@ -182,6 +247,8 @@ impl Rights {
         }
         join(&mut self.send, more.send);
         join(&mut self.read, more.read);
+        join(&mut self.consume, more.consume);
+        join(&mut self.answer, more.answer);
         self.status |= more.status;
         self.admin |= more.admin;
         // Without a limit it is everywhere, and for ever.
@@ -228,11 +295,13 @@ impl FromStr for Rights {
                 ("status", None) => rights.status = true,
                 ("send", Some(list)) => rights.send = parse_list(list)?,
                 ("read", Some(list)) => rights.read = parse_list(list)?,
+                ("consume", Some(list)) => rights.consume = parse_list(list)?,
+                ("answer", Some(list)) => rights.answer = parse_list(list)?,
                 ("from", Some(list)) => rights.from = parse_list(list)?,
                 ("expires", Some(time)) => rights.expires = Some(parse_time(time)?),
                 _ => {
                     return Err(ParseRightsError(format!(
-                        "`{option}` is none of `send=`, `read=`, `from=`, `expires=`, `status`, `admin`"
+                        "`{option}` is none of `send=`, `read=`, `consume=`, `answer=`, `from=`, `expires=`, `status`, `admin`"
                     )));
                 }
             }
@@ -294,6 +363,12 @@ impl fmt::Display for Rights {
         if !self.read.is_empty() {
             options.push(list("read", &self.read));
         }
+        if !self.consume.is_empty() {
+            options.push(list("consume", &self.consume));
+        }
+        if !self.answer.is_empty() {
+            options.push(list("answer", &self.answer));
+        }
         if !self.from.is_empty() {
             options.push(list("from", &self.from));
         }
@@ -346,6 +421,38 @@ mod tests {
         ] {
             assert!(bad.parse::<Rights>().is_err(), "{bad}");
         }
+    }
+
+    /// A key that might only read answered other people's questions, and took messages from their workers.
+    #[test]
+    fn looking_consuming_and_answering_are_three_rights() {
+        let rights = |text: &str| text.parse::<Rights>().unwrap();
+        let (jobs, worker): (_, CursorName) = (mailbox("jobs"), "worker".parse().unwrap());
+        let may = |text: &str| {
+            let rights = rights(text);
+            (
+                rights.may_read(&jobs),
+                rights.may_consume(&jobs, &worker),
+                rights.may_answer(&jobs),
+            )
+        };
+        assert_eq!(may("read=jobs"), (true, false, false));
+        assert_eq!(may("consume=jobs"), (false, true, false));
+        assert_eq!(may("consume=jobs:worker"), (false, true, false));
+        assert_eq!(may("consume=jobs:other"), (false, false, false));
+        assert_eq!(may("consume=*:worker,answer=jobs"), (false, true, true));
+        assert_eq!(may("admin"), (true, true, true));
+        for text in [
+            "consume=jobs:",
+            "consume=:x",
+            "consume=jobs:a:b",
+            "consume=jobs:A",
+        ] {
+            assert!(text.parse::<Rights>().is_err(), "{text}");
+        }
+        let shown = rights("consume=jobs/*:worker,answer=jobs").to_string();
+        assert_eq!(shown, "send=\"inbox\",consume=\"jobs/*:worker\",answer=\"jobs\"");
+        assert_eq!(rights(&shown), rights("consume=jobs/*:worker,answer=jobs"));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 mod backup;
 mod client;
 mod error;
+#[cfg(test)]
+mod field_table;
 mod fields;
 mod frame;
 mod handshake;
@@ -18,6 +20,7 @@ mod parcel;
 mod place_frames;
 mod raw_frame;
 mod read_frames;
+mod removal;
 mod reply_frames;
 mod send_window;
 mod server;
@@ -35,6 +38,7 @@ pub use handshake::{
 };
 pub use place_frames::PlaceFrame;
 pub use read_frames::{CursorUse, EndReason, ReadEnd, ReadFrom, ReadRequest};
+pub use removal::{RemoveOutcome, RemoveRequest};
 pub use reply_frames::{AnswerFrame, ReplyFrame};
 pub use send_window::{DeliveryState, ResumeState};
 pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};

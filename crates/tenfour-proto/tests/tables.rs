@@ -1,8 +1,8 @@
 //! The tables and vectors of `docs/protocol/` say what the code does.
 
 use tenfour_proto::native::{
-    Client, ClientEvent, ClientOptions, Credit, EndReason, ErrorCode, Frame, ProducerKind, ResumeState,
-    Resumption, Splitter, Welcome,
+    Client, ClientEvent, ClientOptions, Credit, EndReason, ErrorCode, Frame, ProducerKind, RemoveOutcome,
+    ResumeState, Resumption, Splitter, Welcome,
 };
 use tenfour_proto::{Durability, MailboxName, Message, Moment, ProducerId, RefusalCode, TemporaryCode};
 
@@ -70,6 +70,13 @@ fn the_codes_are_those_of_the_table() {
     add(
         "temporary",
         TemporaryCode::ALL
+            .iter()
+            .map(|code| (code.to_wire(), code.as_str()))
+            .collect(),
+    );
+    add(
+        "removal",
+        RemoveOutcome::ALL
             .iter()
             .map(|code| (code.to_wire(), code.as_str()))
             .collect(),

@@ -7,6 +7,7 @@ mod commit_notifier;
 mod committer;
 mod completions;
 mod consumer_group;
+mod fair_queue;
 mod job;
 mod latency;
 mod memory_budget;
@@ -20,9 +21,9 @@ use std::time::Instant;
 
 use tenfour_identity::lock;
 use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Reply, Sender};
-use tenfour_store::{Batch, ReadError, Reader, Store};
+use tenfour_store::{Batch, ReadError, Reader, Removal, Store};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::block_in_place;
 
 use commit_notifier::CommitNotifier;
@@ -31,13 +32,13 @@ pub(crate) use consumer_group::ConsumerGroup;
 use job::{Deposit, Job, UnderWay};
 pub(crate) use job::{Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
-pub(crate) use memory_budget::{Budget, Charge, Class};
+pub(crate) use memory_budget::{Budget, Charge, Payer};
 use reply_router::Replies;
 pub(crate) use reply_router::{Overflow, ReplySlot};
 use shared::{Queue, Shared};
 
-/// Most readers that wait for their next use. A reader on disk costs a file handle and up to 1 MiB.
-const IDLE_READERS: usize = 8;
+/// Most readers. One on disk costs a file handle and up to 1 MiB.
+const READERS: usize = 8;
 
 /// A handle that listeners hold. Cheap to clone.
 #[derive(Clone)]
@@ -64,6 +65,7 @@ impl Broker {
             blocks: store.blocks(),
             readers: store.readers(),
             idle_readers: Mutex::default(),
+            read_turns: Semaphore::new(READERS),
             groups: Mutex::default(),
             owned: Mutex::new(Some(store)),
             under_way: Arc::default(),
@@ -102,7 +104,7 @@ impl Broker {
             epoch,
             completions: Arc::clone(completions),
             arrived: Instant::now(),
-            _charge: charge,
+            charge,
             _under_way: UnderWay::count(&self.0.under_way),
         }));
     }
@@ -136,6 +138,35 @@ impl Broker {
             tell,
         });
         done.await.map_err(|_| StoreGone)
+    }
+
+    /// Removes a mailbox with all that is in it, or one of its cursors. Others are served between the pieces. `None`: somebody
+    /// consumes by it.
+    pub(crate) async fn remove(
+        &self,
+        mailbox: &MailboxName,
+        cursor: Option<&CursorName>,
+    ) -> Result<Option<Removal>, StoreGone> {
+        let mut last = None;
+        loop {
+            let is_used = lock(&self.0.groups).live.iter().any(|((of, name), group)| {
+                of == mailbox && cursor.is_none_or(|cursor| cursor == name) && group.strong_count() > 0
+            });
+            if is_used {
+                return Ok(None);
+            }
+            let (tell, done) = oneshot::channel();
+            self.push(Job::Remove {
+                mailbox: mailbox.clone(),
+                cursor: cursor.cloned(),
+                last,
+                tell,
+            });
+            match done.await.map_err(|_| StoreGone)? {
+                Removal::More(up_to) => last = Some(up_to),
+                removal => return Ok(Some(removal)),
+            }
+        }
     }
 
     /// From here on all replies to the producer come there, until it is dropped, or expected again.
@@ -221,7 +252,7 @@ impl Broker {
             };
             let result = work(reader.as_mut());
             let mut idle = lock(&shared.idle_readers);
-            if idle.len() < IDLE_READERS {
+            if idle.len() < READERS {
                 idle.push(reader);
             }
             result
@@ -229,6 +260,8 @@ impl Broker {
         if !self.0.blocks {
             return Ok(work());
         }
+        // A thousand who ask at once would be as many threads, each with a reader of its own.
+        let _turn = self.0.read_turns.acquire().await.map_err(|_| StoreGone)?;
         tokio::task::spawn_blocking(work).await.map_err(|_| StoreGone)
     }
 
@@ -274,18 +307,25 @@ impl Broker {
             job.refuse();
             return;
         }
-        queue.jobs.push(job);
-        let first = queue.jobs.len() == 1;
+        let now = Instant::now();
+        let first = !queue.jobs.is_ready(now);
+        let (rank, peer) = job.peer();
+        queue.jobs.push(rank, peer, job.cost(), job, now);
         drop(queue);
         if !shared.blocks {
             // There is nothing to wait for, and waking another thread would cost more than the work.
-            committer::work_off(&mut lock(&shared.owned), shared);
+            while committer::work_off(&mut lock(&shared.owned), shared) {}
         } else if alone && on_a_worker() {
             // Nobody to share a flush with: the thread that is awake does the work at once. It hands its other tasks
             // on before; among them is the connection, which must answer heartbeats whatever the disk does.
             // Nobody answers for a connection that asks, so that needs no task of its own.
             let shared = Arc::clone(shared);
-            let work = move || block_in_place(|| committer::work_off(&mut lock(&shared.owned), &shared));
+            let work = move || {
+                let is_more = block_in_place(|| committer::work_off(&mut lock(&shared.owned), &shared));
+                if is_more {
+                    shared.wake.notify_one();
+                }
+            };
             if question {
                 work();
             } else {

@@ -25,6 +25,8 @@ mod event;
 mod handler;
 mod listeners;
 mod mailboxes;
+mod neighbourhood;
+mod plain_runtime;
 mod reading;
 mod record;
 mod server;

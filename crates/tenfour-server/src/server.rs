@@ -25,6 +25,7 @@ use crate::listeners::http::{self, HttpListeners};
 use crate::listeners::modbus::{self, ModbusListeners};
 use crate::listeners::{datagram, native, text};
 use crate::mailboxes::Mailboxes;
+use crate::plain_runtime::PlainRuntime;
 use crate::reading::response_budget::Outgoing;
 
 /// Sockets that listen already, by dialect.
@@ -147,19 +148,23 @@ impl Server {
             .config
             .access
             .watch_files(&alive, &context.stopping.subscribe());
-        for listener in listeners.text {
-            text::listen(listener, Arc::clone(&context), alive.clone());
-        }
-        for socket in listeners.datagram {
-            datagram::listen(socket, Arc::clone(&context), alive.clone());
-        }
         for listener in listeners.native {
             native::listen(listener, Arc::clone(&context), alive.clone());
         }
-        #[cfg(feature = "http")]
-        http::listen(listeners.http, &context, &alive)?;
-        #[cfg(feature = "modbus")]
-        modbus::listen(listeners.modbus, &context, &alive);
+        let plain = PlainRuntime::start().map_err(ServeError::Start)?;
+        {
+            let _entered = plain.enter();
+            for listener in listeners.text {
+                text::listen(listener, Arc::clone(&context), alive.clone());
+            }
+            for socket in listeners.datagram {
+                datagram::listen(socket, Arc::clone(&context), alive.clone());
+            }
+            #[cfg(feature = "http")]
+            http::listen(listeners.http, &context, &alive)?;
+            #[cfg(feature = "modbus")]
+            modbus::listen(listeners.modbus, &context, &alive);
+        }
         for start in handlers {
             start(Arc::clone(&context), alive.clone());
         }

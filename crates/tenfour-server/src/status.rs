@@ -26,7 +26,13 @@ pub(crate) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGon
         let bytes = sizes.get(&info.name).copied().unwrap_or(0);
         mailbox(info, bytes)
     }));
-    rows.extend(cursors.iter().map(|info| cursor(info, &mailboxes)));
+    let by_name: HashMap<&MailboxName, &MailboxInfo> =
+        mailboxes.iter().map(|info| (&info.name, info)).collect();
+    rows.extend(
+        cursors
+            .iter()
+            .map(|info| cursor(info, by_name.get(&info.mailbox).copied())),
+    );
     rows.extend(context.counters.iter().map(|(reason, count)| {
         StatusRow::new("counter")
             .with("reason", reason)
@@ -93,8 +99,7 @@ pub(crate) fn lag(cursor: &CursorInfo, mailbox: Option<&MailboxInfo>) -> u64 {
     last.saturating_sub(committed).saturating_sub(cursor.done)
 }
 
-fn cursor(info: &CursorInfo, mailboxes: &[MailboxInfo]) -> StatusRow {
-    let mailbox = mailboxes.iter().find(|mailbox| mailbox.name == info.mailbox);
+fn cursor(info: &CursorInfo, mailbox: Option<&MailboxInfo>) -> StatusRow {
     StatusRow::new("cursor")
         .with("mailbox", info.mailbox.as_str())
         .with("cursor", info.name.as_str())

@@ -116,15 +116,33 @@ pub(crate) fn remove_copies(store: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// There is so little room left that nothing more is taken.
-pub(crate) fn is_full(folder: &Path) -> bool {
+/// How little room is left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shortage {
+    /// Nothing more is taken.
+    pub(crate) for_all: bool,
+    /// Nothing more is taken from those who show no key: what they fill must not be what others lack.
+    pub(crate) for_synthetic: bool,
+}
+
+/// Looks how much room there is.
+pub(crate) fn shortage(folder: &Path) -> Shortage {
     let Ok(space) = rustix::fs::statvfs(folder) else {
         // What cannot be asked is found out by writing.
-        return false;
+        return Shortage::default();
     };
     let total = space.f_blocks.saturating_mul(space.f_frsize);
     let free = space.f_bavail.saturating_mul(space.f_frsize);
-    free < (total / RESERVE_SHARE).min(RESERVE_BYTES)
+    let reserve = (total / RESERVE_SHARE).min(RESERVE_BYTES);
+    Shortage {
+        for_all: free < reserve,
+        for_synthetic: free < 2 * reserve,
+    }
+}
+
+/// There is so little room left that nothing more is taken.
+pub(crate) fn is_full(folder: &Path) -> bool {
+    shortage(folder).for_all
 }
 
 /// Bytes that a store needs to be opened and read: the index of its log, above all.

@@ -17,7 +17,7 @@ use crate::batch::{Answered, Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorOutcome};
 use crate::mailboxes::Mailboxes;
 use crate::policy::Policy;
-use crate::quota::Quota;
+use crate::quota::{Quota, cost_of};
 
 /// What a transaction would come to. Nothing of it is true before the commit.
 #[derive(Debug)]
@@ -96,9 +96,11 @@ impl Fullness {
         quota: &Quota,
         batch: &Batch,
     ) -> Result<(), TemporaryCode> {
-        self.for_all = self.for_all || !engine.has_room(Need::of_batch(batch));
-        if !self.for_all && batch.sender.is_synthetic() && !self.for_synthetic {
-            self.for_synthetic = !quota.has_room(engine.synthetic_bytes(), batch.bytes());
+        let is_synthetic = batch.sender.is_synthetic();
+        self.for_all = self.for_all || !engine.has_room(Need::of_batch(batch), false);
+        if !self.for_all && is_synthetic && !self.for_synthetic {
+            self.for_synthetic = !engine.has_room(Need::of_batch(batch), true)
+                || !quota.has_room(engine.synthetic_bytes(), cost_of(batch));
         }
         if self.for_all || batch.sender.is_synthetic() && self.for_synthetic {
             return Err(TemporaryCode::Full);

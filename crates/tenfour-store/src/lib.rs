@@ -54,5 +54,5 @@ pub use sqlite::{
     Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer,
     SqliteOptions, SqliteStore, Verdict, check,
 };
-pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Readers, Store};
+pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Readers, Removal, Store};
 pub use tenfour_proto::Stored;

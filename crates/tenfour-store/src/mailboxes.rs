@@ -18,28 +18,49 @@ pub(crate) struct Mailbox {
     pub(crate) raised: bool,
     /// It has no row yet.
     pub(crate) is_new: bool,
+    /// It was removed: nobody sees it, and its offsets go on when it is used again.
+    pub(crate) is_removed: bool,
+    /// It is used again since the last commit.
+    pub(crate) is_revived: bool,
 }
 
-/// All mailboxes. Small: there are at most [`MAX_MAILBOXES`].
+/// All mailboxes. Small: there are at most [`MAX_MAILBOXES`], and those that were removed.
 #[derive(Debug, Default)]
 pub(crate) struct Mailboxes {
     all: Vec<Mailbox>,
     by_name: HashMap<MailboxName, usize>,
     /// Messages come in stretches for one mailbox.
     latest: usize,
+    /// Those that were not removed.
+    live: usize,
 }
 
 impl Mailboxes {
     /// Adds a mailbox that exists already.
-    pub(crate) fn load(&mut self, id: i64, name: MailboxName, last: u64) {
+    pub(crate) fn load(&mut self, id: i64, name: MailboxName, last: u64, is_removed: bool) {
         self.by_name.insert(name.clone(), self.all.len());
+        self.live += usize::from(!is_removed);
         self.all.push(Mailbox {
             id,
             name,
             last,
             raised: false,
             is_new: false,
+            is_removed,
+            is_revived: false,
         });
+    }
+
+    /// Nobody sees it any more.
+    pub(crate) fn remove(&mut self, id: i64) {
+        if let Some(mailbox) = self
+            .all
+            .iter_mut()
+            .find(|mailbox| mailbox.id == id && !mailbox.is_removed)
+        {
+            mailbox.is_removed = true;
+            self.live -= 1;
+        }
     }
 
     /// The mailbox of that name, made if it is new; `None` if there are too many.
@@ -48,10 +69,10 @@ impl Mailboxes {
             Some(latest) if latest.name == *name => self.latest,
             _ => match self.by_name.get(name) {
                 Some(index) => *index,
-                None if self.all.len() >= MAX_MAILBOXES => return None,
+                None if self.is_full_for(name) => return None,
                 None => {
                     let id = self.all.iter().map(|mailbox| mailbox.id).max().unwrap_or(0) + 1;
-                    self.load(id, name.clone(), 0);
+                    self.load(id, name.clone(), 0, false);
                     let index = self.all.len() - 1;
                     if let Some(mailbox) = self.all.get_mut(index) {
                         mailbox.is_new = true;
@@ -61,13 +82,34 @@ impl Mailboxes {
             },
         };
         self.latest = index;
-        self.all.get_mut(index)
+        let is_full = self.is_full_for(name);
+        let mailbox = self.all.get_mut(index)?;
+        if mailbox.is_removed {
+            if is_full {
+                return None;
+            }
+            (mailbox.is_removed, mailbox.is_revived) = (false, true);
+            self.live += 1;
+        }
+        Some(mailbox)
+    }
+
+    /// There are as many as there may be. `inbox` is always there, and so is a place for what nobody could handle: there are
+    /// no more of those than cursors.
+    fn is_full_for(&self, name: &MailboxName) -> bool {
+        let is_kept_free = *name == MailboxName::inbox() || name.as_str().starts_with("dead/");
+        self.live >= MAX_MAILBOXES && !is_kept_free
     }
 
     /// The number of a mailbox that exists.
     pub(crate) fn find(&self, name: &MailboxName) -> Option<i64> {
+        self.get(name).map(|mailbox| mailbox.id)
+    }
+
+    /// A mailbox that exists.
+    pub(crate) fn get(&self, name: &MailboxName) -> Option<&Mailbox> {
         let index = self.by_name.get(name)?;
-        self.all.get(*index).map(|mailbox| mailbox.id)
+        self.all.get(*index).filter(|mailbox| !mailbox.is_removed)
     }
 
     pub(crate) fn by_id(&self, id: i64) -> Option<&Mailbox> {
@@ -91,6 +133,7 @@ impl Mailboxes {
                 mailbox.raised = false;
                 Mailbox {
                     is_new: std::mem::take(&mut mailbox.is_new),
+                    is_revived: std::mem::take(&mut mailbox.is_revived),
                     ..mailbox.clone()
                 }
             })

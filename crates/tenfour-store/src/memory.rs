@@ -7,7 +7,7 @@ mod transaction;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tenfour_proto::{Durability, ProducerId, Sender, Stored};
+use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender, Stored};
 
 use crate::batch::{Batch, Committed};
 use crate::cursor::CursorChange;
@@ -15,7 +15,7 @@ use crate::ledger;
 use crate::mailboxes::Mailboxes;
 use crate::quota::Quota;
 use crate::retention::Rules;
-use crate::{Readers, Store, StoreError};
+use crate::{Readers, Removal, Store, StoreError};
 use producers::Producers;
 use reader::MemoryReader;
 use shared::Shared;
@@ -131,6 +131,22 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
+    fn remove_mailbox(&mut self, mailbox: &MailboxName, _: Option<u64>) -> Result<Removal, StoreError> {
+        let Some(id) = self.mailboxes.find(mailbox) else {
+            return Ok(Removal::Absent);
+        };
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.remove(mailbox);
+        self.mailboxes.remove(id);
+        Ok(Removal::Done)
+    }
+
+    fn remove_cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Removal, StoreError> {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        let removed = shared.cursors.remove(&(mailbox.clone(), name.clone()));
+        Ok(removed.map_or(Removal::Absent, |_| Removal::Done))
+    }
+
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
         let state = self.producers.get(sender, producer);
         Ok(state.map_or(0, |state| state.high_water_mark))
@@ -160,7 +176,7 @@ mod tests {
     use std::time::Duration;
 
     use tenfour_proto::native::ProducerKind;
-    use tenfour_proto::{Listener, MailboxName, Message, Reply, Source};
+    use tenfour_proto::{Listener, Message, Reply, Source};
 
     use super::*;
     use crate::REPLY_HOURS;

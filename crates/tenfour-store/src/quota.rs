@@ -2,6 +2,37 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tenfour_proto::Message;
+
+use crate::batch::Batch;
+
+/// What a message takes beside its words: its row, with its place in the table.
+pub(crate) const ROW: u64 = 64;
+
+/// What a producer takes that nobody knew before: its mark, in the table and the index. Its first message pays.
+pub(crate) const PRODUCER: u64 = 128;
+
+/// Bytes that a message of a sender without a key is charged: what it costs, not what it says. Empty lines filled a disk
+/// while the quota counted nothing.
+pub(crate) fn cost(sequence: u64, message: &Message) -> u64 {
+    let words = message
+        .content_type
+        .as_ref()
+        .map_or(0, |word| word.as_str().len())
+        + message.name.as_ref().map_or(0, |word| word.as_str().len());
+    let producer = if sequence == 1 { PRODUCER } else { 0 };
+    (message.body.len() + words) as u64 + ROW + producer
+}
+
+/// The same of all in a batch.
+pub(crate) fn cost_of(batch: &Batch) -> u64 {
+    let sequence = |sequence| if batch.producer.is_some() { sequence } else { 0 };
+    let costs = batch.messages.iter();
+    costs
+        .map(|(number, message)| cost(sequence(*number), message))
+        .sum()
+}
+
 #[derive(Debug)]
 pub(crate) struct Quota {
     bytes: u64,

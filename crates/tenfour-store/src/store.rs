@@ -79,6 +79,22 @@ pub trait Store: Send {
     /// False if there is no room to write that down now: nothing has changed.
     fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError>;
 
+    /// Removes a mailbox: a piece of its messages up to offset `last` (all that it has now, where none is named), and when none
+    /// are left also its cursors. Its offsets are not given again, and what was stored in it still counts as stored. Between
+    /// two pieces the store may be used as ever.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn remove_mailbox(&mut self, mailbox: &MailboxName, last: Option<u64>) -> Result<Removal, StoreError>;
+
+    /// Removes a cursor, with all that is known of messages that it gave out.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn remove_cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Removal, StoreError>;
+
     /// Looks whether it still is the store that was opened. Called about once a second: a file may be removed, replaced or
     /// restored while it is in use.
     ///
@@ -107,6 +123,21 @@ pub trait Store: Send {
     fn reader(&self) -> Result<Box<dyn Reader>, ReadError> {
         self.readers().open()
     }
+}
+
+/// What became of the wish that something be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, on the disk too.
+    Done,
+    /// A piece is; there is more up to this offset.
+    More(u64),
+    /// There is none of that name.
+    Absent,
+    /// Messages came meanwhile: what had been there before is gone.
+    Refilled,
+    /// There is no room to note it.
+    Full,
 }
 
 /// Opens readers of a store, on any thread. Cheap to clone.

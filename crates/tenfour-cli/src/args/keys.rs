@@ -37,7 +37,7 @@ pub enum KeysVerb {
     Allow {
         /// SHA256:...
         fingerprint: tenfour::proto::Fingerprint,
-        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
+        /// send=MAILBOX, read=MAILBOX, consume=MAILBOX[:CURSOR], answer=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
         /// Comment: whose key it is
         #[arg(long, default_value = "", env = "TENFOUR_COMMENT")]
@@ -50,7 +50,7 @@ pub enum KeysVerb {
     Token {
         /// Name of the token; messages sent with it carry this name
         name: tenfour::proto::TokenName,
-        /// send=MAILBOX, read=MAILBOX, from=ADDRESS, expires=TIME, status, admin
+        /// send=MAILBOX, read=MAILBOX, consume=MAILBOX[:CURSOR], answer=MAILBOX, from=ADDRESS, expires=TIME, status, admin
         options: Vec<String>,
     },
     /// Remove an allowed key (SHA256:...), a token (NAME) or a trusted server (HOST)
@@ -68,9 +68,15 @@ pub struct Invite {
     /// Mailboxes that the guest may send to
     #[arg(long, value_name = "MAILBOXES", default_value = "inbox", env = "TENFOUR_SEND")]
     pub send: String,
-    /// Mailboxes that the guest may read
+    /// Mailboxes that the guest may look at
     #[arg(long, value_name = "MAILBOXES", env = "TENFOUR_READ")]
     pub read: Option<String>,
+    /// Mailboxes that the guest may consume, MAILBOX or MAILBOX:CURSOR
+    #[arg(long, value_name = "MAILBOXES", env = "TENFOUR_CONSUME")]
+    pub consume: Option<String>,
+    /// Mailboxes whose messages the guest may answer
+    #[arg(long, value_name = "MAILBOXES", env = "TENFOUR_ANSWER")]
+    pub answer: Option<String>,
     /// How long the invitation is valid
     #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = parse_time, env = "TENFOUR_FOR")]
     pub lifetime: Duration,

@@ -23,8 +23,14 @@ pub async fn run(arguments: Invite) -> Result<(), Failure> {
     let home = setup::home()?;
     let identity = setup::identity(&arguments.identity)?;
     let mut options = format!("send=\"{}\"", arguments.send);
-    if let Some(read) = &arguments.read {
-        options.push_str(&format!(",read=\"{read}\""));
+    for (name, list) in [
+        ("read", &arguments.read),
+        ("consume", &arguments.consume),
+        ("answer", &arguments.answer),
+    ] {
+        if let Some(list) = list {
+            options.push_str(&format!(",{name}=\"{list}\""));
+        }
     }
     let rights: Rights = options
         .parse()

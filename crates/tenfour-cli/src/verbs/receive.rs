@@ -46,7 +46,7 @@ pub async fn run(arguments: Receive) -> Result<(), Failure> {
         return Ok(());
     }
     let key = config.identity.fingerprint();
-    let failed = |error| failed(&error, &target, key);
+    let failed = |error| failed(&error, &target, key, arguments.name.as_str());
     let mut received = 0;
     let mut wait = std::pin::pin!(deadline(arguments.until.wait));
     let mut stop = std::pin::pin!(signals::stop());
@@ -129,9 +129,15 @@ async fn last_word(consumer: &Consumer) -> Result<Result<(), Failure>, ReaderErr
 }
 
 /// Why consuming ended, in words.
-fn failed(error: &ReaderError, target: &Target, key: Fingerprint) -> Failure {
+fn failed(error: &ReaderError, target: &Target, key: Fingerprint, cursor: &str) -> Failure {
     let words = failure(error, target, key);
     match error {
+        ReaderError::NotAllowed(mailbox) => {
+            let text = format!("this key may not consume `{mailbox}` by the cursor `{cursor}`");
+            Failure::new(Code::NotAllowed, text).hint(format!(
+                "on the server: tenfour keys allow {key} consume={mailbox}:{cursor}"
+            ))
+        }
         ReaderError::Damaged { offset, .. } => {
             words.hint(format!("to go on without it: add --skip {offset}"))
         }

@@ -2,6 +2,7 @@
 
 mod console;
 mod handler;
+mod key_file;
 pub mod page;
 mod port_owner;
 mod sockets;
@@ -28,7 +29,9 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     signals::survive_file_limits();
     let files = raise_file_limit();
     let home = Home::from_environment().ok();
+    let key_file = setup::identity_file(&arguments.identity)?;
     let identity = setup::identity(&arguments.identity)?;
+    let own = identity.fingerprint();
     // The store first: nothing that was recovered may be served before it is on the disk.
     let store = open_store(&arguments, home.as_ref())?;
     let mut sockets = sockets::bind(&arguments)?;
@@ -63,6 +66,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     if let Some(file) = &arguments.port_file {
         write_port_file(file, &sockets.addresses)?;
     }
+    key_file::watch(key_file, own);
     let counters = server.counters();
     service_manager::tell(service_manager::READY);
     let shutdown = async {

@@ -8,9 +8,9 @@ use tenfour::identity::Identity;
 use tenfour::proto::ProducerId;
 use tenfour::server::{Listeners, ServerConfig};
 use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
-use tenfour::{Durability, Sender, Server};
+use tenfour::{CursorName, Durability, MailboxName, Sender, Server};
 use tenfour_proto::Stored;
-use tenfour_store::{Batch, Committed, CursorChange, Readers, StoreError};
+use tenfour_store::{Batch, Committed, CursorChange, Readers, Removal, StoreError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -111,6 +111,14 @@ impl Store for Promising {
 
     fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError> {
         self.memory.finish(sender, producers)
+    }
+
+    fn remove_mailbox(&mut self, mailbox: &MailboxName, last: Option<u64>) -> Result<Removal, StoreError> {
+        self.memory.remove_mailbox(mailbox, last)
+    }
+
+    fn remove_cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Removal, StoreError> {
+        self.memory.remove_cursor(mailbox, name)
     }
 
     fn readers(&self) -> Readers {

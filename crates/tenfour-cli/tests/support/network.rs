@@ -18,6 +18,7 @@ pub fn in_a_network_of_its_own(script: &str) -> String {
             "unshare",
             "--map-root-user",
             "--net",
+            "--mount",
             "bash",
             "-euo",
             "pipefail",

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tenfour_proto::ProducerId;
-use tenfour_proto::native::{BackupEnd, Client as Machine, ClientEvent, StatusEnd, StatusRequest, StatusRow};
+use tenfour_proto::native::{
+    BackupEnd, Client as Machine, ClientEvent, RemoveOutcome, RemoveRequest, StatusEnd, StatusRequest,
+    StatusRow,
+};
+use tenfour_proto::{CursorName, MailboxName, ProducerId};
 use tokio::sync::mpsc;
 
 use super::wake::Wake;
@@ -14,7 +17,7 @@ use super::wake::Wake;
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     /// What the server is doing.
     Status,
@@ -22,6 +25,8 @@ pub(crate) enum Question {
     DeliveryState(ProducerId),
     /// All of its store.
     Backup,
+    /// That a mailbox be removed, or a cursor of it.
+    Remove(MailboxName, Option<CursorName>),
 }
 
 /// A part of the answer.
@@ -31,6 +36,7 @@ pub(crate) enum Part {
     StatusEnd(StatusEnd),
     Piece(Bytes),
     BackupEnd(BackupEnd),
+    Removed(RemoveOutcome),
 }
 
 /// A question on its connection.
@@ -72,16 +78,21 @@ impl Query {
         *next_request += 1;
         let request = *next_request;
         self.request = Some(request);
-        match self.question {
+        match &self.question {
             Question::Status => machine.status(StatusRequest {
                 request,
                 producer: None,
             }),
             Question::DeliveryState(producer) => machine.status(StatusRequest {
                 request,
-                producer: Some(producer),
+                producer: Some(*producer),
             }),
             Question::Backup => machine.backup(request),
+            Question::Remove(mailbox, cursor) => machine.remove(RemoveRequest {
+                request,
+                mailbox: mailbox.clone(),
+                cursor: cursor.clone(),
+            }),
         }
     }
 
@@ -92,6 +103,7 @@ impl Query {
             ClientEvent::StatusEnd(request, end) => (request, Part::StatusEnd(end)),
             ClientEvent::Backup(request, bytes) => (request, Part::Piece(bytes)),
             ClientEvent::BackupEnd(request, end) => (request, Part::BackupEnd(end)),
+            ClientEvent::Removed(request, outcome) => (request, Part::Removed(outcome)),
             _ => return true,
         };
         // Of a question that nobody waits for any more there may still be answers on their way.
@@ -101,7 +113,7 @@ impl Query {
         if let Part::Piece(bytes) = &part {
             self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         }
-        let is_last = matches!(part, Part::StatusEnd(_) | Part::BackupEnd(_));
+        let is_last = matches!(part, Part::StatusEnd(_) | Part::BackupEnd(_) | Part::Removed(_));
         // Whoever asked may be gone, which is looked at elsewhere.
         let _ = self.tell.send(part);
         !is_last

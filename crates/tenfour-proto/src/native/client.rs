@@ -14,6 +14,7 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, ProducerKind, ProducerWish, Resumption, Versions, Welcome};
 use super::parcel::Parcel;
 use super::read_frames::{ItemFrame, ReadEnd};
+use super::removal::RemoveOutcome;
 use super::send_window::{DeliveryState, ResumeState, SendWindow};
 use super::splitter::Splitter;
 use super::status::{StatusEnd, StatusRow};
@@ -91,6 +92,8 @@ pub enum ClientEvent {
     Backup(u32, Bytes),
     /// Its end.
     BackupEnd(u32, BackupEnd),
+    /// The answer to the [`remove`](Client::remove) of this number.
+    Removed(u32, RemoveOutcome),
     /// The server closed in good order: whatever has no answer now is not stored.
     Closed,
     /// Nothing was heard for two heartbeats.

@@ -7,6 +7,7 @@ use super::handshake::{ErrorFrame, Hello, Welcome};
 use super::place_frames::PlaceFrame;
 use super::raw_frame::RawFrame;
 use super::read_frames::{ItemFrame, ProgressFrame, Progressed, ReadCredit, ReadEnd, ReadRequest};
+use super::removal::{RemoveRequest, RemovedFrame};
 use super::reply_frames::{AnswerFrame, ReplyFrame};
 use super::status::{EndFrame, RowFrame, StatusRequest};
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
@@ -53,6 +54,8 @@ pub enum Frame {
     Backup(u32),
     BackupPart(BackupPart),
     BackupEnd(BackupEndFrame),
+    Remove(RemoveRequest),
+    Removed(RemovedFrame),
 }
 
 /// Types of frames. Numbers are never used again.
@@ -87,6 +90,8 @@ mod kind {
     pub(super) const BACKUP: u8 = 0x33;
     pub(super) const BACKUP_PART: u8 = 0x34;
     pub(super) const BACKUP_END: u8 = 0x35;
+    pub(super) const REMOVE: u8 = 0x36;
+    pub(super) const REMOVED: u8 = 0x37;
 }
 
 impl Frame {
@@ -128,6 +133,8 @@ impl Frame {
             kind::BACKUP => Frame::Backup(fields::number(&mut body)?),
             kind::BACKUP_PART => Frame::BackupPart(BackupPart::decode(body)?),
             kind::BACKUP_END => Frame::BackupEnd(BackupEndFrame::decode(body)?),
+            kind::REMOVE => Frame::Remove(RemoveRequest::decode(body)?),
+            kind::REMOVED => Frame::Removed(RemovedFrame::decode(body)?),
             _ if flags & CRITICAL != 0 => {
                 return Err(Fault::protocol("a critical frame is not known here"));
             }
@@ -176,6 +183,8 @@ impl Frame {
             }),
             Frame::BackupPart(part) => put(out, kind::BACKUP_PART, 0, |body| part.encode(body)),
             Frame::BackupEnd(end) => put(out, kind::BACKUP_END, 0, |body| end.encode(body)),
+            Frame::Remove(request) => put(out, kind::REMOVE, 0, |body| request.encode(body)),
+            Frame::Removed(removed) => put(out, kind::REMOVED, 0, |body| removed.encode(body)),
         }
     }
 }
@@ -196,6 +205,7 @@ mod tests {
     use super::super::backup::BackupEnd;
     use super::super::handshake::{ProducerKind, ProducerWish, Resumption, Versions};
     use super::super::read_frames::{CursorUse, EndReason, ReadFrom};
+    use super::super::removal::RemoveOutcome;
     use super::super::status::{StatusEnd, StatusRow};
     use super::super::{ErrorCode, Splitter};
     use super::*;
@@ -391,6 +401,15 @@ mod tests {
                 request: 1,
                 end: BackupEnd::Complete(6),
             }),
+            Frame::Remove(RemoveRequest {
+                request: 1,
+                mailbox: "logs/old".parse().unwrap(),
+                cursor: Some("worker".parse().unwrap()),
+            }),
+            Frame::Removed(RemovedFrame {
+                request: 1,
+                outcome: RemoveOutcome::InUse,
+            }),
         ]
     }
 
@@ -416,7 +435,7 @@ mod tests {
     #[test]
     fn every_frame_comes_out_as_it_went_in() {
         let all = [handshakes(), transfers(), readings(), tellings()].concat();
-        assert_eq!(all.len(), 30);
+        assert_eq!(all.len(), 32);
         let mut kinds = Vec::new();
         for frame in all {
             let mut bytes = Vec::new();

@@ -11,6 +11,7 @@ use super::frame::Frame;
 use super::handshake::{ErrorFrame, Hello, Resumption, Welcome};
 use super::parcel::Parcel;
 use super::read_frames::ReadRequest;
+use super::removal::RemoveRequest;
 use super::reply_frames::AnswerFrame;
 use super::splitter::Splitter;
 use super::status::StatusRequest;
@@ -71,6 +72,8 @@ pub enum ServerEvent {
     Status(StatusRequest),
     /// The client wants the whole store, under this number.
     Backup(u32),
+    /// The client wants something removed; answer with [`removed`](Server::removed).
+    Remove(RemoveRequest),
 }
 
 /// What the driver knows when it lets a client in.
@@ -101,6 +104,9 @@ enum Phase {
     /// Nothing more in either direction, but what is left to transmit.
     Ended,
 }
+
+/// Events that wait for the driver; the frames behind them stay bytes.
+const MAX_EVENTS: usize = 64;
 
 /// The machine. After each `handle_*` or other call take all of
 /// [`take_messages`](Self::take_messages), [`poll_event`](Self::poll_event) and
@@ -192,8 +198,10 @@ impl Server {
     }
 
     fn take_frames(&mut self) -> Result<(), Fault> {
-        // While the driver decides about HELLO, what follows waits unread.
+        // While the driver decides about HELLO, what follows waits unread, and so does what follows on much that it has to
+        // act on: an event takes more memory than its frame.
         while !matches!(self.phase, Phase::Deciding | Phase::Ended)
+            && self.events.len() < MAX_EVENTS
             && let Some(frame) = self.splitter.take()?
         {
             self.take_frame(frame)?;
@@ -312,6 +320,10 @@ impl Server {
                 self.events.push_back(ServerEvent::Backup(request));
                 Ok(())
             }
+            Frame::Remove(request) => {
+                self.events.push_back(ServerEvent::Remove(request));
+                Ok(())
+            }
             Frame::Error(_) => {
                 self.phase = Phase::Ended;
                 Ok(())
@@ -330,7 +342,8 @@ impl Server {
             | Frame::StatusRow(_)
             | Frame::StatusEnd(_)
             | Frame::BackupPart(_)
-            | Frame::BackupEnd(_) => Err(Fault::protocol("a frame that only a server sends")),
+            | Frame::BackupEnd(_)
+            | Frame::Removed(_) => Err(Fault::protocol("a frame that only a server sends")),
         }
     }
 
@@ -394,7 +407,8 @@ impl Server {
         }
     }
 
-    /// Reads what came behind HELLO while the driver decided.
+    /// Reads on where [`poll_event`](Self::poll_event) gives nothing more: behind a HELLO that the driver decided, and behind
+    /// many events.
     pub fn go_on(&mut self) -> Result<(), Fault> {
         self.take_frames().inspect_err(|fault| {
             self.fail(fault.code, fault.text, String::new(), None);
@@ -525,6 +539,11 @@ impl Server {
             out.append(&mut self.transmit);
         }
         self.transmit = Vec::new();
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.transmit.len()
     }
 
     /// Bytes held of unfinished frames and messages.

@@ -1,4 +1,6 @@
-//! Other protocols that knock at the text listener. Nothing of them is stored.
+//! Other protocols that knock at the text listener, or come as datagrams. Nothing of them is stored.
+//!
+//! A web page can make a browser speak some of them to this machine, with words of the page's choice inside.
 
 use std::fmt;
 
@@ -15,8 +17,13 @@ pub enum Foreign {
     Smb,
     /// A TPKT header (RFC 1006), as RDP begins.
     Rdp,
-    /// A STUN header with its magic cookie (RFC 8489, section 5).
+    /// A STUN or TURN header with its magic cookie (RFC 8489, section 5), also behind the length that ICE puts before it on
+    /// TCP (RFC 4571, section 2).
     Stun,
+    /// A DTLS record (RFC 6347, section 4.1).
+    Dtls,
+    /// A QUIC packet with a long header (RFC 9000, section 17.2).
+    Quic,
 }
 
 impl Foreign {
@@ -29,6 +36,8 @@ impl Foreign {
             Foreign::Smb => "SMB",
             Foreign::Rdp => "RDP",
             Foreign::Stun => "STUN",
+            Foreign::Dtls => "DTLS",
+            Foreign::Quic => "QUIC",
         }
     }
 
@@ -36,7 +45,7 @@ impl Foreign {
     pub(super) fn in_prefix(bytes: &[u8]) -> Option<Option<Foreign>> {
         /// A pattern that ignores the length fields inside these headers.
         type Pattern = &'static [Option<u8>];
-        const TABLE: [(Foreign, Pattern); 6] = [
+        const TABLE: [(Foreign, Pattern); 8] = [
             (Foreign::Tls, &[Some(0x16), Some(0x03)]),
             (Foreign::Rdp, &[Some(0x03), Some(0x00), Some(0x00)]),
             (
@@ -69,8 +78,36 @@ impl Foreign {
                 Foreign::Stun,
                 &[
                     Some(0),
+                    None,
+                    None,
+                    None,
+                    Some(0x21),
+                    Some(0x12),
+                    Some(0xa4),
+                    Some(0x42),
+                ],
+            ),
+            (
+                Foreign::Stun,
+                &[
                     Some(1),
+                    None,
+                    None,
+                    None,
+                    Some(0x21),
+                    Some(0x12),
+                    Some(0xa4),
+                    Some(0x42),
+                ],
+            ),
+            (
+                Foreign::Stun,
+                &[
                     Some(0),
+                    None,
+                    Some(0),
+                    None,
+                    None,
                     None,
                     Some(0x21),
                     Some(0x12),
@@ -94,6 +131,26 @@ impl Foreign {
         (!open).then_some(None)
     }
 
+    /// Looks at a whole datagram.
+    pub fn in_datagram(bytes: &[u8]) -> Option<Foreign> {
+        match bytes {
+            [0..=3, _, _, _, 0x21, 0x12, 0xa4, 0x42, ..] => Some(Foreign::Stun),
+            [20..=26, 0xfe, 0xfd | 0xff, ..] => Some(Foreign::Dtls),
+            // Version 1, a draft, version 2 (RFC 9369), or the negotiation of one.
+            [0xc0..=0xff, 0, 0, 0, 0 | 1, ..]
+            | [0xc0..=0xff, 0xff, 0, 0, _, ..]
+            | [0xc0..=0xff, 0x6b, 0x33, 0x43, 0xcf, ..] => Some(Foreign::Quic),
+            _ => None,
+        }
+    }
+
+    /// Looks for HTTP in a first line that is too long to be kept whole: it begins with a method and a blank.
+    pub(super) fn in_long_line(begin: &[u8]) -> Option<Foreign> {
+        let method = begin.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+        let is_request = (3..=20).contains(&method) && begin.get(method) == Some(&b' ');
+        is_request.then_some(Foreign::Http)
+    }
+
     /// Looks for HTTP in a whole first line.
     pub(super) fn in_line(line: &[u8]) -> Option<Foreign> {
         let mut words = line.split(|b| *b == b' ');
@@ -111,5 +168,29 @@ impl Foreign {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a browser sends where a web page says, with words of the page's choice in it.
+    #[test]
+    fn datagrams_of_browsers_are_known() {
+        let cases: [(&[u8], Option<Foreign>); 9] = [
+            (b"\0\x01\0\x50\x21\x12\xa4\x42 rm -rf home", Some(Foreign::Stun)),
+            (b"\0\x03\0\x50\x21\x12\xa4\x42", Some(Foreign::Stun)),
+            (b"\x16\xfe\xfd\0\0", Some(Foreign::Dtls)),
+            (b"\xc3\0\0\0\x01\x08", Some(Foreign::Quic)),
+            (b"\xd3\x6b\x33\x43\xcf\x08", Some(Foreign::Quic)),
+            (b"hello", None),
+            (b"", None),
+            (b"1234\x21\x12\xa4\x42", None),
+            ("größe".as_bytes(), None),
+        ];
+        for (bytes, protocol) in cases {
+            assert_eq!(Foreign::in_datagram(bytes), protocol, "{bytes:?}");
+        }
     }
 }

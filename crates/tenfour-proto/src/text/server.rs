@@ -44,8 +44,21 @@ pub struct Server {
     numbered: u64,
     sequencer: AckSequencer,
     events: VecDeque<Event>,
-    transmit: Vec<u8>,
+    /// The greeting, or what another protocol is told.
+    notice: Vec<u8>,
+    /// Answers that are due: they become lines when they can be sent, as one byte of a message may have forty of an answer.
+    answers: VecDeque<Due>,
 }
+
+/// The same answer to some messages in a row.
+#[derive(Debug)]
+struct Due {
+    answer: Answer,
+    count: u64,
+}
+
+/// Bytes of lines that are made at once.
+const PIECE: usize = 8 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -71,7 +84,8 @@ impl Server {
             numbered: 0,
             sequencer: AckSequencer::new(0),
             events: VecDeque::new(),
-            transmit: GREETING.to_vec(),
+            notice: GREETING.to_vec(),
+            answers: VecDeque::new(),
         }
     }
 
@@ -101,7 +115,7 @@ impl Server {
             }
             match self.state {
                 State::Skipping => self.state = State::Lines,
-                State::First if line.len() <= self.longest() && Foreign::in_line(&line).is_some() => {
+                State::First if Foreign::in_line(&line).is_some() => {
                     return self.turn_away(Foreign::Http);
                 }
                 _ => {
@@ -113,6 +127,12 @@ impl Server {
         // One more byte than allowed may still be the CR before a LF.
         let over = self.partial.len().saturating_sub(self.longest());
         let is_too_long = over > 1 || (over == 1 && !self.partial.as_slice().ends_with(b"\r"));
+        if self.state == State::First
+            && is_too_long
+            && let Some(protocol) = Foreign::in_long_line(self.partial.as_slice())
+        {
+            return self.turn_away(protocol);
+        }
         if self.state != State::Skipping && is_too_long {
             self.state = State::Skipping;
             self.refuse_too_large();
@@ -154,7 +174,7 @@ impl Server {
     fn turn_away(&mut self, protocol: Foreign) {
         self.state = State::Ended;
         self.partial.clear();
-        self.transmit.extend_from_slice(
+        self.notice.extend_from_slice(
             format!("no foreign this is a tenfour text listener, it does not speak {protocol}\n").as_bytes(),
         );
         self.events.push_back(Event::Foreign(protocol));
@@ -205,7 +225,7 @@ impl Server {
                 Some(refusal) => Answer::Refused(refusal.code),
                 None => Answer::NotNow(code),
             };
-            self.write_line(&line);
+            self.owe(line, 1);
         }
     }
 
@@ -213,38 +233,64 @@ impl Server {
         for piece in answer.in_order() {
             match piece {
                 Settled::Stored(run) => {
-                    for offset in run.offset..run.offset.saturating_add(run.count) {
-                        self.write_line(&Answer::Stored {
-                            mailbox: run.mailbox.clone(),
-                            offset,
-                            durability: self.durability,
-                        });
-                    }
+                    let first = Answer::Stored {
+                        mailbox: run.mailbox.clone(),
+                        offset: run.offset,
+                        durability: self.durability,
+                    };
+                    self.owe(first, run.count);
                 }
-                Settled::Refused(refusal) => {
-                    for _ in refusal.first..=refusal.last() {
-                        self.write_line(&Answer::Refused(refusal.code));
-                    }
-                }
+                Settled::Refused(refusal) => self.owe(Answer::Refused(refusal.code), refusal.count),
             }
         }
     }
 
-    fn write_line(&mut self, answer: &Answer) {
-        self.transmit.extend_from_slice(answer.to_string().as_bytes());
-        self.transmit.push(b'\n');
+    /// The answer to `count` messages in a row; offsets rise by one.
+    fn owe(&mut self, answer: Answer, count: u64) {
+        match self.answers.back_mut() {
+            Some(last) if last.answer == answer && !matches!(answer, Answer::Stored { .. }) => {
+                last.count += count;
+            }
+            _ => self.answers.push_back(Due { answer, count }),
+        }
     }
 
     /// The next thing to act on.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() {
+            // One read may have brought thirty thousand empty lines; the next is likely to bring one.
+            self.events = VecDeque::new();
+        }
+        event
     }
 
-    /// Moves what is to be sent behind the bytes of `out`.
+    /// Moves a piece of what is to be sent behind the bytes of `out`, some kilobytes at most. Nothing: that was all.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.transmit);
+        out.append(&mut std::mem::take(&mut self.notice));
+        let most = out.len() + PIECE;
+        while out.len() < most
+            && let Some(due) = self.answers.front_mut()
+        {
+            out.extend_from_slice(due.answer.to_string().as_bytes());
+            out.push(b'\n');
+            due.count -= 1;
+            if let Answer::Stored { offset, .. } = &mut due.answer {
+                *offset = offset.saturating_add(1);
+            }
+            if due.count == 0 {
+                self.answers.pop_front();
+            }
+        }
         // An idle connection keeps no buffer.
-        self.transmit = Vec::new();
+        if self.answers.is_empty() {
+            self.answers = VecDeque::new();
+        }
+    }
+
+    /// Messages that came and have no answer yet.
+    pub fn unsettled(&self) -> u64 {
+        self.numbered - self.sequencer.settled()
     }
 
     /// Bytes of a line that is not finished.
@@ -391,6 +437,50 @@ mod tests {
         }
     }
 
+    /// A web page may choose its path, and what follows: with a path that was longer than any message, its words were stored.
+    #[test]
+    fn a_request_whose_path_is_too_long_leaves_nothing() {
+        let path = "a".repeat(3 * FIRST_LINE);
+        let request = format!("POST /{path} HTTP/1.1\r\nHost: x\r\n\r\nEVIL LINE\n");
+        for size in [1_000, request.len()] {
+            let mut server = machine();
+            for piece in request.as_bytes().chunks(size) {
+                server.handle_bytes(piece);
+            }
+            assert_eq!(events(&mut server), [Event::Foreign(Foreign::Http)]);
+        }
+        // A long line of text is refused, and the next one is read.
+        let mut server = machine();
+        server.handle_bytes(path.as_bytes());
+        server.handle_bytes(b"\nhi\n");
+        assert_eq!(events(&mut server), [message(2, b"hi")]);
+    }
+
+    /// One byte of a message may have forty of an answer: 500 connections that read nothing held a gigabyte.
+    #[test]
+    fn answers_are_made_when_they_can_be_sent() {
+        let mut server = machine();
+        sent(&mut server);
+        server.handle_bytes(&b"x\n".repeat(20_000));
+        assert_eq!(events(&mut server).len(), 20_000);
+        assert_eq!(server.events.capacity(), 0);
+        server.handle_not_now(10_000, TemporaryCode::Full);
+        server.handle_stored(Stored::after_commit(stored(10_001, 10_000, 1)));
+        assert!(server.answers.len() < 10);
+        let (mut pieces, mut lines) = (0, 0);
+        loop {
+            let piece = sent(&mut server);
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.len() < 2 * PIECE);
+            pieces += 1;
+            lines += piece.lines().count();
+        }
+        assert!(pieces > 10 && lines == 20_000, "{pieces} pieces, {lines} lines");
+        assert_eq!(server.unsettled(), 0);
+    }
+
     /// Each read joined, looked through and copied the whole unfinished line: one of a MiB that came byte by byte cost
     /// its square, and one stranger a core.
     #[test]
@@ -416,13 +506,16 @@ mod tests {
 
     #[test]
     fn other_protocols_are_turned_away_with_one_line() {
-        let cases: [(&[u8], Foreign); 6] = [
+        let cases: [(&[u8], Foreign); 8] = [
             (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Foreign::Http),
             (b"\x16\x03\x01\x02\x0a\x01", Foreign::Tls),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Foreign::Ssh),
             (b"\0\0\0\x0a\xfeSMB\n", Foreign::Smb),
             (b"\x03\0\0\x13\x0e", Foreign::Rdp),
             (b"\0\x01\0\0\x21\x12\xa4\x42abc", Foreign::Stun),
+            // A request to a TURN server, and one to a peer behind the length of ICE.
+            (b"\0\x03\0\x24\x21\x12\xa4\x42abc\n", Foreign::Stun),
+            (b"\0\x64\0\x01\0\x50\x21\x12\xa4\x42abc\n", Foreign::Stun),
         ];
         for (bytes, protocol) in cases {
             let mut server = Server::new(100, Durability::Disk);

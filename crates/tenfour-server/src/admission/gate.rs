@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenfour_proto::Moment;
+use tenfour_proto::{Fingerprint, Moment};
 use tokio::sync::Notify;
 
 use crate::admission::counters::{Counter, Counters};
+use crate::neighbourhood::neighbourhood;
 use tenfour_identity::lock;
 
 /// Native peers that have not said HELLO, at most: a handshake costs half a millisecond of a core.
@@ -44,6 +45,8 @@ struct GateState {
 struct Admitted {
     closed: bool,
     known: usize,
+    /// Of these, by key.
+    by_key: HashMap<Fingerprint, usize>,
     /// Native connections that have not said who they are, the oldest first.
     waiting: BTreeMap<u64, Waiting>,
     by_address: HashMap<IpAddr, usize>,
@@ -114,6 +117,25 @@ impl Gate {
             counters,
             inside: Mutex::default(),
         }))
+    }
+
+    /// Of the connections without keys, the one with the most bytes of an unfinished message leaves: it holds what others wait
+    /// for. False if there is none.
+    pub(crate) fn evict_largest(&self) -> bool {
+        let mut inside = lock(&self.0.inside);
+        let unfinished = |permit: &ConnectionPermit| permit.unfinished.load(Ordering::Relaxed);
+        let largest = inside
+            .plaintext
+            .iter()
+            .map(|(number, permit)| (unfinished(permit), *number))
+            .max()
+            .filter(|(bytes, _)| *bytes > 0);
+        let Some((_, number)) = largest else {
+            return false;
+        };
+        inside.ask_to_leave(number);
+        self.0.counters.count(Counter::Evicted);
+        true
     }
 
     /// The server stops: every plain connection leaves, and none is let in.
@@ -199,7 +221,7 @@ impl Gate {
             number,
             address,
             leave,
-            identified: false,
+            identified: None,
         })
     }
 }
@@ -261,14 +283,6 @@ impl Admitted {
     }
 }
 
-/// Of IPv6 one network of 64 bits is one neighbour.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-        v4 => v4,
-    }
-}
-
 /// The place of a connection without keys.
 pub(crate) struct PlaintextPermit {
     gate: Gate,
@@ -288,25 +302,34 @@ pub(crate) struct UnauthenticatedPermit {
     number: u64,
     address: IpAddr,
     leave: Arc<Notify>,
-    identified: bool,
+    /// By this key.
+    identified: Option<Fingerprint>,
 }
 
 impl UnauthenticatedPermit {
     /// Waits until somebody else needs the place more. Never once it was identified.
     pub(crate) async fn asked_to_leave(&self) {
-        if self.identified {
+        if self.identified.is_some() {
             std::future::pending::<()>().await;
         }
         self.leave.notified().await;
     }
 
-    /// It showed a key that is allowed.
-    pub(crate) fn identified(&mut self, now: Moment) {
+    /// It showed a key that is allowed. False if there is no place for it now: a key has half of all places at most, and an
+    /// eighth of them is for the server's own and for those who run it.
+    pub(crate) fn identified(&mut self, now: Moment, key: Fingerprint, is_own: bool) -> bool {
+        let max = self.gate.0.max;
         let mut inside = lock(&self.gate.0.inside);
-        if !self.identified {
-            self.identified = true;
+        if self.identified.is_none() {
+            let of_this = inside.by_key.get(&key).copied().unwrap_or(0);
+            let is_crowd = of_this >= (max / 2).max(1) || inside.known >= max - max / 8;
+            if is_crowd && !is_own {
+                return false;
+            }
+            self.identified = Some(key);
             inside.stranger_leaves(self.number);
             inside.known += 1;
+            *inside.by_key.entry(key).or_default() += 1;
             if inside.remembered.len() >= MAX_REMEMBERED {
                 inside.remembered.retain(|_, last| now.since(*last) < REMEMBER);
             }
@@ -314,14 +337,21 @@ impl UnauthenticatedPermit {
                 inside.remembered.insert(self.address, now);
             }
         }
+        true
     }
 }
 
 impl Drop for UnauthenticatedPermit {
     fn drop(&mut self) {
         let mut inside = lock(&self.gate.0.inside);
-        if self.identified {
+        if let Some(key) = self.identified {
             inside.known = inside.known.saturating_sub(1);
+            if let Some(count) = inside.by_key.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    inside.by_key.remove(&key);
+                }
+            }
         } else {
             inside.stranger_leaves(self.number);
         }
@@ -334,6 +364,10 @@ mod tests {
 
     fn at(seconds: u64) -> Moment {
         Moment::after_start(Duration::from_secs(seconds))
+    }
+
+    fn key(number: u8) -> Fingerprint {
+        Fingerprint::from_bytes([number; 32])
     }
 
     /// Whether it was asked to leave.
@@ -371,7 +405,7 @@ mod tests {
         assert_eq!(lock(&gate.0.inside).total(), 64);
         assert_eq!(counters.get(Counter::Evicted), 1_000 - 64);
         let known = passes.last_mut().unwrap();
-        known.identified(at(0));
+        assert!(known.identified(at(0), key(1), false));
         assert!(!is_asked(known));
         // Whoever comes from where a key was shown makes room for no stranger.
         let again = gate.admit_stranger(IpAddr::V4(999.into()), at(1)).unwrap();
@@ -389,7 +423,7 @@ mod tests {
         let mut keys = Vec::new();
         for n in 0..4u32 {
             let mut pass = gate.admit_stranger(IpAddr::V4(n.into()), at(9)).unwrap();
-            pass.identified(at(9));
+            assert!(pass.identified(at(9), key(n as u8), false));
             keys.push(pass);
         }
         assert_eq!(lock(&gate.0.inside).plaintext.len(), 4);
@@ -433,12 +467,48 @@ mod tests {
         let mut passes = Vec::new();
         for _ in 0..50 {
             let mut pass = gate.admit_stranger(address, at(0)).unwrap();
-            pass.identified(at(0));
+            assert!(pass.identified(at(0), key(1), false));
             passes.push(pass);
         }
         let counts = |inside: &Admitted| (inside.known, inside.waiting.len());
         assert_eq!(counts(&lock(&gate.0.inside)), (50, 0));
         drop(passes);
         assert_eq!(lock(&gate.0.inside).known, 0);
+    }
+
+    /// One key held all places, and the server's own user could not ask what was going on.
+    #[test]
+    fn one_key_leaves_places_to_others() {
+        let gate = Gate::new(16, Counters::default());
+        let mut inside = Vec::new();
+        let mut enter = |number: u8, is_own: bool| {
+            let address = IpAddr::V4(u32::from(number).into());
+            let Some(mut pass) = gate.admit_stranger(address, at(0)) else {
+                return false;
+            };
+            let entered = pass.identified(at(0), key(number), is_own);
+            if entered {
+                inside.push(pass);
+            }
+            entered
+        };
+        assert_eq!((0..20).filter(|_| enter(1, false)).count(), 8);
+        assert_eq!((0..20).filter(|_| enter(2, false)).count(), 6);
+        assert!(!enter(3, false));
+        assert!(enter(4, true) && enter(4, true));
+    }
+
+    #[test]
+    fn whoever_holds_most_of_what_others_wait_for_leaves() {
+        let gate = Gate::new(16, Counters::default());
+        assert!(!gate.evict_largest());
+        let passes: Vec<_> = (0..4).map(|n| gate.admit_plain(at(n)).unwrap()).collect();
+        assert!(!gate.evict_largest(), "nobody holds anything");
+        for (pass, bytes) in passes.iter().zip([10, 1_000, 20, 0]) {
+            pass.permit.heard(at(5), bytes);
+        }
+        assert!(gate.evict_largest() && gate.evict_largest() && gate.evict_largest());
+        assert!(!gate.evict_largest());
+        assert_eq!(lock(&gate.0.inside).plaintext.len(), 1);
     }
 }

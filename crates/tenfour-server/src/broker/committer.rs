@@ -45,7 +45,9 @@ struct Gathered {
 pub(super) fn run(shared: &Shared) {
     let mut tidied = Instant::now();
     while wait(shared) {
+        let begun = Instant::now();
         work_off(&mut lock(&shared.owned), shared);
+        lock(&shared.queue).jobs.took(begun.elapsed(), Instant::now());
         // While it is never quiet, what can wait gets a part of the time.
         if tidied.elapsed() >= WITHOUT_QUIET {
             verify(shared);
@@ -57,18 +59,21 @@ pub(super) fn run(shared: &Shared) {
     *lock(&shared.owned) = None;
 }
 
-/// Does everything that is on the queue. Whoever calls it holds the store, so jobs are done in their order.
-pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) {
-    let jobs = std::mem::take(&mut lock(&shared.queue).jobs);
+/// Does one round of what is on the queue. Whoever calls it holds the store, so the jobs of a peer are done in their order.
+/// True if there is more.
+pub(super) fn work_off(owned: &mut Option<Box<dyn Store>>, shared: &Shared) -> bool {
     let Some(store) = owned else {
+        let jobs = lock(&shared.queue).jobs.drain();
         jobs.into_iter().for_each(Job::refuse);
-        return;
+        return false;
     };
+    let jobs = lock(&shared.queue).jobs.round(Instant::now());
     shared.untidy.store(true, Ordering::Relaxed);
     let mut gathered = Gathered::default();
     if let Err(error) = work(store.as_mut(), jobs, &mut gathered, shared) {
         fail(&error, gathered.deposits, shared);
     }
+    lock(&shared.queue).jobs.is_ready(Instant::now())
 }
 
 /// Does what waits: deposits together, the others in their place among them.
@@ -106,6 +111,26 @@ fn work(
                 let _ = reply.send(answer);
             }
             Job::SaveCursor(cursor) => gathered.cursors.push(cursor),
+            Job::Remove {
+                mailbox,
+                cursor,
+                last,
+                tell,
+            } => {
+                // What was deposited before goes with it.
+                result = result.and_then(|()| commit(store, gathered, shared));
+                let removal = result.and_then(|()| match &cursor {
+                    Some(cursor) => store.remove_cursor(&mailbox, cursor),
+                    None => store.remove_mailbox(&mailbox, last),
+                });
+                match removal {
+                    Ok(removal) => {
+                        let _ = tell.send(removal);
+                        result = Ok(());
+                    }
+                    Err(error) => result = Err(error),
+                }
+            }
             Job::Finish {
                 sender,
                 producers,
@@ -130,9 +155,19 @@ fn work(
 fn wait(shared: &Shared) -> bool {
     let mut patience = PATIENCE;
     let mut queue = lock(&shared.queue);
-    while queue.jobs.is_empty() {
-        if queue.closed {
+    while !queue.jobs.is_ready(Instant::now()) {
+        if queue.closed && queue.jobs.is_empty() {
             return false;
+        }
+        if queue.closed {
+            queue.jobs.wake();
+            continue;
+        }
+        let rest = queue.jobs.rest(Instant::now());
+        if !queue.jobs.is_empty() && !rest.is_zero() {
+            let waited = shared.wake.wait_timeout(queue, rest);
+            (queue, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            continue;
         }
         if patience > 0 {
             // Others may be about to deposit: letting them costs less than sleeping and being woken.
@@ -305,7 +340,7 @@ fn fail(error: &StoreError, gathered: Vec<Deposit>, shared: &Shared) {
     let rest = {
         let mut queue = lock(&shared.queue);
         queue.closed = true;
-        std::mem::take(&mut queue.jobs)
+        queue.jobs.drain()
     };
     for deposit in gathered {
         deposit.completions.put(Completion::Gone);

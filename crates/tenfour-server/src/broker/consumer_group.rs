@@ -65,6 +65,10 @@ struct Held {
 
 impl ConsumerGroup {
     /// A cursor as the store knows it.
+    pub(crate) fn name(&self) -> &CursorName {
+        &self.name
+    }
+
     pub(super) fn loaded(mailbox: MailboxName, name: CursorName, position: Position) -> Self {
         ConsumerGroup {
             mailbox,

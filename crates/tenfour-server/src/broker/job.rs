@@ -1,16 +1,20 @@
 //! What is done with the store, in its turn.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tenfour_proto::{ProducerId, Sender, Stored, TemporaryCode};
-use tenfour_store::Batch;
+use tenfour_proto::{CursorName, Listener, MailboxName, ProducerId, Sender, Source, Stored, TemporaryCode};
+use tenfour_store::{Batch, Removal};
 use tokio::sync::oneshot;
 
 use super::completions::{Completion, Completions};
 use super::consumer_group::ConsumerGroup;
+use super::fair_queue::Rank;
 use super::memory_budget::Charge;
+use crate::neighbourhood::neighbourhood;
 
 /// The store can give no answer: it failed, or the server has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +42,13 @@ pub(super) enum Job {
     },
     /// What has changed of a cursor until the commit.
     SaveCursor(Arc<ConsumerGroup>),
+    /// A piece of a mailbox, up to that offset, or a cursor.
+    Remove {
+        mailbox: MailboxName,
+        cursor: Option<CursorName>,
+        last: Option<u64>,
+        tell: oneshot::Sender<Removal>,
+    },
     /// Nothing will be repeated of these producers.
     Finish {
         sender: Sender,
@@ -46,12 +57,29 @@ pub(super) enum Job {
     },
 }
 
+/// Whoever has no key has an address; on this machine all have the same, and each connection counts. Datagrams are answered in
+/// their order, so those of a socket stay together.
+fn stranger(source: Source) -> Option<(IpAddr, u16)> {
+    let address = source.address.filter(|_| source.listener != Listener::Datagram)?;
+    let port = match address.ip().to_canonical().is_loopback() {
+        true => address.port(),
+        false => 0,
+    };
+    Some((neighbourhood(address.ip()), port))
+}
+
+fn number(peer: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    peer.hash(&mut hasher);
+    hasher.finish()
+}
+
 pub(super) struct Deposit {
     pub(super) batch: Batch,
     pub(super) epoch: u64,
     pub(super) completions: Arc<Completions>,
     pub(super) arrived: Instant,
-    pub(super) _charge: Charge,
+    pub(super) charge: Charge,
     pub(super) _under_way: UnderWay,
 }
 
@@ -85,12 +113,54 @@ impl Deposit {
     }
 }
 
+/// Bytes of bodies that cost about as much as a message.
+const BYTES_OF_ONE: u64 = 512;
+
+/// What a batch with a producer costs beside its messages.
+const PRODUCER: u64 = 4;
+
+/// What a job that is no message costs, in messages: a look at the disk, or a row.
+const OTHER: u64 = 32;
+
 impl Job {
+    /// Whose turn it is: of a key or a token, of a cursor, or of somebody whom nobody knows. Two with the same number share
+    /// their turns.
+    pub(super) fn peer(&self) -> (Rank, u64) {
+        match self {
+            Job::Deposit(deposit) => match &deposit.batch.sender {
+                Sender::Anonymous | Sender::Datagram => {
+                    (Rank::Stranger, number(&stranger(deposit.batch.source)))
+                }
+                sender => (Rank::Known, number(sender)),
+            },
+            Job::Resume { sender, .. } | Job::Finish { sender, .. } => (Rank::Known, number(sender)),
+            Job::SaveCursor(cursor) => (Rank::Known, number(&Arc::as_ptr(cursor))),
+            Job::Remove { mailbox, .. } => (Rank::Known, number(mailbox)),
+        }
+    }
+
+    /// About so many small messages.
+    pub(super) fn cost(&self) -> u64 {
+        match self {
+            Job::Deposit(deposit) => {
+                // A producer that nobody knows yet is a row more, and two searches.
+                let producer = if deposit.batch.producer.is_some() {
+                    PRODUCER
+                } else {
+                    0
+                };
+                let messages = deposit.batch.messages.len() as u64;
+                messages + deposit.charge.bytes() / BYTES_OF_ONE + producer
+            }
+            _ => OTHER,
+        }
+    }
+
     /// Somebody waits for the answer, who is the one that asks.
     pub(super) fn is_question(&self) -> bool {
         match self {
             Job::Deposit(_) | Job::SaveCursor(_) => false,
-            Job::Resume { .. } | Job::Finish { .. } => true,
+            Job::Resume { .. } | Job::Finish { .. } | Job::Remove { .. } => true,
         }
     }
 

@@ -1,16 +1,31 @@
 //! Memory for messages that have arrived and are not stored yet.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
+use tenfour_identity::lock;
+use tenfour_proto::Fingerprint;
 use tokio::sync::Notify;
 
-/// Whose messages: half of the budget is kept for keys we know, and unauthenticated peers have a quarter together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    Known,
+/// Shares beyond which those of nobody are looked for.
+const MANY_SHARES: usize = 256;
+
+/// Whose messages: half of the budget is kept for those we know, unauthenticated peers have a quarter together, and a key
+/// that is not the server's own has half of it at most.
+#[derive(Clone, Debug)]
+pub(crate) enum Payer {
+    /// Nobody knows who it is.
     Stranger,
+    /// A token, or the server's own key.
+    Known,
+    /// A key, with what all its connections hold.
+    Key(Share),
 }
+
+/// What all connections of a key hold, in bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Share(Arc<AtomicU64>);
 
 /// Counts bytes. A connection reads only while there is room, so the sum passes the limit by at most
 /// one read of each thread.
@@ -22,6 +37,8 @@ struct Account {
     used: AtomicU64,
     unauthenticated: AtomicU64,
     freed: Notify,
+    /// Of the keys that hold something, or may.
+    shares: Mutex<HashMap<Fingerprint, Weak<AtomicU64>>>,
 }
 
 impl Budget {
@@ -31,24 +48,37 @@ impl Budget {
             used: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
             freed: Notify::new(),
+            shares: Mutex::default(),
         }))
     }
 
-    pub(crate) fn has_room(&self, class: Class) -> bool {
+    /// The share of a key, the same for all its connections.
+    pub(crate) fn of_key(&self, key: Fingerprint) -> Payer {
+        let mut shares = lock(&self.0.shares);
+        let share = shares.get(&key).and_then(Weak::upgrade).unwrap_or_default();
+        if shares.len() >= MANY_SHARES {
+            shares.retain(|_, share| share.strong_count() > 0);
+        }
+        shares.insert(key, Arc::downgrade(&share));
+        Payer::Key(Share(share))
+    }
+
+    pub(crate) fn has_room(&self, payer: &Payer) -> bool {
         let used = self.0.used.load(Ordering::Relaxed);
-        match class {
-            Class::Known => used < self.0.limit,
-            Class::Stranger => {
+        match payer {
+            Payer::Known => used < self.0.limit,
+            Payer::Key(share) => used < self.0.limit && share.0.load(Ordering::Relaxed) < self.0.limit / 2,
+            Payer::Stranger => {
                 used < self.0.limit / 2 && self.0.unauthenticated.load(Ordering::Relaxed) < self.0.limit / 4
             }
         }
     }
 
     /// Waits until there is room.
-    pub(crate) async fn room(&self, class: Class) {
+    pub(crate) async fn room(&self, payer: &Payer) {
         loop {
             let freed = self.0.freed.notified();
-            if self.has_room(class) {
+            if self.has_room(payer) {
                 return;
             }
             freed.await;
@@ -56,16 +86,25 @@ impl Budget {
     }
 
     /// Takes so many bytes until the charge is dropped.
-    pub(crate) fn charge(&self, class: Class, bytes: usize) -> Charge {
+    pub(crate) fn charge(&self, payer: &Payer, bytes: usize) -> Charge {
         let bytes = bytes as u64;
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
-        if class == Class::Stranger {
-            self.0.unauthenticated.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(own) = self.own_count(payer) {
+            own.fetch_add(bytes, Ordering::Relaxed);
         }
         Charge {
             budget: self.clone(),
-            class,
+            payer: payer.clone(),
             bytes,
+        }
+    }
+
+    /// What is counted beside the sum.
+    fn own_count<'a>(&'a self, payer: &'a Payer) -> Option<&'a AtomicU64> {
+        match payer {
+            Payer::Stranger => Some(&self.0.unauthenticated),
+            Payer::Known => None,
+            Payer::Key(share) => Some(&share.0),
         }
     }
 }
@@ -73,8 +112,14 @@ impl Budget {
 /// Bytes taken from a budget.
 pub(crate) struct Charge {
     budget: Budget,
-    class: Class,
+    payer: Payer,
     bytes: u64,
+}
+
+impl Charge {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Drop for Charge {
@@ -84,8 +129,8 @@ impl Drop for Charge {
         }
         let inner = &self.budget.0;
         inner.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        if self.class == Class::Stranger {
-            inner.unauthenticated.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some(own) = self.budget.own_count(&self.payer) {
+            own.fetch_sub(self.bytes, Ordering::Relaxed);
         }
         inner.freed.notify_waiters();
     }
@@ -98,13 +143,32 @@ mod tests {
     #[test]
     fn strangers_leave_half_for_those_we_know() {
         let budget = Budget::new(100);
-        let first = budget.charge(Class::Stranger, 25);
-        assert!(!budget.has_room(Class::Stranger) && budget.has_room(Class::Known));
-        let second = budget.charge(Class::Known, 75);
-        assert!(!budget.has_room(Class::Known));
+        let first = budget.charge(&Payer::Stranger, 25);
+        assert!(!budget.has_room(&Payer::Stranger) && budget.has_room(&Payer::Known));
+        let second = budget.charge(&Payer::Known, 75);
+        assert!(!budget.has_room(&Payer::Known));
         drop(first);
-        assert!(budget.has_room(Class::Known) && !budget.has_room(Class::Stranger));
+        assert!(budget.has_room(&Payer::Known) && !budget.has_room(&Payer::Stranger));
         drop(second);
-        assert!(budget.has_room(Class::Stranger));
+        assert!(budget.has_room(&Payer::Stranger));
+    }
+
+    /// Eighty unfinished messages of one key stopped all others.
+    #[test]
+    fn one_key_leaves_half_to_the_others() {
+        let budget = Budget::new(100);
+        let key = |number| budget.of_key(Fingerprint::from_bytes([number; 32]));
+        let (one, same, other) = (key(1), key(1), key(2));
+        let first = budget.charge(&one, 50);
+        assert!(!budget.has_room(&one) && !budget.has_room(&same));
+        assert!(budget.has_room(&other) && budget.has_room(&Payer::Known));
+        drop(first);
+        assert!(budget.has_room(&same));
+        drop((one, same, other));
+        assert!(
+            lock(&budget.0.shares)
+                .values()
+                .all(|share| share.strong_count() == 0)
+        );
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 
 use tenfour_proto::{CursorName, Durability, MailboxName};
 use tenfour_store::{Reader, Readers, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::commit_notifier::CommitNotifier;
 use super::consumer_group::ConsumerGroup;
+use super::fair_queue::FairQueue;
 use super::job::Job;
 use super::latency::Latency;
 use super::memory_budget::Budget;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) blocks: bool,
     pub(super) readers: Readers,
     pub(super) idle_readers: Mutex<Vec<Box<dyn Reader>>>,
+    /// Reads of the store at once.
+    pub(super) read_turns: Semaphore,
     pub(super) groups: Mutex<Groups>,
     /// Whoever holds the store does what is on the queue, in its order. Gone when the inbox is closed and empty.
     pub(super) owned: Mutex<Option<Box<dyn Store>>>,
@@ -51,6 +54,6 @@ pub(super) struct Groups {
 
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: FairQueue<u64, Job>,
     pub(super) closed: bool,
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tenfour_proto::datagram::{Receipt, Request, Verdict, is_ours};
 use tenfour_proto::native::ProducerKind;
+use tenfour_proto::text::Foreign;
 use tenfour_proto::{Listener, MailboxName, Message, ProducerId, RefusalCode, Sender, Source};
 use tenfour_store::Batch;
 use tokio::net::UdpSocket;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 
 use self::kernel::Local;
 use crate::admission::counters::Counter;
-use crate::broker::{Class, Completion, Completions};
+use crate::broker::{Completion, Completions, Payer};
 use crate::context::Context;
 
 /// Datagrams taken from the kernel in one call.
@@ -91,6 +92,8 @@ enum Payload {
     Plain(Bytes),
     Request(Request),
     Malformed,
+    /// Another protocol's: nothing of it is a message.
+    Foreign,
 }
 
 impl Listening {
@@ -149,12 +152,13 @@ impl Listening {
         let mut plain: Vec<(u64, Message)> = Vec::new();
         while let Some(arrival) = arrivals.next() {
             let peer = arrival.peer;
-            if !self.context.broker.budget().has_room(Class::Stranger) {
+            if !self.context.broker.budget().has_room(&Payer::Stranger) {
                 self.context.counters.count(Counter::DatagramDropped);
                 continue;
             }
             match arrival.payload {
                 Payload::Malformed => self.context.counters.count(Counter::DatagramMalformed),
+                Payload::Foreign => self.context.counters.count(Counter::Foreign),
                 Payload::Request(request) => self.deposit_request(peer, arrival.local, request),
                 Payload::Plain(body) => {
                     let number = plain.len() as u64 + 1;
@@ -228,7 +232,7 @@ impl Listening {
         self.deposits += 1;
         self.expected.push_back(expected);
         let broker = &self.context.broker;
-        let charge = broker.budget().charge(Class::Stranger, bytes);
+        let charge = broker.budget().charge(&Payer::Stranger, bytes);
         broker.deposit(batch, self.deposits, charge, &self.completions);
     }
 
@@ -318,6 +322,9 @@ impl Listening {
 
 fn payload(bytes: &[u8]) -> Payload {
     if !is_ours(bytes) {
+        if Foreign::in_datagram(bytes).is_some() {
+            return Payload::Foreign;
+        }
         return Payload::Plain(Bytes::copy_from_slice(bytes));
     }
     Request::decode(bytes).map_or(Payload::Malformed, Payload::Request)

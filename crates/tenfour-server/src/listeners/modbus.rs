@@ -185,6 +185,10 @@ impl Connection {
                 let inputs = inputs::discrete(device, unit).await?;
                 Response::Bits(part(&inputs, address, quantity)?)
             }
+            Request::ReadInputRegisters { address, quantity } if address >= inputs::STORE => {
+                let id = inputs::store(device);
+                Response::Registers(part(&id, address - inputs::STORE, quantity)?)
+            }
             Request::ReadInputRegisters { address, quantity } => {
                 let inputs = inputs::registers(device, unit).await?;
                 Response::Registers(part(&inputs, address, quantity)?)

@@ -6,7 +6,7 @@ use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Message, ProducerId, RefusalCode, Run, Sender, Source, TemporaryCode};
 use tenfour_store::Batch;
 
-use crate::broker::{Class, Completion, Completions};
+use crate::broker::{Completion, Completions, Payer};
 use crate::context::Context;
 
 /// Why there is no receipt.
@@ -23,7 +23,7 @@ pub(crate) enum Unstored {
 /// Waits for the flush. Whoever gives up waiting does not take the message back.
 pub(crate) async fn store(
     context: &Context,
-    class: Class,
+    payer: &Payer,
     sender: Sender,
     producer: Option<ProducerId>,
     source: Source,
@@ -32,7 +32,7 @@ pub(crate) async fn store(
     let charge = context
         .broker
         .budget()
-        .charge(class, message.body.len() + size_of::<Message>());
+        .charge(payer, message.body.len() + size_of::<Message>());
     let batch = Batch {
         sender,
         producer: producer.map(|producer| (producer, ProducerKind::OneShot)),

@@ -16,12 +16,21 @@ use tokio::sync::mpsc;
 use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
 use crate::admission::gate::PlaintextPermit;
-use crate::broker::{Budget, Charge, Class, Completion, Completions};
+use crate::broker::{Charge, Completion, Completions, Payer};
 use crate::context::Context;
-use crate::listeners::accept::{self, BLOCKED_WRITE, WAIT_FOR_ROOM};
+use crate::listeners::accept::{self, BLOCKED_WRITE};
 
 /// Bytes of one read. Belongs to the thread, not to the connection.
 const READ: usize = 64 * 1024;
+
+/// Lines of a connection without an answer: beyond that it waits for them.
+const MOST_UNSETTLED: u64 = 16_384;
+
+/// Lines of one deposit: one read may bring thirty thousand empty ones, and a deposit goes into one commit.
+const MOST_OF_A_DEPOSIT: usize = 512;
+
+/// So long a connection waits for room before somebody has to make it.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// For so long we listen to somebody who was turned away.
 const LINGER: Duration = Duration::from_secs(1);
@@ -81,14 +90,12 @@ struct Connection {
     ended: bool,
 }
 
-/// False when a connection that holds part of a line has waited for too long.
-async fn room(budget: &Budget, holds_some: bool) -> bool {
-    let room = budget.room(Class::Stranger);
-    if holds_some {
-        tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
-    } else {
-        room.await;
-        true
+/// Waits for room. When there is none for a while, whoever holds most of an unfinished line goes: others wait for that.
+async fn room(context: &Context) {
+    let room = context.broker.budget().room(&Payer::Stranger);
+    tokio::pin!(room);
+    while tokio::time::timeout(PATIENCE, &mut room).await.is_err() {
+        context.gate.evict_largest();
     }
 }
 
@@ -103,9 +110,9 @@ impl Connection {
             if self.machine.has_ended() && self.machine.is_settled() && !outstanding {
                 break;
             }
-            let reading = !self.machine.has_ended();
-            let budget = self.context.broker.budget();
-            let full = reading && !budget.has_room(Class::Stranger);
+            // A single connection does not fill what all strangers have together.
+            let reading = !self.machine.has_ended() && self.machine.unsettled() < MOST_UNSETTLED;
+            let full = reading && !self.context.broker.budget().has_room(&Payer::Stranger);
             tokio::select! {
                 ready = self.stream.readable(), if reading && !full => {
                     match ready {
@@ -113,13 +120,7 @@ impl Connection {
                         Err(_) => _ = self.machine.handle_reset(),
                     }
                 }
-                made = room(budget, self.charge.is_some()), if full => {
-                    if !made {
-                        // It holds what others wait for, and waits itself.
-                        self.context.counters.count(Counter::Unfinished);
-                        self.machine.handle_reset();
-                    }
-                }
+                () = room(&self.context), if full => {}
                 answers = answers(self.completions.as_deref()) => {
                     if !self.take_answers(answers) {
                         return;
@@ -150,33 +151,21 @@ impl Connection {
     }
 
     fn read(&mut self) {
-        let broker = self.context.broker.clone();
-        BUFFER.with_borrow_mut(|buffer| {
-            loop {
-                match self.stream.try_read(buffer) {
-                    Ok(0) => {
-                        self.ended = true;
-                        self.machine.handle_end();
-                    }
-                    Ok(count) => {
-                        self.machine.handle_bytes(buffer.get(..count).unwrap_or_default());
-                        if count == buffer.len() && broker.budget().has_room(Class::Stranger) {
-                            self.deposit();
-                            continue;
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => {
-                        // A peer that closed with our answers unread looks like this: what it
-                        // finished with LF counts, the rest does not.
-                        if self.machine.handle_reset() > 0 {
-                            self.context.counters.count(Counter::Unfinished);
-                        }
-                        self.broken = true;
-                        self.ended = true;
-                    }
+        BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
+            Ok(0) => {
+                self.ended = true;
+                self.machine.handle_end();
+            }
+            Ok(count) => self.machine.handle_bytes(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                // A peer that closed with our answers unread looks like this: what it
+                // finished with LF counts, the rest does not.
+                if self.machine.handle_reset() > 0 {
+                    self.context.counters.count(Counter::Unfinished);
                 }
-                break;
+                self.broken = true;
+                self.ended = true;
             }
         });
         self.deposit();
@@ -185,11 +174,9 @@ impl Connection {
     /// Puts what the machine has understood on the queue.
     fn deposit(&mut self) {
         let mut messages = Vec::new();
-        let mut bytes = 0;
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Message { sequence, body } => {
-                    bytes += body.len() + size_of::<Message>();
                     messages.push((sequence, Message::new(MailboxName::inbox(), body)));
                 }
                 Event::Foreign(protocol) => {
@@ -200,31 +187,39 @@ impl Connection {
         }
         let broker = &self.context.broker;
         let unfinished = self.machine.buffered();
-        self.charge = (unfinished > 0).then(|| broker.budget().charge(Class::Stranger, unfinished));
+        self.charge = (unfinished > 0).then(|| broker.budget().charge(&Payer::Stranger, unfinished));
         self.pass.permit.heard(self.context.clock.now(), unfinished);
         if messages.is_empty() {
             return;
         }
-        let batch = Batch {
-            sender: Sender::Anonymous,
-            producer: None,
-            source: Source {
-                listener: Listener::Text,
-                // Asked for here: most connections that are held are silent, and each byte of them counts.
-                address: self.stream.peer_addr().ok(),
-            },
-            messages,
+        let source = Source {
+            listener: Listener::Text,
+            // Asked for here: most connections that are held are silent, and each byte of them counts.
+            address: self.stream.peer_addr().ok(),
         };
-        self.entry.count_received(batch.messages.len());
+        self.entry.count_received(messages.len());
         let completions = self.completions.get_or_insert_default();
-        // Each deposit stands alone: what is turned away now says nothing about the next line.
-        self.deposits += 1;
-        broker.deposit(
-            batch,
-            self.deposits,
-            broker.budget().charge(Class::Stranger, bytes),
-            completions,
-        );
+        let mut messages = messages.into_iter();
+        while messages.len() > 0 {
+            let messages: Vec<_> = messages.by_ref().take(MOST_OF_A_DEPOSIT).collect();
+            let bytes = messages
+                .iter()
+                .map(|(_, message)| message.body.len() + size_of::<Message>())
+                .sum();
+            // Each deposit stands alone: what is turned away now says nothing about the next line.
+            self.deposits += 1;
+            broker.deposit(
+                Batch {
+                    sender: Sender::Anonymous,
+                    producer: None,
+                    source,
+                    messages,
+                },
+                self.deposits,
+                broker.budget().charge(&Payer::Stranger, bytes),
+                completions,
+            );
+        }
     }
 
     /// False when the store is gone and nothing true can be said any more.
@@ -242,15 +237,25 @@ impl Connection {
         true
     }
 
+    /// Sends what is due, a piece after the other; nothing more is read until that is done.
     async fn write(&mut self) {
         let mut out = Vec::new();
-        self.machine.poll_transmit(&mut out);
-        if out.is_empty() || self.broken {
-            return;
+        loop {
+            out.clear();
+            self.machine.poll_transmit(&mut out);
+            if out.is_empty() {
+                return;
+            }
+            if !self.broken {
+                self.write_piece(&out).await;
+            }
         }
+    }
+
+    async fn write_piece(&mut self, piece: &[u8]) {
         // Nearly always there is room at once.
-        let sent = self.stream.try_write(&out).unwrap_or(0);
-        let rest = out.get(sent..).unwrap_or_default();
+        let sent = self.stream.try_write(piece).unwrap_or(0);
+        let rest = piece.get(sent..).unwrap_or_default();
         if rest.is_empty() {
             return;
         }

@@ -89,6 +89,10 @@ impl GroupReader {
         &self.mailbox
     }
 
+    pub(crate) fn cursor(&self) -> &CursorName {
+        self.cursor.name()
+    }
+
     /// The last offset that is known to be there.
     pub(crate) fn last(&mut self) -> u64 {
         self.last = self.last.max(*self.newest.borrow_and_update());

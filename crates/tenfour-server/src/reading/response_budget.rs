@@ -34,6 +34,13 @@ impl Outgoing {
         }
     }
 
+    /// The same without waiting.
+    pub(crate) fn try_room_for(&self, most: u64) -> Option<Piece> {
+        let wanted = units(most).min(self.all);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(wanted);
+        room.ok().map(Piece)
+    }
+
     /// Waits for room for a piece that has at most so many bytes. `None`: there is none for too long.
     pub(crate) async fn room_for(&self, most: u64) -> Option<Piece> {
         // What is larger than everything has everything.

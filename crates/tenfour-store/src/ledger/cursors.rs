@@ -28,7 +28,7 @@ pub(super) fn change<'a, E: Engine<'a>>(
         reply_bytes: replies.iter().map(|(_, reply)| reply.body.len() as u64).sum(),
     };
     // A cursor may move in the room that is kept free: reading is what helps.
-    if !need.is_nothing() && !engine.has_room(need) {
+    if !need.is_nothing() && !engine.has_room(need, false) {
         return Ok(CursorOutcome::NotNow);
     }
     if !letters.is_empty() {

@@ -11,9 +11,9 @@ pub(crate) trait Engine<'a> {
     /// Why it could not do something: nothing of the transaction is true then.
     type Error;
 
-    /// There is room for so much more.
-    fn has_room(&mut self, need: Need) -> bool;
-    /// Bytes of bodies of senders without an identity, with those of this transaction.
+    /// There is room for so much more; for senders without an identity there is none before there is none for the others.
+    fn has_room(&mut self, need: Need, is_synthetic: bool) -> bool;
+    /// What the messages of senders without an identity cost, with those of this transaction.
     fn synthetic_bytes(&mut self) -> u64;
 
     /// The batch's producer, made if it is new; what is appended next belongs to the batch. `None`: its sender has too many.

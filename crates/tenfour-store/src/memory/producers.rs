@@ -18,6 +18,8 @@ pub(super) struct Producers {
     /// With the hour of their last use.
     known: HashMap<(Sender, ProducerId), (ProducerState, Policy, i64)>,
     counts: HashMap<(Sender, i64), u64>,
+    /// Where the next one is looked for that makes room for another, by number.
+    recycled: usize,
     /// Number of the producer -> its earlier runs, in order.
     runs: Vec<Vec<PlacedRun>>,
 }
@@ -41,18 +43,22 @@ impl Producers {
             return Some(*state);
         }
         let counted = (batch.sender.clone(), policy.kind);
-        if self
-            .counts
-            .get(&counted)
-            .is_some_and(|count| *count >= policy.most)
-        {
-            self.forget_old(hours);
+        let is_full = |counts: &HashMap<_, u64>| counts.get(&counted).is_some_and(|n| *n >= policy.most);
+        // What is without a producer has one of zeros, which is there whatever others have used up.
+        if *batch.producer_id().as_bytes() != [0; 16] {
+            if is_full(&self.counts) {
+                self.forget_old(hours);
+            }
+            if is_full(&self.counts) {
+                if !batch.sender.is_synthetic() {
+                    return None;
+                }
+                // Nobody answers for it, so nobody may use it up: the oldest makes room.
+                self.recycle(&batch.sender, policy.kind, &shared.senders);
+            } else {
+                *self.counts.entry(counted).or_default() += 1;
+            }
         }
-        let count = self.counts.entry(counted).or_default();
-        if *count >= policy.most {
-            return None;
-        }
-        *count += 1;
         shared.used += PRODUCER;
         let state = ProducerState {
             row: i64::try_from(self.runs.len()).ok()?,
@@ -103,6 +109,24 @@ impl Producers {
                 *self.counts.entry((sender.clone(), Policy::ONE_SHOT)).or_default() += 1;
             }
         }
+    }
+
+    /// Forgets the oldest producer of that kind, of those that stored one message: a device that goes on sending keeps its
+    /// mark. `all` has them by number.
+    fn recycle(&mut self, sender: &Sender, kind: i64, all: &[(Sender, ProducerId)]) {
+        let mut behind = all.iter().enumerate().skip(self.recycled);
+        let oldest = behind.find(|(_, key)| {
+            key.0 == *sender
+                && *key.1.as_bytes() != [0; 16]
+                && self
+                    .known
+                    .get(*key)
+                    .is_some_and(|(state, policy, _)| policy.kind == kind && state.high_water_mark <= 1)
+        });
+        if let Some((_, key)) = oldest {
+            self.known.remove(key);
+        }
+        self.recycled = oldest.map_or(0, |(number, _)| number + 1);
     }
 
     /// Old producers are looked for only when somebody has too many.

@@ -102,6 +102,7 @@ impl Reader for MemoryReader {
         let mut mailboxes: Vec<_> = shared
             .boxes
             .values()
+            .filter(|mailbox| !mailbox.is_removed)
             .map(|mailbox| MailboxInfo {
                 name: mailbox.name.clone(),
                 first: mailbox.gone + 1,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Sender, Source};
 
 use crate::cursor::Position;
+use crate::quota::cost;
 use crate::replies::Replies;
 use crate::retention::{Retain, Rules};
 
@@ -15,7 +16,7 @@ pub(super) const OVERHEAD: u64 = 160;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) used: u64,
-    /// Bytes of bodies of senders without an identity.
+    /// What the messages of senders without an identity cost.
     pub(super) synthetic: u64,
     by_name: HashMap<MailboxName, i64>,
     /// By number of the mailbox. One that was opened and got no message yet has no place here.
@@ -46,6 +47,8 @@ impl Clock {
 #[derive(Debug)]
 pub(super) struct MemoryMailbox {
     pub(super) name: MailboxName,
+    /// Nobody sees it, until somebody sends to it again.
+    pub(super) is_removed: bool,
     /// Messages that are gone from the front.
     pub(super) gone: u64,
     /// In the order of their offsets; the first has `gone + 1`.
@@ -82,9 +85,32 @@ impl Kept {
     fn size(&self) -> u64 {
         self.message.body.len() as u64 + OVERHEAD
     }
+
+    fn synthetic_cost(&self) -> u64 {
+        match self.is_synthetic {
+            true => cost(self.sequence, &self.message),
+            false => 0,
+        }
+    }
 }
 
 impl Shared {
+    /// Removes all messages and cursors of a mailbox; its offsets go on when it is used again.
+    pub(super) fn remove(&mut self, name: &MailboxName) {
+        let id = self.by_name.get(name);
+        let Some(mailbox) = id.and_then(|id| self.boxes.get_mut(id)) else {
+            return;
+        };
+        mailbox.gone = mailbox.last();
+        mailbox.bytes = 0;
+        mailbox.is_removed = true;
+        for kept in mailbox.kept.drain(..) {
+            self.synthetic -= kept.synthetic_cost();
+            self.used -= kept.size();
+        }
+        self.cursors.retain(|(mailbox, _), _| mailbox != name);
+    }
+
     pub(super) fn mailbox(&self, name: &MailboxName) -> Option<&MemoryMailbox> {
         self.by_name.get(name).and_then(|id| self.boxes.get(id))
     }
@@ -93,12 +119,13 @@ impl Shared {
     pub(super) fn push(&mut self, mailbox: i64, kept: Kept, rules: Option<&Rules>) {
         self.used += kept.size();
         let body = kept.message.body.len() as u64;
-        self.synthetic += if kept.is_synthetic { body } else { 0 };
+        self.synthetic += kept.synthetic_cost();
         let by_name = &mut self.by_name;
         let mailbox = self.boxes.entry(mailbox).or_insert_with(|| {
             let name = kept.message.mailbox.clone();
             by_name.insert(name.clone(), mailbox);
             MemoryMailbox {
+                is_removed: false,
                 gone: 0,
                 kept: VecDeque::new(),
                 bytes: 0,
@@ -106,6 +133,7 @@ impl Shared {
                 name,
             }
         });
+        mailbox.is_removed = false;
         mailbox.bytes += body;
         mailbox.kept.push_back(kept);
         let Some(most) = mailbox.retain.bytes.filter(|most| mailbox.bytes > *most) else {
@@ -125,7 +153,7 @@ impl Shared {
             let body = oldest.message.body.len() as u64;
             mailbox.bytes -= body;
             mailbox.gone += 1;
-            self.synthetic -= if oldest.is_synthetic { body } else { 0 };
+            self.synthetic -= oldest.synthetic_cost();
             self.used -= oldest.size();
         }
     }

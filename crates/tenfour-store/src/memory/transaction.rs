@@ -13,6 +13,9 @@ use crate::policy::Policy;
 use crate::replies;
 use crate::retention::Rules;
 
+/// Of the limit, what senders without an identity leave to the others.
+const RESERVE_SHARE: u64 = 10;
+
 /// One commit under way. Nothing in it can fail, so nothing is ever taken back.
 pub(super) struct Transaction<'a> {
     pub(super) shared: &'a mut Shared,
@@ -30,10 +33,15 @@ pub(super) struct Transaction<'a> {
 impl<'a> Engine<'a> for Transaction<'a> {
     type Error = Infallible;
 
-    fn has_room(&mut self, need: Need) -> bool {
+    fn has_room(&mut self, need: Need, is_synthetic: bool) -> bool {
         let messages = need.messages * OVERHEAD + need.message_bytes;
         let replies = need.replies * replies::OVERHEAD + need.reply_bytes;
-        self.shared.used + messages + replies <= self.limit
+        let reserve = if is_synthetic {
+            self.limit / RESERVE_SHARE
+        } else {
+            0
+        };
+        self.shared.used + messages + replies <= self.limit - reserve
     }
 
     fn synthetic_bytes(&mut self) -> u64 {

@@ -71,3 +71,10 @@ pub(super) fn settle_on_disk(connection: &Connection) -> rusqlite::Result<()> {
         }
     })
 }
+
+/// Closing moves nothing from the log into the database.
+pub(super) fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map(|_| ())
+}

@@ -87,3 +87,21 @@ pub(super) fn advance(connection: &Connection, change: &CursorChange, hours: i64
     }
     Ok(())
 }
+
+/// Removes a cursor, or all of a mailbox. Gives how many there were.
+pub(super) fn remove(
+    connection: &Connection,
+    mailbox: &MailboxName,
+    name: Option<&CursorName>,
+) -> rusqlite::Result<usize> {
+    let of = (mailbox.as_str(), name.map(CursorName::as_str));
+    connection
+        .prepare_cached(
+            "DELETE FROM given WHERE cursor IN
+             (SELECT id FROM cursor WHERE mailbox = ?1 AND ifnull(name = ?2, true))",
+        )?
+        .execute(of)?;
+    connection
+        .prepare_cached("DELETE FROM cursor WHERE mailbox = ?1 AND ifnull(name = ?2, true)")?
+        .execute(of)
+}

@@ -46,6 +46,8 @@ struct KnownSender {
     /// One-shot producers; of `datagram`, its producers.
     others: u64,
     outbox: u64,
+    /// Behind this row the next one is looked for that makes room for another.
+    recycled: i64,
 }
 
 impl Producers {
@@ -114,10 +116,21 @@ impl Producers {
             Policy::OUTBOX => &mut known.outbox,
             _ => &mut known.others,
         };
-        if *count >= policy.most {
-            return Ok(None);
+        // What is without a producer has one of zeros, which is there whatever others have used up.
+        let is_counted = *producer.as_bytes() != [0; 16];
+        if is_counted && *count >= policy.most {
+            if !sender.is_synthetic() {
+                return Ok(None);
+            }
+            // Nobody answers for it, so nobody may use it up: the oldest makes room.
+            let oldest = recycle(connection, known.row, policy.kind, known.recycled)?;
+            known.recycled = oldest.map_or(0, |(row, _)| row);
+            if let Some((_, oldest)) = oldest {
+                self.known.remove(&(sender.clone(), oldest));
+            }
+        } else if is_counted {
+            *count += 1;
         }
-        *count += 1;
         let row = if forgotten {
             connection
                 .prepare_cached(
@@ -219,6 +232,7 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
             row: connection.last_insert_rowid(),
             others: 0,
             outbox: 0,
+            recycled: 0,
         });
     };
     let count = |sql| -> rusqlite::Result<u64> {
@@ -234,7 +248,38 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
         row,
         others: all.saturating_sub(outbox + forgotten),
         outbox,
+        recycled: 0,
     })
+}
+
+/// Forgets the oldest producer of that kind behind a row, of those that stored one message: a device that goes on sending
+/// keeps its mark. Gives its row; where there is none, the search begins again at the next time.
+fn recycle(
+    connection: &Connection,
+    sender: i64,
+    kind: i64,
+    behind: i64,
+) -> rusqlite::Result<Option<(i64, ProducerId)>> {
+    let oldest: Option<(i64, [u8; 16])> = connection
+        .prepare_cached(
+            "SELECT id, stream FROM stream WHERE sender = ?1 AND kind = ?2 AND id > ?3 AND mark <= 1 AND stream <> zeroblob(16)
+             ORDER BY id LIMIT 1",
+        )?
+        .query_row((sender, kind, behind), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((row, producer)) = oldest else {
+        return Ok(None);
+    };
+    connection
+        .prepare_cached("DELETE FROM run WHERE stream = ?1")?
+        .execute([row])?;
+    connection
+        .prepare_cached(&format!(
+            "UPDATE stream SET kind = {}, first = NULL, count = NULL, mailbox = NULL, offset = NULL WHERE id = ?1",
+            Policy::FORGOTTEN
+        ))?
+        .execute([row])?;
+    Ok(Some((row, ProducerId::from_bytes(producer))))
 }
 
 /// What there is of a producer.

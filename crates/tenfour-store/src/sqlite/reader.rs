@@ -165,7 +165,7 @@ impl SqliteReader {
 
     fn all_mailboxes(&self) -> rusqlite::Result<Vec<MailboxInfo>> {
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT name, {LAST_OFFSET}, {FIRST_OFFSET} FROM mailbox ORDER BY name"
+            "SELECT name, {LAST_OFFSET}, {FIRST_OFFSET} FROM mailbox WHERE removed = 0 ORDER BY name"
         ))?;
         let mut rows = statement.query(())?;
         let mut mailboxes = Vec::new();

@@ -27,7 +27,8 @@ CREATE TABLE mailbox(
     bytes   INTEGER NOT NULL,          -- of bodies up to the offset `counted`, as far as they are kept
     pseudo  INTEGER NOT NULL,          -- of these, of senders without a key
     counted INTEGER NOT NULL,
-    gone INTEGER NOT NULL              -- up to here messages were deleted; none of these offsets is given again
+    gone INTEGER NOT NULL,             -- up to here messages were deleted; none of these offsets is given again
+    removed INTEGER NOT NULL           -- 1: nobody sees it, until somebody sends to it again
 ) STRICT;
 CREATE TABLE sender(
     id   INTEGER PRIMARY KEY,

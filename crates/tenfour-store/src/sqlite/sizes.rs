@@ -1,4 +1,4 @@
-//! How many bytes of bodies each mailbox keeps, and how many of them are of senders without a key.
+//! How many bytes of bodies each mailbox keeps, and what the messages of senders without a key cost in it.
 //!
 //! Counted in memory, and written down now and then: a row more in each commit would cost a page. What came since is
 //! counted again when the store is opened.
@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tenfour_proto::MailboxName;
 
 use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
+use crate::quota;
 
 /// Messages after which the count of a mailbox is written down with a commit: what an opening has to look at, at most.
 const MESSAGES: u64 = 100_000;
@@ -21,9 +22,18 @@ const QUIET: u64 = 1_000;
 const PSEUDO: &str = "SELECT stream.id FROM stream JOIN sender ON sender.id = stream.sender
     WHERE sender.name IN ('anonymous', 'datagram')";
 
+/// [`cost`](crate::quota::cost) of a row.
+fn cost_of_row() -> String {
+    let (row, producer) = (quota::ROW, quota::PRODUCER);
+    format!(
+        "length(body) + ifnull(octet_length(type), 0) + ifnull(octet_length(name), 0) + {row} + (sequence = 1) * {producer}"
+    )
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     bytes: u64,
+    /// What the messages of senders without a key cost.
     synthetic: u64,
     last: u64,
     /// Up to this offset the count is written down.
@@ -43,9 +53,10 @@ impl Sizes {
         let mut mailboxes = connection.prepare_cached(&format!(
             "SELECT id, {LAST_OFFSET}, bytes, pseudo, counted FROM mailbox"
         ))?;
+        let cost = cost_of_row();
         let mut since = connection.prepare_cached(&format!(
             "SELECT ifnull(sum(length(body)), 0),
-                    ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN length(body) END), 0)
+                    ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN {cost} END), 0)
                FROM message WHERE id > ?1 AND id <= ?2"
         ))?;
         let mut rows = mailboxes.query(())?;
@@ -68,15 +79,13 @@ impl Sizes {
         Ok(sizes)
     }
 
-    /// Messages were appended, the last one at this offset.
-    pub(super) fn add(&mut self, mailbox: i64, last: u64, bytes: u64, is_synthetic: bool) {
+    /// Messages were appended, the last one at this offset; those of senders without a key cost so much.
+    pub(super) fn add(&mut self, mailbox: i64, last: u64, bytes: u64, synthetic: u64) {
         let size = self.by_mailbox.entry(mailbox).or_default();
         size.bytes += bytes;
         size.last = size.last.max(last);
-        if is_synthetic {
-            size.synthetic += bytes;
-            self.synthetic += bytes;
-        }
+        size.synthetic += synthetic;
+        self.synthetic += synthetic;
     }
 
     /// Bytes that a mailbox keeps.
@@ -84,7 +93,7 @@ impl Sizes {
         self.by_mailbox.get(&mailbox).map_or(0, |size| size.bytes)
     }
 
-    /// Bytes of all senders without a key together.
+    /// What all senders without a key cost together.
     pub(super) fn synthetic(&self) -> u64 {
         self.synthetic
     }
@@ -150,6 +159,11 @@ impl Published {
         }
     }
 
+    pub(super) fn remove(&self, mailbox: &MailboxName) {
+        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.remove(mailbox);
+    }
+
     pub(super) fn all(&self) -> Vec<(MailboxName, u64)> {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sizes
@@ -159,11 +173,12 @@ impl Published {
     }
 }
 
-/// Bytes of the messages with keys from one to another: all, and those of senders without a key.
+/// Of the messages with keys from one to another: bytes of all, and what those of senders without a key cost.
 pub(super) fn of_stretch(connection: &Connection, first: i64, last: i64) -> rusqlite::Result<(u64, u64)> {
+    let cost = cost_of_row();
     connection
         .prepare_cached(&format!(
-            "SELECT ifnull(sum(length(body)), 0), ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN length(body) END), 0)
+            "SELECT ifnull(sum(length(body)), 0), ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN {cost} END), 0)
              FROM message WHERE id BETWEEN ?1 AND ?2"
         ))?
         .query_row((first, last), |row| {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tenfour_proto::{Durability, ProducerId, Sender, Stored, TemporaryCode};
+use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender, Stored, TemporaryCode};
 
 use super::checkpoint::Checkpointer;
 use super::columns::LAST_OFFSET;
-use super::connection::{configure, settle_on_disk};
+use super::connection::{configure, leave_log, settle_on_disk};
+use super::cursors;
 use super::hours::Hours;
 use super::open::{folder_of, open};
 use super::options::SqliteOptions;
@@ -20,15 +21,16 @@ use super::sizes::{Published, Sizes};
 use super::transaction::{Now, Transaction};
 use crate::batch::{Batch, Committed};
 use crate::cursor::CursorChange;
+use crate::data_directory::Shortage;
 use crate::file_identity::behind_links;
 use crate::ledger::{self, Draft};
 use crate::lock::Lock;
-use crate::mailboxes::Mailboxes;
+use crate::mailboxes::{Mailbox, Mailboxes};
 use crate::quota::Quota;
 use crate::retention::Rules;
-use crate::room::is_full;
+use crate::room::{has_no_room, is_full};
 use crate::store_files::log_of;
-use crate::{OpenError, ReadError, Readers, Store, StoreError, data_directory};
+use crate::{OpenError, ReadError, Readers, Removal, Store, StoreError, data_directory};
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -53,6 +55,8 @@ pub struct SqliteStore {
     poisoned: bool,
     /// The path led to another file at the last look, or to none: nothing is taken until it leads here again.
     displaced: bool,
+    /// A write found no room: nothing is taken until there is some.
+    short_of_room: bool,
     lock: Lock,
 }
 
@@ -60,7 +64,10 @@ impl Drop for SqliteStore {
     /// Leaves an empty log: a backup may be put in the place of a store that was closed. Whatever goes wrong here is done
     /// by the next opening. Into a store that was restored under us nothing of ours is written.
     fn drop(&mut self) {
-        if self.verify().is_ok() {
+        if self.short_of_room {
+            // What is left is for the next opening; the log keeps everything.
+            let _ = leave_log(&self.connection);
+        } else if self.verify().is_ok() {
             let _ = settle_on_disk(&self.connection);
         }
     }
@@ -97,6 +104,7 @@ impl SqliteStore {
             hours: Hours::start(&connection).map_err(sqlite)?,
             poisoned: false,
             displaced: false,
+            short_of_room: false,
             connection,
             path: path.clone(),
             lock: opened.lock,
@@ -108,7 +116,7 @@ impl SqliteStore {
     fn load_mailboxes(&mut self) -> rusqlite::Result<()> {
         self.mailboxes = Mailboxes::default();
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT id, name, {LAST_OFFSET} FROM mailbox ORDER BY id"
+            "SELECT id, name, {LAST_OFFSET}, removed FROM mailbox ORDER BY id"
         ))?;
         let mut rows = statement.query(())?;
         while let Some(row) = rows.next()? {
@@ -116,10 +124,10 @@ impl SqliteStore {
                 rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
             })?;
             self.mailboxes
-                .load(row.get(0)?, name, row.get::<_, i64>(2)? as u64);
+                .load(row.get(0)?, name, row.get::<_, i64>(2)? as u64, row.get(3)?);
         }
         self.sizes = Sizes::load(&self.connection)?;
-        for mailbox in self.mailboxes.iter() {
+        for mailbox in self.mailboxes.iter().filter(|mailbox| !mailbox.is_removed) {
             self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
         }
         Ok(())
@@ -137,14 +145,15 @@ impl SqliteStore {
         &mut self,
         batches: &[Batch],
         changes: &[CursorChange],
-        full: bool,
+        shortage: Shortage,
         time: i64,
     ) -> rusqlite::Result<Committed> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let now = Now {
             time,
             hours: self.hours.now(),
-            is_full: full,
+            is_full: shortage.for_all,
+            is_full_for_synthetic: shortage.for_synthetic,
         };
         let messages = batches.iter().map(|batch| batch.messages.len()).sum();
         let draft = ledger::draft(
@@ -164,9 +173,14 @@ impl SqliteStore {
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
                 .prepare_cached(
-                    "INSERT INTO mailbox(id, name, gone, bytes, pseudo, counted) VALUES (?1, ?2, 0, 0, 0, 0)",
+                    "INSERT INTO mailbox(id, name, gone, bytes, pseudo, counted, removed) VALUES (?1, ?2, 0, 0, 0, 0, 0)",
                 )?
                 .execute((mailbox.id, mailbox.name.as_str()))?;
+        }
+        for mailbox in raised.iter().filter(|mailbox| mailbox.is_revived) {
+            self.connection
+                .prepare_cached("UPDATE mailbox SET removed = 0 WHERE id = ?1")?
+                .execute([mailbox.id])?;
         }
         for mailbox in &raised {
             self.sizes.save(&self.connection, mailbox.id)?;
@@ -219,6 +233,7 @@ impl SqliteStore {
             Ok(done) => Ok(done),
             Err(error) if is_full(&error, &self.path) => {
                 self.producers.forget();
+                self.note_no_room();
                 Ok(later)
             }
             Err(error) => {
@@ -226,6 +241,49 @@ impl SqliteStore {
                 Err(failed(error))
             }
         }
+    }
+
+    /// A piece of a mailbox, up to that offset; when nothing is left the mailbox itself.
+    fn remove_piece(&mut self, mailbox: &Mailbox, last: u64) -> rusqlite::Result<Removal> {
+        let deleted = retention::delete(&self.connection, &mut self.sizes, mailbox.id, last)?;
+        self.published.put(&mailbox.name, self.sizes.of(mailbox.id));
+        if deleted == retention::PIECE as usize {
+            return Ok(Removal::More(last));
+        }
+        if mailbox.last > last {
+            return Ok(Removal::Refilled);
+        }
+        let transaction = self.connection.unchecked_transaction()?;
+        cursors::remove(&transaction, &mailbox.name, None)?;
+        transaction
+            .prepare_cached("DELETE FROM age WHERE mailbox = ?1")?
+            .execute([mailbox.id])?;
+        transaction
+            .prepare_cached("UPDATE mailbox SET removed = 1 WHERE id = ?1")?
+            .execute([mailbox.id])?;
+        transaction.commit()?;
+        self.mailboxes.remove(mailbox.id);
+        self.published.remove(&mailbox.name);
+        Ok(Removal::Done)
+    }
+
+    /// What is left is for reading: readers write into the index of the log, through memory, and where a file system then
+    /// finds no room for the page (a quota on btrfs) the process would end by a signal.
+    fn note_no_room(&mut self) {
+        self.short_of_room = true;
+        data_directory::give_up_spare(&self.path);
+    }
+
+    /// Whether it is so still. There is room again when there is enough for the spare file, and more.
+    fn is_short_of_room(&mut self) -> bool {
+        if !self.short_of_room {
+            return false;
+        }
+        self.short_of_room = data_directory::keep_spare(&self.path).is_err() || has_no_room(&self.path);
+        if self.short_of_room {
+            data_directory::give_up_spare(&self.path);
+        }
+        self.short_of_room
     }
 
     /// After a failed commit: if nothing of it remains and the reason was a full disk, the store goes on.
@@ -241,6 +299,7 @@ impl SqliteStore {
         self.producers.forget();
         if rolled_back && is_full(&error, &self.path) && self.load_mailboxes().is_ok() {
             tracing::warn!("the disk is full, nothing was stored");
+            self.note_no_room();
             return Ok(Draft::nothing(batches, cursors, TemporaryCode::Full).after_commit([]));
         }
         self.poisoned = true;
@@ -270,11 +329,12 @@ impl Store for SqliteStore {
             return Ok(displaced());
         }
         // Cursors may move in the room that is kept free: reading is what helps.
-        let full = data_directory::is_full(folder_of(&self.path));
-        if full && cursors.is_empty() {
+        let mut shortage = data_directory::shortage(folder_of(&self.path));
+        shortage.for_all |= self.is_short_of_room();
+        if shortage.for_all && cursors.is_empty() {
             return Ok(Draft::nothing(batches.len(), 0, TemporaryCode::Full).after_commit([]));
         }
-        let committed = match self.try_commit(batches, cursors, full, time) {
+        let committed = match self.try_commit(batches, cursors, shortage, time) {
             Ok(committed) => committed,
             Err(error) => return self.recover(error, batches.len(), cursors.len()),
         };
@@ -327,6 +387,25 @@ impl Store for SqliteStore {
         let hours = self.hours.now();
         let finished = self.producers.finish(&self.connection, sender, producers, hours);
         self.unless_full(finished.map(|()| true), false)
+    }
+
+    fn remove_mailbox(&mut self, mailbox: &MailboxName, last: Option<u64>) -> Result<Removal, StoreError> {
+        self.check_poison()?;
+        let Some(found) = self.mailboxes.get(mailbox).cloned() else {
+            return Ok(Removal::Absent);
+        };
+        let removal = self.remove_piece(&found, last.unwrap_or(found.last));
+        self.unless_full(removal, Removal::Full)
+    }
+
+    fn remove_cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Removal, StoreError> {
+        self.check_poison()?;
+        let removed = cursors::remove(&self.connection, mailbox, Some(name));
+        let removal = removed.map(|count| match count {
+            0 => Removal::Absent,
+            _ => Removal::Done,
+        });
+        self.unless_full(removal, Removal::Full)
     }
 
     fn verify(&mut self) -> Result<(), StoreError> {

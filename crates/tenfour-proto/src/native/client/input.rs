@@ -120,6 +120,11 @@ impl Client {
                     .push_back(ClientEvent::BackupEnd(frame.request, frame.end));
                 Ok(())
             }
+            Frame::Removed(frame) => {
+                self.events
+                    .push_back(ClientEvent::Removed(frame.request, frame.outcome));
+                Ok(())
+            }
             Frame::Welcome(_) => Err(Fault::protocol("a second WELCOME")),
             Frame::Hello(_)
             | Frame::Message(_)
@@ -131,6 +136,7 @@ impl Client {
             | Frame::Progress(_)
             | Frame::Status(_)
             | Frame::Backup(_)
+            | Frame::Remove(_)
             | Frame::ReadCredit(_) => Err(Fault::protocol("a frame that only a client sends")),
         }
     }

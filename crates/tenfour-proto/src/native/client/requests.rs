@@ -5,6 +5,7 @@ use crate::native::PLACES;
 use crate::native::frame::Frame;
 use crate::native::place_frames::PlaceFrame;
 use crate::native::read_frames::{self, ProgressFrame, ReadCredit, ReadFrom, ReadRequest};
+use crate::native::removal::RemoveRequest;
 use crate::native::reply_frames::AnswerFrame;
 use crate::native::status::StatusRequest;
 use crate::native::transfer::Credit;
@@ -39,6 +40,11 @@ impl Client {
     /// Asks for the whole store.
     pub fn backup(&mut self, request: u32) {
         Frame::Backup(request).encode(&mut self.transmit);
+    }
+
+    /// Asks that a mailbox or a cursor be removed.
+    pub fn remove(&mut self, request: RemoveRequest) {
+        Frame::Remove(request).encode(&mut self.transmit);
     }
 
     /// Asks what the server is doing, or what became of the messages of a producer of ours.

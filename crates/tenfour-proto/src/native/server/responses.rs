@@ -8,6 +8,7 @@ use crate::native::backup::{BackupEnd, BackupEndFrame, BackupPart};
 use crate::native::frame::Frame;
 use crate::native::place_frames::PlaceFrame;
 use crate::native::read_frames::{ItemFrame, Progressed, ReadEnd};
+use crate::native::removal::{RemoveOutcome, RemovedFrame};
 use crate::native::reply_frames::ReplyFrame;
 use crate::native::status::{EndFrame, RowFrame, StatusEnd, StatusRow};
 use crate::native::{EndReason, PLACES};
@@ -115,6 +116,13 @@ impl Server {
     pub fn send_backup(&mut self, request: u32, bytes: Bytes) {
         if self.is_open() {
             Frame::BackupPart(BackupPart { request, bytes }).encode(&mut self.transmit);
+        }
+    }
+
+    /// Answers a [`Remove`](super::ServerEvent::Remove) event.
+    pub fn removed(&mut self, request: u32, outcome: RemoveOutcome) {
+        if self.is_open() {
+            Frame::Removed(RemovedFrame { request, outcome }).encode(&mut self.transmit);
         }
     }
 

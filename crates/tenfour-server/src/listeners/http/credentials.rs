@@ -10,7 +10,7 @@ use super::header::one;
 use super::problem::Problem;
 use crate::admission::access::Access;
 use crate::admission::connections::RegistryEntry;
-use crate::broker::Class;
+use crate::broker::Payer;
 use tenfour_identity::{Rights, hash_of_token};
 
 /// Whoever is between us and the one who asks says so by one of these: such a request does not come from this machine,
@@ -135,10 +135,10 @@ impl Credentials {
     }
 
     /// Half of the memory is kept for those who are known.
-    pub(super) fn class(&self) -> Class {
+    pub(super) fn payer(&self) -> Payer {
         match self {
-            Credentials::Holder { .. } => Class::Known,
-            Credentials::Nobody { .. } => Class::Stranger,
+            Credentials::Holder { .. } => Payer::Known,
+            Credentials::Nobody { .. } => Payer::Stranger,
         }
     }
 }

@@ -95,8 +95,8 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
         listener: Listener::Http,
         address: Some(visitor.peer),
     };
-    let (class, sender) = (visitor.credentials.class(), visitor.credentials.sender());
-    let run = publish_one::store(&visitor.context, class, sender, key, source, message).await?;
+    let (payer, sender) = (visitor.credentials.payer(), visitor.credentials.sender());
+    let run = publish_one::store(&visitor.context, &payer, sender, key, source, message).await?;
     let receipt = Record {
         outcome: "stored",
         mailbox: Some(run.mailbox.to_string()),
@@ -168,7 +168,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
     loop {
         // No more is read than there is memory for.
         let patience = if parts.is_empty() { PATIENCE } else { WAIT_FOR_ROOM };
-        tokio::time::timeout(patience, budget.room(visitor.credentials.class()))
+        tokio::time::timeout(patience, budget.room(&visitor.credentials.payer()))
             .await
             .map_err(|_| Problem::busy())?;
         // Fast enough on the whole, and never silent for long.
@@ -185,7 +185,7 @@ async fn read(visitor: &Visitor, headers: &HeaderMap, mut body: Body) -> Result<
             }
             parts.extend_from_slice(&data);
             visitor.heard(parts.len());
-            charge = Some(budget.charge(visitor.credentials.class(), parts.len()));
+            charge = Some(budget.charge(&visitor.credentials.payer(), parts.len()));
         }
     }
 }

@@ -7,7 +7,7 @@ use tenfour_proto::modbus::Exception;
 use tenfour_proto::{ContentType, Listener, MailboxName, Message, Sender, Source};
 
 use super::config::ModbusConfig;
-use crate::broker::Class;
+use crate::broker::Payer;
 use crate::context::Context;
 use crate::listeners::publish_one::{self, Unstored};
 use crate::reading::mailbox_reader::Broken;
@@ -47,7 +47,7 @@ impl Device {
             address,
         };
         let sender = Sender::Anonymous;
-        publish_one::store(&self.context, Class::Stranger, sender, None, source, message).await?;
+        publish_one::store(&self.context, &Payer::Stranger, sender, None, source, message).await?;
         Ok(())
     }
 }

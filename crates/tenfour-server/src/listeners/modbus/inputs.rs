@@ -12,6 +12,9 @@ use tenfour_identity::clock::wall_clock;
 /// Version of the map.
 const VERSION: u16 = 1;
 
+/// Where the registers of the store's id begin: far behind the mailboxes, whose number differs.
+pub(super) const STORE: u16 = 1_000;
+
 /// Stands for a number that is not there.
 const NONE: u32 = u32::MAX;
 
@@ -49,6 +52,14 @@ pub(super) async fn registers(device: &Device, unit: u8) -> Result<Vec<u16>, Bro
         put(&mut registers, Some(mailbox.cursors));
     }
     Ok(registers)
+}
+
+/// The store's id in eight registers: offsets count within one store.
+pub(super) fn store(device: &Device) -> Vec<u16> {
+    let id = device.context.broker.store_id();
+    id.chunks_exact(2)
+        .map(|pair| pair.iter().fold(0, |word, byte| word << 8 | u16::from(*byte)))
+        .collect()
 }
 
 /// Discrete inputs: the store works; then for the unit's mailbox, and each that is watched: messages wait there for a

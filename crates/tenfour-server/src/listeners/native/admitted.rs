@@ -10,10 +10,13 @@ use super::questions::Asked;
 use super::reads::MailboxRead;
 use crate::admission::connections::RegistryEntry;
 use crate::admission::producer_lease::Held;
+use crate::broker::Payer;
 
 /// What is known of a client that was let in.
 pub(super) struct Admitted {
     pub(super) rights: Rights,
+    /// Whom its messages are charged to.
+    pub(super) payer: Payer,
     pub(super) producer: Option<ProducerHeld>,
     pub(super) mailbox_read: Option<MailboxRead>,
     /// Until the next read: what was given out is still its reader's.

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenfour_identity::Rights;
 use tenfour_identity::clock::sleep_until;
-use tenfour_proto::native::{EndReason, ErrorCode, Fault, Server as Machine, ServerEvent, ServerOptions};
-use tenfour_proto::{Fingerprint, TemporaryCode, limits};
+use tenfour_proto::native::{
+    AnswerFrame, EndReason, ErrorCode, Fault, Server as Machine, ServerEvent, ServerOptions,
+};
+use tenfour_proto::{CursorName, Fingerprint, MailboxName, TemporaryCode, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -18,12 +21,15 @@ use super::reads::{MailboxRead, end_read};
 use super::socket::{ReadOutcome, read_some};
 use crate::admission::counters::Counter;
 use crate::admission::gate::UnauthenticatedPermit;
-use crate::broker::{Charge, Class, Completions};
+use crate::broker::{Charge, Completions, Payer};
 use crate::context::Context;
 use crate::listeners::accept::{BLOCKED_WRITE, WAIT_FOR_ROOM};
 
 /// For so long we listen to somebody after our last word.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of answers that are written before anything else is looked at.
+const LONG_ANSWER: usize = 64 * 1024;
 
 pub(super) struct Connection {
     pub(super) machine: Machine,
@@ -79,9 +85,8 @@ impl Connection {
         let mut told = false;
         loop {
             self.deposit();
-            while let Some(event) = self.machine.poll_event() {
-                self.take_event(event).await;
-                self.deposit();
+            if !self.take_events().await || (self.ended && !self.machine.is_draining()) {
+                break;
             }
             self.feed_reader().await;
             while let Some(sequence) = self.reply_to_look_for() {
@@ -90,21 +95,20 @@ impl Connection {
             if !self.write().await || self.machine.has_ended() {
                 break;
             }
+            self.release_read_memory();
             // Before HELLO a peer holds one small frame at most, and whoever has a key must get that far: what strangers
             // hold elsewhere is nothing to wait for.
-            let class = Class::Known;
+            let payer = self.admitted.as_deref().map_or(Payer::Known, |a| a.payer.clone());
             let context = Arc::clone(&self.context);
-            let full = !context.broker.budget().has_room(class);
+            let full = !context.broker.budget().has_room(&payer);
             let timeout = self.machine.poll_timeout().map(|at| context.clock.instant(at));
             let completions = Arc::clone(&self.completions);
             let holds_some = self.machine.buffered() > 0;
             tokio::select! {
                 result = read_some(&mut self.tls, &mut self.machine, &context), if !full && !self.ended => {
-                    if !self.after_read(result) {
-                        break;
-                    }
+                    self.after_read(result);
                 }
-                made = wait_for_room(&context, class, holds_some), if full => {
+                made = wait_for_room(&context, &payer, holds_some), if full => {
                     self.machine.keep_alive(context.clock.now());
                     if !made {
                         self.machine.fail(ErrorCode::TimedOut, "no memory for the rest of the message", String::new(), None);
@@ -130,21 +134,35 @@ impl Connection {
         }
     }
 
-    fn after_read(&mut self, result: Result<ReadOutcome, Fault>) -> bool {
+    /// What was understood is acted on all the same; whoever said CLOSE still gets its answers.
+    fn after_read(&mut self, result: Result<ReadOutcome, Fault>) {
         match result {
-            Ok(ReadOutcome::More) => true,
-            Ok(ReadOutcome::End) => {
-                self.ended = true;
-                // What was understood is deposited all the same; whoever said CLOSE still gets its answers.
-                self.deposit();
-                self.machine.is_draining()
+            Ok(ReadOutcome::More) => {}
+            Ok(ReadOutcome::End) => self.ended = true,
+            Err(fault) => self.broke(&fault),
+        }
+    }
+
+    fn broke(&self, fault: &Fault) {
+        self.context.counters.count(Counter::Protocol);
+        tracing::info!(peer = %self.peer, %fault, "connection ended");
+    }
+
+    /// Acts on what came, one after the other. An answer that is long is on its way before the next one is made: what a peer
+    /// asks for in a few bytes must not gather here while it does not read. False when it does not take it.
+    async fn take_events(&mut self) -> bool {
+        loop {
+            let Some(event) = self.machine.poll_event() else {
+                return true;
+            };
+            self.take_event(event).await;
+            if self.machine.unsent() >= LONG_ANSWER && !self.write().await {
+                return false;
             }
-            Err(fault) => {
-                self.context.counters.count(Counter::Protocol);
-                tracing::info!(peer = %self.peer, %fault, "connection ended");
-                self.deposit();
-                true
+            if let Err(fault) = self.machine.go_on() {
+                self.broke(&fault);
             }
+            self.deposit();
         }
     }
 
@@ -156,16 +174,20 @@ impl Connection {
                 let Some(admitted) = self.admitted.as_deref_mut() else {
                     return;
                 };
-                if !admitted.rights.may_read(&request.mailbox) {
+                if !may(
+                    &admitted.rights,
+                    &request.mailbox,
+                    request.cursor.as_ref().map(|by| &by.name),
+                ) {
                     return self.machine.end_read(0, EndReason::NotAllowed);
                 }
                 admitted.group_read = None;
-                let broker = &self.context.broker;
+                let context = &self.context;
                 let begun = match &request.cursor {
-                    Some(by) => Box::pin(GroupRead::begin(broker, &request, by))
+                    Some(by) => Box::pin(GroupRead::begin(context, &request, by))
                         .await
                         .map(|group_read| admitted.group_read = Some(Box::new(group_read))),
-                    None => Box::pin(MailboxRead::begin(broker, &request))
+                    None => Box::pin(MailboxRead::begin(context, &request))
                         .await
                         .map(|mailbox_read| {
                             self.machine.start_read(mailbox_read.before());
@@ -178,6 +200,7 @@ impl Connection {
             }
             ServerEvent::ReadCredit => {}
             ServerEvent::Status(request) => Box::pin(self.tell_status(request)).await,
+            ServerEvent::Remove(request) => Box::pin(self.remove(request)).await,
             ServerEvent::Backup(request) => Box::pin(self.tell_backup(request)).await,
             ServerEvent::Progress(steps) => {
                 if let Some(group_read) = self.group_read() {
@@ -189,12 +212,31 @@ impl Connection {
                     Box::pin(group_read.claim(place)).await;
                 }
             }
-            ServerEvent::Answer(answer) => {
-                if let Some(group_read) = self.group_read() {
-                    group_read.answer(answer);
-                }
-            }
+            ServerEvent::Answer(answer) => self.take_answer(answer),
             ServerEvent::Await(sequence) => Box::pin(self.look_for_reply(sequence)).await,
+        }
+    }
+
+    /// A reply is believed by whoever asked: it takes a right of its own.
+    fn take_answer(&mut self, answer: AnswerFrame) {
+        let Some(group_read) = self.group_read() else {
+            return;
+        };
+        let mailbox = group_read.mailbox().clone();
+        let may_answer = self
+            .admitted
+            .as_deref()
+            .is_some_and(|a| a.rights.may_answer(&mailbox));
+        if !may_answer {
+            self.context.counters.count(Counter::NotAllowed);
+            tracing::info!(peer = %self.peer, %mailbox, "cut off: the key may not answer messages");
+            let text = format!("this key may not answer messages of `{mailbox}` (answer={mailbox})");
+            return self
+                .machine
+                .fail(ErrorCode::NotAllowed, &text, String::new(), None);
+        }
+        if let Some(group_read) = self.group_read() {
+            group_read.answer(answer);
         }
     }
 
@@ -247,14 +289,12 @@ impl Connection {
                     &mut self.admitted,
                 ) {
                     (Some(rights), Some(admitted)) => {
-                        let mailbox_read = admitted.mailbox_read.as_ref().map(MailboxRead::mailbox);
-                        let group_read = admitted
-                            .group_read
-                            .as_ref()
-                            .map(|group_read| group_read.mailbox());
+                        let mailbox_read = admitted.mailbox_read.as_ref();
+                        let group_read = admitted.group_read.as_ref();
                         let may_still_read = mailbox_read
-                            .or(group_read)
-                            .is_none_or(|mailbox| rights.may_read(mailbox));
+                            .is_none_or(|read| may(&rights, read.mailbox(), None))
+                            && group_read
+                                .is_none_or(|read| may(&rights, read.mailbox(), Some(read.cursor())));
                         admitted.rights = rights;
                         if !may_still_read {
                             admitted.mailbox_read = None;
@@ -280,6 +320,19 @@ impl Connection {
         }
     }
 
+    /// What readers were given is with the system now.
+    fn release_read_memory(&mut self) {
+        let Some(admitted) = self.admitted.as_deref_mut() else {
+            return;
+        };
+        if let Some(mailbox_read) = &mut admitted.mailbox_read {
+            mailbox_read.memory.release();
+        }
+        if let Some(group_read) = &mut admitted.group_read {
+            group_read.memory.release();
+        }
+    }
+
     /// Sends what the reader may have.
     async fn feed_reader(&mut self) {
         let Some(admitted) = self.admitted.as_deref_mut() else {
@@ -299,9 +352,17 @@ impl Connection {
     }
 }
 
+/// Whether a key may look at a mailbox, or consume it by that cursor.
+fn may(rights: &Rights, mailbox: &MailboxName, cursor: Option<&CursorName>) -> bool {
+    match cursor {
+        Some(cursor) => rights.may_consume(mailbox, cursor),
+        None => rights.may_read(mailbox),
+    }
+}
+
 /// False when a connection that holds memory itself has waited for too long.
-async fn wait_for_room(context: &Context, class: Class, holds_some: bool) -> bool {
-    let room = context.broker.budget().room(class);
+async fn wait_for_room(context: &Context, payer: &Payer, holds_some: bool) -> bool {
+    let room = context.broker.budget().room(payer);
     if holds_some {
         tokio::time::timeout(WAIT_FOR_ROOM, room).await.is_ok()
     } else {

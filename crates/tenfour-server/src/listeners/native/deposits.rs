@@ -8,7 +8,7 @@ use tenfour_store::Batch;
 
 use super::connection::Connection;
 use crate::admission::counters::Counter;
-use crate::broker::{Class, Completion};
+use crate::broker::{Completion, Payer};
 
 /// How long a client is asked to wait when the store is full or busy.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -19,12 +19,8 @@ impl Connection {
         let broker = &self.context.broker;
         let messages = self.machine.take_messages();
         let unfinished = self.machine.buffered();
-        let class = if self.admitted.is_some() {
-            Class::Known
-        } else {
-            Class::Stranger
-        };
-        self.charge = (unfinished > 0).then(|| broker.budget().charge(class, unfinished));
+        let payer = self.admitted.as_deref().map_or(&Payer::Stranger, |a| &a.payer);
+        self.charge = (unfinished > 0).then(|| broker.budget().charge(payer, unfinished));
         let Some(admitted) = self.admitted.as_deref_mut() else {
             return;
         };
@@ -72,7 +68,7 @@ impl Connection {
                 messages: allowed,
             };
             admitted.entry.count_received(batch.messages.len());
-            let charge = broker.budget().charge(Class::Known, bytes);
+            let charge = broker.budget().charge(&admitted.payer, bytes);
             let epoch = self.machine.epoch();
             still_ours = producer
                 .held

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use tenfour_proto::native::{AnswerFrame, CursorUse, EndReason, ReadRequest, Server as Machine};
-use tenfour_proto::{MailboxName, Place, Progress};
+use tenfour_proto::{CursorName, MailboxName, Place, Progress};
 
-use super::reads::end_read;
-use crate::broker::Broker;
+use super::read_memory::ReadMemory;
+use super::reads::{bytes_of, end_read};
+use crate::context::Context;
 use crate::reading::group_reader::GroupReader;
-use crate::reading::mailbox_reader::Broken;
+use crate::reading::mailbox_reader::{BYTES, Broken};
 
 pub(super) struct GroupRead {
     reader: GroupReader,
@@ -24,17 +25,24 @@ pub(super) struct GroupRead {
     wants_more: bool,
     /// The client was told that the cursor is there.
     started: bool,
+    pub(super) memory: ReadMemory,
 }
 
 impl GroupRead {
     /// Joins the readers of the cursor.
     pub(super) async fn begin(
-        broker: &Broker,
+        context: &Context,
         request: &ReadRequest,
         by: &CursorUse,
     ) -> Result<Self, Broken> {
-        let mut reader =
-            GroupReader::begin(broker, &request.mailbox, &by.name, request.from, by.retries).await?;
+        let mut reader = GroupReader::begin(
+            &context.broker,
+            &request.mailbox,
+            &by.name,
+            request.from,
+            by.retries,
+        )
+        .await?;
         Ok(GroupRead {
             until: (!request.follow).then(|| reader.last()),
             reader,
@@ -43,11 +51,16 @@ impl GroupRead {
             idle: false,
             wants_more: false,
             started: false,
+            memory: ReadMemory::new(context, BYTES),
         })
     }
 
     pub(super) fn mailbox(&self) -> &MailboxName {
         self.reader.mailbox()
+    }
+
+    pub(super) fn cursor(&self) -> &CursorName {
+        self.reader.cursor()
     }
 
     /// The reader says what it has done.
@@ -107,21 +120,30 @@ impl GroupRead {
             return;
         };
         self.wants_more = true;
+        if !self.memory.take() {
+            return;
+        }
         let most = usize::try_from(items).unwrap_or(usize::MAX);
         match self.reader.take(last, most, bytes).await {
             Ok(Some(items)) => {
                 self.idle = false;
+                self.memory.shrink_to(bytes_of(&items));
                 machine.send_items(&items);
             }
-            Ok(None) => {}
+            Ok(None) => self.memory.release(),
             Err(broken) => end_read(machine, broken, 0),
         }
     }
 
     /// Waits until there is more.
     pub(super) async fn more(&mut self) {
-        if self.idle {
-            self.reader.more(self.wants_more).await;
+        if !self.idle {
+            return;
+        }
+        let wants_memory = self.memory.is_wanted();
+        tokio::select! {
+            () = self.memory.made(), if wants_memory => {}
+            () = self.reader.more(self.wants_more) => {}
         }
     }
 }

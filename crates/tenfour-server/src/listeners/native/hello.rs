@@ -9,6 +9,7 @@ use super::admitted::{Admitted, ProducerHeld};
 use super::connection::Connection;
 use super::questions::Asked;
 use crate::admission::counters::Counter;
+use crate::broker::Payer;
 
 impl Connection {
     /// Who is it, may it, whose is the producer, where does it go on?
@@ -40,7 +41,11 @@ impl Connection {
                 &format!("the key {key} is not allowed here"),
             );
         };
-        self.pass.identified(context.clock.now());
+        let is_own = rights.is_admin();
+        if !self.pass.identified(context.clock.now(), key, is_own) {
+            context.counters.count(Counter::TooManyConnections);
+            return self.machine.go_away(TemporaryCode::Busy);
+        }
         let (mut high_water_mark, mut known) = (None, 0);
         let mut receipts = Stored::default();
         let mut producer = None;
@@ -115,6 +120,10 @@ impl Connection {
         context.tell_connected(self.peer, Listener::Native);
         tracing::debug!(peer = %self.peer, %key, software = %hello.software.escape_debug(), "client admitted");
         self.admitted = Some(Box::new(Admitted {
+            payer: match is_own {
+                true => Payer::Known,
+                false => context.broker.budget().of_key(key),
+            },
             rights,
             producer,
             mailbox_read: None,
@@ -122,9 +131,6 @@ impl Connection {
             entry: context.connections.enter(self.peer, Listener::Native, Some(key)),
             changes,
         }));
-        if self.machine.go_on().is_err() {
-            context.counters.count(Counter::Protocol);
-        }
     }
 
     /// Sends the receipts that a client lacks, in turns. False when there is nobody to send them to any more.

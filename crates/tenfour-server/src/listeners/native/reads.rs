@@ -1,10 +1,11 @@
 //! One read under way: from the store to the client, as far as the client's credit goes.
 
 use tenfour_proto::native::{EndReason, ReadRequest, Server as Machine};
-use tenfour_proto::{MailboxName, Place};
+use tenfour_proto::{Item, MailboxName, Place};
 
-use crate::broker::Broker;
-use crate::reading::mailbox_reader::{Broken, MailboxReader};
+use super::read_memory::ReadMemory;
+use crate::context::Context;
+use crate::reading::mailbox_reader::{BYTES, Broken, MailboxReader};
 
 pub(super) struct MailboxRead {
     reader: MailboxReader,
@@ -12,16 +13,18 @@ pub(super) struct MailboxRead {
     until: Option<u64>,
     /// The client's credit is used up; its next frame wakes the connection anyway.
     out_of_credit: bool,
+    pub(super) memory: ReadMemory,
 }
 
 impl MailboxRead {
     /// Finds where to begin.
-    pub(super) async fn begin(broker: &Broker, request: &ReadRequest) -> Result<Self, Broken> {
-        let mut reader = MailboxReader::begin(broker, &request.mailbox, request.from).await?;
+    pub(super) async fn begin(context: &Context, request: &ReadRequest) -> Result<Self, Broken> {
+        let mut reader = MailboxReader::begin(&context.broker, &request.mailbox, request.from).await?;
         Ok(MailboxRead {
             until: (!request.follow).then(|| reader.last()),
             reader,
             out_of_credit: false,
+            memory: ReadMemory::new(context, BYTES),
         })
     }
 
@@ -46,10 +49,14 @@ impl MailboxRead {
         let Some((items, bytes)) = room else {
             return false;
         };
+        if next > self.reader.last() || !self.memory.take() {
+            return false;
+        }
         let left = self.until.map_or(u64::MAX, |until| until - next + 1);
         let most = usize::try_from(items.min(left)).unwrap_or(usize::MAX);
         match self.reader.read(most, bytes).await {
             Ok(found) => {
+                self.memory.shrink_to(bytes_of(&found));
                 machine.send_items(&found);
                 false
             }
@@ -64,10 +71,17 @@ impl MailboxRead {
     pub(super) async fn more(&mut self) {
         if self.out_of_credit {
             std::future::pending::<()>().await;
+        } else if self.memory.is_wanted() {
+            self.memory.made().await;
         } else if self.until.is_none() {
             self.reader.more().await;
         }
     }
+}
+
+/// Of all bodies.
+pub(super) fn bytes_of(items: &[Item]) -> u64 {
+    items.iter().map(|item| item.message.body.len() as u64).sum()
 }
 
 /// Ends a read that cannot begin or go on; it would go on at `next`.
