@@ -330,6 +330,30 @@ fn a_body_that_is_cut_is_not_stored_and_one_that_is_whole_is() {
     wait_for("the message", || mailbox(&home, &served.native) == ["whole"]);
 }
 
+/// A token counted for as long as its body took: half an hour for a megabyte.
+#[test]
+fn a_token_that_is_removed_while_its_body_comes_stores_nothing() {
+    let home = Home::new();
+    let served = serve(&home);
+    let token = home.run(&["keys", "token", "web", "send=inbox"]).ok();
+    let head = format!(
+        "POST /inbox HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n",
+        token.trim()
+    );
+    let known = || ask(&served, &format!("{head}Content-Length: 2\r\n\r\nhi"));
+    wait_for("the token to be known", || known().starts_with("HTTP/1.1 201"));
+    let mut slow = TcpStream::connect(&served.http).unwrap();
+    slow.write_all(format!("{head}Content-Length: 9\r\n\r\nbefore").as_bytes())
+        .unwrap();
+    home.run(&["keys", "remove", "web"]).ok();
+    wait_for("the token to be gone", || known().starts_with("HTTP/1.1 401"));
+    slow.write_all(b"end").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    is(&answer, 401, "not known here any more");
+    assert!(!mailbox(&home, &served.native).contains(&"beforeend".to_owned()));
+}
+
 #[test]
 fn slow_heads_cost_nobody_else_anything() {
     let home = Home::new();

@@ -32,7 +32,7 @@ pub(crate) use consumer_group::ConsumerGroup;
 use job::{Deposit, Job, UnderWay};
 pub(crate) use job::{Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
-pub(crate) use memory_budget::{Budget, Charge, Payer};
+pub(crate) use memory_budget::{Budget, Charge, Payer, memory_of};
 use reply_router::Replies;
 pub(crate) use reply_router::{Overflow, ReplySlot};
 use shared::{Queue, Shared};

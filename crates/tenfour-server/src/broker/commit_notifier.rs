@@ -24,7 +24,13 @@ impl Default for CommitNotifier {
 
 impl CommitNotifier {
     pub(super) fn follow(&self, mailbox: &MailboxName) -> watch::Receiver<u64> {
-        lock(&self.followed)
+        let mut followed = lock(&self.followed);
+        // A reader may ask for mailboxes that are not there while nobody commits. Now and then, so that it costs next to
+        // nothing each time.
+        if followed.len().is_power_of_two() {
+            followed.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        followed
             .entry(mailbox.clone())
             .or_insert_with(|| watch::Sender::new(0))
             .subscribe()
@@ -47,5 +53,24 @@ impl CommitNotifier {
         }
         drop(followed);
         self.commits.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads of mailboxes that are not there cost 112 MiB in 20 s.
+    #[test]
+    fn whoever_follows_no_more_is_forgotten_without_a_commit() {
+        let notifier = CommitNotifier::default();
+        let kept = notifier.follow(&MailboxName::inbox());
+        for number in 0..10_000 {
+            drop(notifier.follow(&format!("absent/{number}").parse().unwrap()));
+        }
+        let followed = lock(&notifier.followed).len();
+        assert!(followed <= 2, "{followed}");
+        notifier.announce(&[(MailboxName::inbox(), 7)]);
+        assert_eq!(*kept.borrow(), 7);
     }
 }

@@ -14,8 +14,11 @@ const QUANTUM: u64 = 256;
 /// Most of a round while only one peer is there: beyond this the latency of each grows and the rate does not.
 const ALONE: u64 = 32_768;
 
-/// Most of a round while others may come: about ten milliseconds of a slow machine, which is what they wait.
-const SHARED: u64 = 8_192;
+/// Most and least of a round while others may come. Between them it is what the disk does in [`ROUND`].
+const SHARED: (u64, u64) = (8_192, 256);
+
+/// So long others may wait for a round. One that took longer makes the next ones shorter, and one that took half of it longer.
+const ROUND: Duration = Duration::from_millis(6);
 
 /// Most of what strangers get of a round beside somebody known.
 const STRANGERS: u64 = 512;
@@ -42,6 +45,8 @@ pub(super) struct FairQueue<P, T> {
     strangers: Lines<P, T>,
     /// Until then strangers wait, so that they have half of the time at most beside somebody known.
     resting: Option<Instant>,
+    /// What is taken at most while others may come.
+    shared: u64,
 }
 
 #[derive(Debug)]
@@ -67,6 +72,7 @@ impl<P, T> Default for FairQueue<P, T> {
             known: Lines::default(),
             strangers: Lines::default(),
             resting: None,
+            shared: SHARED.0,
         }
     }
 }
@@ -108,6 +114,14 @@ impl<P: Copy + Eq + Hash, T> FairQueue<P, T> {
 
     /// A round took so long: strangers rest as long, if somebody known is there and they were in it.
     pub(super) fn took(&mut self, time: Duration, now: Instant) {
+        if self.known.is_shared(now) {
+            self.shared = match time {
+                _ if time > ROUND => self.shared * 3 / 4,
+                _ if time < ROUND / 2 => self.shared * 9 / 8,
+                _ => self.shared,
+            }
+            .clamp(SHARED.1, SHARED.0);
+        }
         if self.resting.is_none_or(|until| until <= now) && self.known.is_recent(now) {
             self.resting = Some(now + time.min(LONGEST_REST));
         }
@@ -121,12 +135,16 @@ impl<P: Copy + Eq + Hash, T> FairQueue<P, T> {
     /// The jobs of the next round. None are left behind for ever: each round gets on with every class.
     pub(super) fn round(&mut self, now: Instant) -> Vec<T> {
         let mut jobs = Vec::new();
-        let of_known = if self.known.is_shared(now) { SHARED } else { ALONE };
+        let of_known = if self.known.is_shared(now) {
+            self.shared
+        } else {
+            ALONE
+        };
         self.known.take(of_known, &mut jobs);
         let of_strangers = match self.known.is_recent(now) {
             true if !self.rest(now).is_zero() => 0,
             true => STRANGERS,
-            false if self.strangers.is_shared(now) => SHARED,
+            false if self.strangers.is_shared(now) => self.shared,
             false => ALONE,
         };
         self.strangers.take(of_strangers, &mut jobs);
@@ -235,9 +253,9 @@ mod tests {
         fill(&mut queue, Rank::Known, 2, 3, 1, now);
         let round = queue.round(now);
         assert_eq!(of(&round, 2), [0, 1, 2]);
-        assert!(round.len() as u64 <= SHARED, "{}", round.len());
+        assert!(round.len() as u64 <= SHARED.0, "{}", round.len());
         // And what comes a moment later does not find a long round under way.
-        assert!(queue.round(now).len() as u64 <= SHARED);
+        assert!(queue.round(now).len() as u64 <= SHARED.0);
         assert_eq!(queue.round(now + 2 * RECENT).len() as u64, ALONE);
     }
 
@@ -287,9 +305,26 @@ mod tests {
         let round = queue.round(now);
         let (large, small) = (of(&round, 1).len() as u64 * 1_000, of(&round, 2).len() as u64);
         assert!(large.abs_diff(small) <= 2_000, "{large} and {small}");
-        fill(&mut queue, Rank::Known, 3, 1, 10 * SHARED, now);
+        fill(&mut queue, Rank::Known, 3, 1, 10 * SHARED.0, now);
         let rounds = (0..100).position(|_| !of(&queue.round(now), 3).is_empty());
         assert!(rounds.is_some());
+    }
+
+    #[test]
+    fn a_round_is_what_the_disk_does_in_its_time() {
+        let (mut queue, now) = (Jobs::default(), Instant::now());
+        fill(&mut queue, Rank::Known, 1, 1_000_000, 1, now);
+        fill(&mut queue, Rank::Known, 2, 1, 1, now);
+        // A message a microsecond, then a slow disk: ten.
+        for (micros, least, most) in [(1, 2_900, 8_192), (10, 290, 700), (1, 2_900, 8_192)] {
+            let mut length = 0;
+            for _ in 0..40 {
+                length = queue.round(now).len() as u64;
+                queue.took(Duration::from_micros(micros * length), now);
+            }
+            assert!((least..=most).contains(&length), "{length} at {micros} us each");
+            fill(&mut queue, Rank::Known, 2, 1, 1, now);
+        }
     }
 
     #[test]

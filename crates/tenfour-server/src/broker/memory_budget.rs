@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tenfour_identity::lock;
-use tenfour_proto::Fingerprint;
+use tenfour_proto::{Fingerprint, Message};
 use tokio::sync::Notify;
 
 /// Shares beyond which those of nobody are looked for.
@@ -26,6 +26,11 @@ pub(crate) enum Payer {
 /// What all connections of a key hold, in bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Share(Arc<AtomicU64>);
+
+/// What a message takes while it is on its way: its body, and it lies in two lists.
+pub(crate) fn memory_of(message: &Message) -> usize {
+    message.body.len() + 2 * size_of::<Message>()
+}
 
 /// Counts bytes. A connection reads only while there is room, so the sum passes the limit by at most
 /// one read of each thread.

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use self::kernel::Local;
 use crate::admission::counters::Counter;
-use crate::broker::{Completion, Completions, Payer};
+use crate::broker::{Completion, Completions, Payer, memory_of};
 use crate::context::Context;
 
 /// Datagrams taken from the kernel in one call.
@@ -215,10 +215,7 @@ impl Listening {
         messages: Vec<(u64, Message)>,
         expected: Expected,
     ) {
-        let bytes = messages
-            .iter()
-            .map(|(_, message)| message.body.len() + size_of::<Message>())
-            .sum();
+        let bytes = messages.iter().map(|(_, message)| memory_of(message)).sum();
         let batch = Batch {
             sender,
             producer,

@@ -6,7 +6,7 @@ use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Message, ProducerId, RefusalCode, Run, Sender, Source, TemporaryCode};
 use tenfour_store::Batch;
 
-use crate::broker::{Completion, Completions, Payer};
+use crate::broker::{Completion, Completions, Payer, memory_of};
 use crate::context::Context;
 
 /// Why there is no receipt.
@@ -29,10 +29,7 @@ pub(crate) async fn store(
     source: Source,
     message: Message,
 ) -> Result<Run, Unstored> {
-    let charge = context
-        .broker
-        .budget()
-        .charge(payer, message.body.len() + size_of::<Message>());
+    let charge = context.broker.budget().charge(payer, memory_of(&message));
     let batch = Batch {
         sender,
         producer: producer.map(|producer| (producer, ProducerKind::OneShot)),

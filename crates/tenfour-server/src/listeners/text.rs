@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::admission::connections::RegistryEntry;
 use crate::admission::counters::Counter;
 use crate::admission::gate::PlaintextPermit;
-use crate::broker::{Charge, Completion, Completions, Payer};
+use crate::broker::{Charge, Completion, Completions, Payer, memory_of};
 use crate::context::Context;
 use crate::listeners::accept::{self, BLOCKED_WRITE};
 
@@ -151,6 +151,10 @@ impl Connection {
     }
 
     fn read(&mut self) {
+        // There was room when the wait for bytes began; others have waited as well.
+        if !self.context.broker.budget().has_room(&Payer::Stranger) {
+            return;
+        }
         BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
             Ok(0) => {
                 self.ended = true;
@@ -174,10 +178,11 @@ impl Connection {
     /// Puts what the machine has understood on the queue.
     fn deposit(&mut self) {
         let mut messages = Vec::new();
+        let inbox = MailboxName::inbox();
         while let Some(event) = self.machine.poll_event() {
             match event {
                 Event::Message { sequence, body } => {
-                    messages.push((sequence, Message::new(MailboxName::inbox(), body)));
+                    messages.push((sequence, Message::new(inbox.clone(), body)));
                 }
                 Event::Foreign(protocol) => {
                     self.context.counters.count(Counter::Foreign);
@@ -202,10 +207,7 @@ impl Connection {
         let mut messages = messages.into_iter();
         while messages.len() > 0 {
             let messages: Vec<_> = messages.by_ref().take(MOST_OF_A_DEPOSIT).collect();
-            let bytes = messages
-                .iter()
-                .map(|(_, message)| message.body.len() + size_of::<Message>())
-                .sum();
+            let bytes = messages.iter().map(|(_, message)| memory_of(message)).sum();
             // Each deposit stands alone: what is turned away now says nothing about the next line.
             self.deposits += 1;
             broker.deposit(

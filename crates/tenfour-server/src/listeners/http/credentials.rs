@@ -106,13 +106,22 @@ impl Credentials {
         peer: SocketAddr,
         mailbox: &MailboxName,
     ) -> Result<(), Problem> {
+        self.now(access, peer)?.may_read(mailbox)
+    }
+
+    /// The same as they are at this moment: a body may take longer to come than its token counts.
+    pub(super) fn now(&self, access: &Access, peer: SocketAddr) -> Result<Self, Problem> {
         let Credentials::Holder { token, .. } = self else {
-            return self.may_read(mailbox);
+            return Ok(self.clone());
         };
-        match access.token(*token, peer.ip()) {
-            Some((_, rights)) if rights.may_read(mailbox) => Ok(()),
-            _ => Err(Problem::unauthorized("this token is not known here any more")),
-        }
+        let (name, rights) = access
+            .token(*token, peer.ip())
+            .ok_or_else(|| Problem::unauthorized("this token is not known here any more"))?;
+        Ok(Credentials::Holder {
+            name,
+            token: *token,
+            rights,
+        })
     }
 
     pub(super) fn may_see_status(&self) -> Result<(), Problem> {

@@ -86,6 +86,11 @@ async fn deposit(visitor: &Visitor, mailbox: MailboxName, request: Request) -> R
     let content_type = content_type(&head.headers)?;
     let name = name(&head.headers)?;
     let body = read(visitor, &head.headers, body).await?;
+    let access = &visitor.context.config.access;
+    visitor
+        .credentials
+        .now(access, visitor.peer)?
+        .may_send(access, &mailbox)?;
     let bytes = body.len() as u64;
     let mut message = Message::new(mailbox, body);
     message.content_type = content_type;

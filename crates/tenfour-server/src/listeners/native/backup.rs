@@ -84,6 +84,14 @@ impl Connection {
         }
     }
 
+    /// What the files of rights say at this moment.
+    fn may_still_have_everything(&self) -> bool {
+        let rights = self
+            .key
+            .and_then(|key| self.context.config.access.rights(key, self.peer.ip()));
+        rights.is_some_and(|rights| rights.is_admin())
+    }
+
     /// `None`: the client is gone.
     async fn send_copy(&mut self, request: u32, mut file: File) -> Option<BackupEnd> {
         let mut sent = 0;
@@ -101,6 +109,10 @@ impl Connection {
                 return Some(BackupEnd::Complete(sent));
             }
             file = rest;
+            // A copy takes long, and is everything.
+            if !self.may_still_have_everything() {
+                return Some(BackupEnd::NotAllowed);
+            }
             sent += piece.len() as u64;
             self.machine.send_backup(request, piece.into());
             if !self.write().await {

@@ -105,7 +105,7 @@ impl Connection {
             let completions = Arc::clone(&self.completions);
             let holds_some = self.machine.buffered() > 0;
             tokio::select! {
-                result = read_some(&mut self.tls, &mut self.machine, &context), if !full && !self.ended => {
+                result = read_some(&mut self.tls, &mut self.machine, &context, &payer), if !full && !self.ended => {
                     self.after_read(result);
                 }
                 made = wait_for_room(&context, &payer, holds_some), if full => {

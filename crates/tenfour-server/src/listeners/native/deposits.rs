@@ -8,7 +8,7 @@ use tenfour_store::Batch;
 
 use super::connection::Connection;
 use crate::admission::counters::Counter;
-use crate::broker::{Completion, Payer};
+use crate::broker::{Completion, Payer, memory_of};
 
 /// How long a client is asked to wait when the store is full or busy.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -45,7 +45,7 @@ impl Connection {
                 }
             };
             if may {
-                bytes += message.body.len() + size_of_val(&message);
+                bytes += memory_of(&message);
                 if message.asks {
                     // Before the deposit: nobody may answer before we listen.
                     producer.asked.add(sequence, broker, key, producer.id.0);

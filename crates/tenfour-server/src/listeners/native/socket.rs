@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::broker::Payer;
 use crate::context::Context;
 
 /// Bytes of one look at a socket. The buffer belongs to the thread.
@@ -29,8 +30,13 @@ pub(super) async fn read_some(
     tls: &mut TlsStream<TcpStream>,
     machine: &mut Machine,
     context: &Context,
+    payer: &Payer,
 ) -> Result<ReadOutcome, Fault> {
     std::future::poll_fn(|task| {
+        // There was room when the wait for bytes began; others have waited as well.
+        if !context.broker.budget().has_room(payer) {
+            return Poll::Ready(Ok(ReadOutcome::More));
+        }
         BUFFER.with_borrow_mut(|buffer| {
             let mut filled = 0;
             let outcome = loop {

@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""Attacks a server with what strangers and a key with few rights may do, and looks what an honest key feels of it.
+
+    TENFOUR=target/release/tenfour python3 bench/attack.py [--only NAME ...] [--seconds N]
+
+The honest one is a key with `send=honest`: one kept connection that sends fifty messages a second, and a new connection
+with a message each second. The bars are those of promise P9: its p99 is at most four times the quiet one, or 20 ms; no
+message of it fails; a new connection gets its receipt within a second; the server stays within its memory. Where a memory
+controller is at hand and this is root, the server runs in a group of 160 MiB, with `--memory-limit 128M`.
+Ends with 1 when a bar is missed.
+"""
+
+import sys
+
+sys.dont_write_bytecode = True
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import helpers
+from processes import Unmeasured, die_with_parent, last_json, output, running, stop, wait_until
+from tenfour import SOCKETS, binary
+
+GROUP_BYTES = 160 << 20
+RATE = 50
+
+
+class Target:
+    """A server in a group of its own, with an honest key and one that has few rights."""
+
+    def __init__(self, folder, group):
+        self.folder, self.group = folder, group
+        ports, self.log = folder / "ports", folder / "serve.log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENFOUR")}
+        self.own, self.honest, self.guest = (
+            inherited | {"TENFOUR_HOME": str(folder / name)} for name in ("own", "honest", "guest")
+        )
+        for env, rights in ((self.honest, ["send=honest"]), (self.guest, ["send=inbox", "read=large"])):
+            key = output([binary(), "keys", "show"], 10, env).strip()
+            output([binary(), "keys", "allow", key, *rights], 10, self.own)
+        command = [binary(), "serve", "--store", folder / "store.db", "--quiet", "--memory-limit", "128M", "--http", "127.0.0.1:0"]
+        command += [word for name in ("text", "datagram", "native") for word in (f"--{name}", "127.0.0.1:0")]
+        command += ["--port-file", ports]
+
+        def enter():
+            die_with_parent()
+            if group:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+
+        errors = open(self.log, "wb")
+        self.process = subprocess.Popen([str(word) for word in command], env=self.own, stdout=errors, stderr=errors, preexec_fn=enter)
+
+        def listeners():
+            lines = ports.read_text().splitlines() if ports.exists() else []
+            found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
+            return found if SOCKETS <= found.keys() else None
+
+        self.ports = wait_until(listeners, "tenfour serve", self.process, self.log)
+        own = output([binary(), "keys", "show"], 10, self.own).strip()
+        for env in (self.honest, self.guest):
+            output([binary(), "keys", "trust", f"127.0.0.1:{self.ports['native']}", own], 10, env)
+        wait_until(lambda: self.send() or None, "the honest key to be let in", self.process, self.log)
+
+    @property
+    def native(self):
+        return f"127.0.0.1:{self.ports['native']}"
+
+    def send(self):
+        """Seconds that a new connection with one message takes; None if it fails."""
+        begun = time.monotonic()
+        command = [str(binary()), "send", f"{self.native}/honest", "x", "--timeout", "5s"]
+        done = subprocess.run(command, env=self.honest, capture_output=True)
+        return time.monotonic() - begun if done.returncode == 0 else None
+
+    def rss(self):
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) >> 10
+
+
+class Sampler(threading.Thread):
+    """The memory of the server, and new connections of the honest key, while something else goes on."""
+
+    def __init__(self, target):
+        super().__init__(daemon=True)
+        self.target, self.over = target, threading.Event()
+        self.peak, self.fresh, self.failed = 0, [], 0
+
+    def run(self):
+        watch = threading.Thread(target=self.watch, daemon=True)
+        watch.start()
+        while not self.over.wait(1):
+            took = self.target.send()
+            if took is None:
+                self.failed += 1
+            else:
+                self.fresh.append(took * 1000)
+        watch.join()
+
+    def watch(self):
+        while not self.over.wait(0.05):
+            with contextlib.suppress(OSError, StopIteration):
+                self.peak = max(self.peak, self.target.rss())
+
+
+def honest(target, seconds):
+    """What the honest key feels for so long: latencies in ms, failures, the server's peak memory in MiB."""
+    sampler = Sampler(target)
+    sampler.start()
+    command = [binary(), "bench", f"{target.native}/honest", "--rate", RATE, "--clients", 1, "--size", 64, "--seconds", seconds, "--json"]
+    said = last_json(output(command, seconds + 60, target.honest))
+    sampler.over.set()
+    sampler.join()
+    return {
+        "p50": said["latency_us"]["p50"] / 1000,
+        "p99": said["latency_us"]["p99"] / 1000,
+        "fresh": max(sampler.fresh, default=float("inf")),
+        "failed": sampler.failed,
+        "rss": sampler.peak,
+    }
+
+
+# The attacks: each is a context in which it goes on.
+
+
+def by_program(*command):
+    @contextlib.contextmanager
+    def attack(target, tools, seconds):
+        words = [str(word(target, tools, seconds)) if callable(word) else str(word) for word in command]
+        with running(words):
+            yield
+
+    return attack
+
+
+def text(connections, size):
+    return by_program(
+        lambda _, tools, __: tools / "text_flood", lambda target, *_: target.ports["text"], connections, size,
+        lambda *of: of[2] + 30,
+    )
+
+
+def datagrams(size):
+    return by_program(
+        lambda _, tools, __: tools / "datagram_load", lambda target, *_: target.ports["datagram"], size,
+        lambda *of: of[2] + 30,
+    )
+
+
+@contextlib.contextmanager
+def silent(target, _, __):
+    """Sockets that say nothing, renewed when the server gives them up."""
+    over, held = threading.Event(), []
+
+    def hold():
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                held.append(socket.create_connection(("127.0.0.1", target.ports["native"]), timeout=1))
+            if len(held) > 2_000:
+                held.pop(0).close()
+            over.wait(0.002)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    for one in held:
+        one.close()
+
+
+@contextlib.contextmanager
+def readers(target, _, __):
+    """A key that may read, whose readers take nothing."""
+    large = target.folder / "large"
+    large.write_bytes(os.urandom(1_000_000))
+    for _ in range(4):
+        output([binary(), "send", f"{target.native}/large", "-f", large], 30, target.own)
+    readers = [
+        subprocess.Popen(
+            [str(binary()), "tail", f"{target.native}/large", "-f"], env=target.guest, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, preexec_fn=die_with_parent,
+        )
+        for _ in range(60)
+    ]
+    for one in readers:
+        one.stdout.read(1)
+        one.send_signal(signal.SIGSTOP)
+    yield
+    for one in readers:
+        one.send_signal(signal.SIGCONT)
+        stop(one)
+
+
+@contextlib.contextmanager
+def uploads(target, _, seconds):
+    """A key that sends as fast as it can."""
+    (target.folder / "upload").write_bytes(os.urandom(200_000) * 5)
+    command = [binary(), "bench", f"{target.native}/inbox", "--clients", 4, "--window", 1000, "--size", 1024, "--seconds", seconds + 30]
+    with running(command, env=target.guest):
+        yield
+
+
+@contextlib.contextmanager
+def http(target, _, __):
+    """Requests one behind the other, on many connections, whose answers nobody takes."""
+    over = threading.Event()
+    requests = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+
+    def ask():
+        while not over.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", target.ports["http"]), timeout=2) as one:
+                while not over.is_set():
+                    one.sendall(requests)
+                    one.recv(1 << 20)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+ATTACKS = {
+    "one text connection, empty lines": text(1, 0),
+    "20 text connections, empty lines": text(20, 0),
+    "500 text connections, lines of a byte": text(500, 1),
+    "datagrams of 64 bytes, all out": datagrams(64),
+    "datagrams of nothing, all out": datagrams(0),
+    "silent sockets, 500 a second": silent,
+    "pipelined HTTP on 50 connections": http,
+    "60 readers that take nothing": readers,
+    "a known key that uploads": uploads,
+}
+
+
+@contextlib.contextmanager
+def memory_group():
+    """A group of the memory controller; None where there is none to be had."""
+    for root in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")):
+        limit = "memory.limit_in_bytes" if root.name == "memory" else "memory.max"
+        group = root / f"tenfour-attack-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(GROUP_BYTES))
+        except OSError:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+            continue
+        try:
+            yield group
+        finally:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+        return
+    yield None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="attacks whose names contain one of these words")
+    parser.add_argument("--seconds", type=int, default=10, help="for how long each goes on [10]")
+    options = parser.parse_args()
+    missed = False
+    with memory_group() as group, tempfile.TemporaryDirectory(prefix="attack-") as scratch:
+        tools = helpers.build(Path(scratch))
+        print(f"memory group: {'160 MiB' if group else 'none here'}; --memory-limit 128M; {options.seconds} s each\n")
+        print("| attack | honest p50 / p99, quiet | during | slowest new connection | failed | peak RSS | met |")
+        print("|---|---|---|---|---|---|---|")
+        for name, attack in ATTACKS.items():
+            if options.only and not any(word in name for word in options.only):
+                continue
+            with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+                target = Target(Path(folder), group)
+                try:
+                    quiet = honest(target, 5)
+                    with attack(target, tools, options.seconds):
+                        time.sleep(1)
+                        felt = honest(target, options.seconds)
+                    died = target.process.poll() is not None
+                except (Unmeasured, OSError) as error:
+                    reason = "the server was killed" if target.process.poll() is not None else str(error)
+                    print(f"| {name} | {quiet['p50']:.1f} / {quiet['p99']:.1f} ms | {reason} | - | all | - | **no** |", flush=True)
+                    missed = True
+                    continue
+                finally:
+                    stop(target.process)
+            bar = max(20.0, 4 * quiet["p99"])
+            met = not died and felt["p99"] <= bar and not felt["failed"] and felt["fresh"] <= 1_000
+            missed |= not met
+            print(
+                f"| {name} | {quiet['p50']:.1f} / {quiet['p99']:.1f} ms | {felt['p50']:.1f} / {felt['p99']:.1f} ms"
+                f" | {felt['fresh']:.0f} ms | {felt['failed']} | {felt['rss']} MiB | {'killed' if died else 'yes' if met else '**no**'} |",
+                flush=True,
+            )
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()
