@@ -9,7 +9,7 @@ use tenfour_identity::clock::sleep_until;
 use tenfour_proto::native::{
     AnswerFrame, EndReason, ErrorCode, Fault, Server as Machine, ServerEvent, ServerOptions,
 };
-use tenfour_proto::{CursorName, Fingerprint, MailboxName, TemporaryCode, limits};
+use tenfour_proto::{CursorName, Fingerprint, MailboxName, Progress, Step, TemporaryCode, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -228,6 +228,10 @@ impl Connection {
             .as_deref()
             .is_some_and(|a| a.rights.may_answer(&mailbox));
         if !may_answer {
+            // The message has no part in it: a key without the right must not use up its attempts.
+            if let Some(group_read) = self.group_read() {
+                group_read.report(&[Progress::one(answer.offset, Step::Untried)]);
+            }
             self.context.counters.count(Counter::NotAllowed);
             tracing::info!(peer = %self.peer, %mailbox, "cut off: the key may not answer messages");
             let text = format!("this key may not answer messages of `{mailbox}` (answer={mailbox})");
