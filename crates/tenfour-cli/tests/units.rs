@@ -135,10 +135,10 @@ fn all_goes_on_within_the_filter_of_the_units() {
             "127.0.0.1:0",
             "--modbus",
             "127.0.0.1:0",
-            "--exec",
-            "cat",
             "--exec-mailbox",
             "jobs",
+            "--exec",
+            "cat",
         ],
     );
     home.run(&["send", &served.native, "native"]).ok();
