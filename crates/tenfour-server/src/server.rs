@@ -155,9 +155,11 @@ impl Server {
         {
             let _entered = plain.enter();
             for listener in listeners.text {
+                let listener = plain.own_listener(listener).map_err(ServeError::Start)?;
                 text::listen(listener, Arc::clone(&context), alive.clone());
             }
             for socket in listeners.datagram {
+                let socket = plain.own_socket(socket).map_err(ServeError::Start)?;
                 datagram::listen(socket, Arc::clone(&context), alive.clone());
             }
             #[cfg(feature = "http")]
