@@ -27,7 +27,7 @@ from pathlib import Path
 
 import helpers
 from processes import Unmeasured, die_with_parent, last_json, output, running, stop, wait_until
-from tenfour import SOCKETS, binary
+from tenfour import binary, listeners
 
 GROUP_BYTES = 160 << 20
 RATE = 50
@@ -58,12 +58,7 @@ class Target:
         errors = open(self.log, "wb")
         self.process = subprocess.Popen([str(word) for word in command], env=self.own, stdout=errors, stderr=errors, preexec_fn=enter)
 
-        def listeners():
-            lines = ports.read_text().splitlines() if ports.exists() else []
-            found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
-            return found if SOCKETS <= found.keys() else None
-
-        self.ports = wait_until(listeners, "tenfour serve", self.process, self.log)
+        self.ports = wait_until(lambda: listeners(ports), "tenfour serve", self.process, self.log)
         own = output([binary(), "keys", "show"], 10, self.own).strip()
         for env in (self.honest, self.guest):
             output([binary(), "keys", "trust", f"127.0.0.1:{self.ports['native']}", own], 10, env)

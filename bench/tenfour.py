@@ -58,6 +58,13 @@ class Server:
         return int(lines[-1].rsplit("count=", 1)[1]) if lines else 0
 
 
+def listeners(ports):
+    """The ports that a server has written down; None before all are there."""
+    lines = ports.read_text().splitlines() if ports.exists() else []
+    found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
+    return found if SOCKETS <= found.keys() else None
+
+
 @contextlib.contextmanager
 def serving(folder, *, store, connections=None):
     """A server with a store of its own, in memory or in the folder, and keys of its own."""
@@ -70,11 +77,6 @@ def serving(folder, *, store, connections=None):
     if connections:
         command += ["--max-connections", connections]
 
-    def listeners():
-        lines = ports.read_text().splitlines() if ports.exists() else []
-        found = {line.split()[0]: int(line.rsplit(":", 1)[1]) for line in lines if len(line.split()) == 2}
-        return found if SOCKETS <= found.keys() else None
-
     with running(command, env=env, errors=errors) as process:
-        found = wait_until(listeners, "tenfour serve", process, errors)
+        found = wait_until(lambda: listeners(ports), "tenfour serve", process, errors)
         yield Server(process.pid, **{name: found[name] for name in SOCKETS}, env=env, log=errors)

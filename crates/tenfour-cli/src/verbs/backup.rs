@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
+use tenfour::Durability;
 use tenfour::client::BackupError;
-use tenfour::{Client, Durability};
 use tokio::io::BufWriter;
 
-use super::read_client::readable;
+use super::read_client::{asking_client, readable};
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
 use tenfour::client::random_id;
@@ -87,11 +87,7 @@ async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64
         .mode(0o600)
         .open(beside)
         .map_err(written)?;
-    let connecting = Client::builder(&target.address).config(config).without_sending();
-    let client = connecting
-        .connect()
-        .await
-        .map_err(|error| Failure::connect_to("back up", &error, &target.to_string()))?;
+    let client = asking_client(target, config, "back up").await?;
     let mut out = BufWriter::with_capacity(1 << 20, tokio::fs::File::from_std(file));
     let progress = progress(None, "{spinner} {bytes}");
     let fetched = client

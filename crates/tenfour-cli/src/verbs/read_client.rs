@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tenfour::proto::Fingerprint;
-use tenfour::{Client, ClientConfig, ReaderError};
+use tenfour::{Client, ClientConfig, ConnectError, ReaderError};
 
 use crate::exit::{Code, Failure};
 use crate::target::{Dialect, Target};
@@ -39,9 +39,19 @@ pub async fn deadline(wait: Option<Duration>) {
 /// A connection for reading.
 pub async fn reading_client(target: &Target, config: ClientConfig) -> Result<Client, Failure> {
     let key = config.identity.fingerprint();
-    let connecting = Client::builder(&target.address).config(config).without_sending();
-    let connected = connecting.connect().await;
+    let connected = connect(target, config).await;
     connected.map_err(|error| failure(&ReaderError::Connect(error), target, key))
+}
+
+/// A connection for whoever asks and does not send; `what` he wants to do there stands in the failure.
+pub async fn asking_client(target: &Target, config: ClientConfig, what: &str) -> Result<Client, Failure> {
+    let connected = connect(target, config).await;
+    connected.map_err(|error| Failure::connect_to(what, &error, &target.to_string()))
+}
+
+async fn connect(target: &Target, config: ClientConfig) -> Result<Client, ConnectError> {
+    let connecting = Client::builder(&target.address).config(config).without_sending();
+    connecting.connect().await
 }
 
 /// Why reading with this key ended, in words.

@@ -1,14 +1,17 @@
 //! `tenfour mailbox rm` and `tenfour cursor rm`: what was filled is given back.
 
+use tenfour::Durability;
 use tenfour::client::{RemoveError, StatusError};
 use tenfour::identity::{Consume, Pattern};
 use tenfour::proto::native::{StatusRow, StatusValue};
 use tenfour::proto::{CursorName, MailboxName};
-use tenfour::{Client, Durability};
 
+use super::read_client::asking_client;
 use crate::args::{Cursor, CursorVerb, Mailbox, MailboxVerb, Removal};
 use crate::exit::{Code, Failure};
 use crate::{output, setup, signals};
+
+const WHOSE_KEY: &str = "use the key of the server's own user, or one with `admin`";
 
 /// Something that matches.
 struct Found {
@@ -45,11 +48,7 @@ async fn run(
     let target = &removal.server;
     let config = setup::client(&removal.identity, removal.timeout, Durability::Memory, None)?;
     let work = async {
-        let connecting = Client::builder(&target.address).config(config).without_sending();
-        let client = connecting
-            .connect()
-            .await
-            .map_err(|error| Failure::connect_to("ask", &error, &target.to_string()))?;
+        let client = asking_client(target, config, "ask").await?;
         let rows = client.status().await.map_err(|error| not_seen(&error))?;
         let found = wanted(&rows);
         if found.is_empty() {
@@ -122,8 +121,9 @@ fn number(row: &StatusRow, name: &str) -> u64 {
 
 fn not_seen(error: &StatusError) -> Failure {
     match error {
-        StatusError::NotAllowed => Failure::new(Code::NotAllowed, "this key may not remove anything")
-            .hint("use the key of the server's own user, or one with `admin`"),
+        StatusError::NotAllowed => {
+            Failure::new(Code::NotAllowed, "this key may not remove anything").hint(WHOSE_KEY)
+        }
         _ => Failure::new(Code::Unavailable, error.to_string()),
     }
 }
@@ -131,8 +131,7 @@ fn not_seen(error: &StatusError) -> Failure {
 fn failure(error: &RemoveError, found: &Found) -> Failure {
     let text = format!("{} is not removed: {error}", found.words);
     match error {
-        RemoveError::NotAllowed => Failure::new(Code::NotAllowed, text)
-            .hint("use the key of the server's own user, or one with `admin`"),
+        RemoveError::NotAllowed => Failure::new(Code::NotAllowed, text).hint(WHOSE_KEY),
         RemoveError::InUse => {
             Failure::new(Code::Refused, text).hint("end its consumers first: tenfour status")
         }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use tenfour::Durability;
 use tenfour::client::StatusError;
 use tenfour::proto::native::{StatusRow, StatusValue};
 use tenfour::server::status_json;
-use tenfour::{Client, Durability};
 
-use super::read_client::readable;
+use super::read_client::{asking_client, readable};
 use crate::args::Status;
 use crate::escape::safe;
 use crate::exit::{Code, Failure};
@@ -39,11 +39,7 @@ pub async fn run(arguments: Status) -> Result<(), Failure> {
     let config = setup::client(&arguments.identity, arguments.timeout, Durability::Memory, None)?;
     let work = async {
         let failed = |error: StatusError| failure(&error);
-        let connecting = Client::builder(&target.address).config(config).without_sending();
-        let client = connecting
-            .connect()
-            .await
-            .map_err(|error| Failure::connect_to("ask", &error, &target.to_string()))?;
+        let client = asking_client(&target, config, "ask").await?;
         loop {
             let rows = match &arguments.id {
                 Some(id) => client.fate(id).await,

@@ -43,87 +43,27 @@ impl Foreign {
 
     /// Looks for a binary protocol. `None`: the bytes so far could still become one.
     pub(super) fn in_prefix(bytes: &[u8]) -> Option<Option<Foreign>> {
-        /// A pattern that ignores the length fields inside these headers.
-        type Pattern = &'static [Option<u8>];
+        /// Pieces at their places; between them, in the length fields of these headers, stands anything.
+        type Pattern = &'static [(usize, &'static [u8])];
+        const COOKIE: &[u8] = b"\x21\x12\xa4\x42";
         const TABLE: [(Foreign, Pattern); 8] = [
-            (Foreign::Tls, &[Some(0x16), Some(0x03)]),
-            (Foreign::Rdp, &[Some(0x03), Some(0x00), Some(0x00)]),
-            (
-                Foreign::Smb,
-                &[
-                    Some(0),
-                    Some(0),
-                    None,
-                    None,
-                    Some(0xfe),
-                    Some(b'S'),
-                    Some(b'M'),
-                    Some(b'B'),
-                ],
-            ),
-            (
-                Foreign::Smb,
-                &[
-                    Some(0),
-                    Some(0),
-                    None,
-                    None,
-                    Some(0xff),
-                    Some(b'S'),
-                    Some(b'M'),
-                    Some(b'B'),
-                ],
-            ),
-            (
-                Foreign::Stun,
-                &[
-                    Some(0),
-                    None,
-                    None,
-                    None,
-                    Some(0x21),
-                    Some(0x12),
-                    Some(0xa4),
-                    Some(0x42),
-                ],
-            ),
-            (
-                Foreign::Stun,
-                &[
-                    Some(1),
-                    None,
-                    None,
-                    None,
-                    Some(0x21),
-                    Some(0x12),
-                    Some(0xa4),
-                    Some(0x42),
-                ],
-            ),
-            (
-                Foreign::Stun,
-                &[
-                    Some(0),
-                    None,
-                    Some(0),
-                    None,
-                    None,
-                    None,
-                    Some(0x21),
-                    Some(0x12),
-                    Some(0xa4),
-                    Some(0x42),
-                ],
-            ),
-            (Foreign::Ssh, &[Some(b'S'), Some(b'S'), Some(b'H'), Some(b'-')]),
+            (Foreign::Tls, &[(0, b"\x16\x03")]),
+            (Foreign::Rdp, &[(0, b"\x03\0\0")]),
+            (Foreign::Smb, &[(0, b"\0\0"), (4, b"\xfeSMB")]),
+            (Foreign::Smb, &[(0, b"\0\0"), (4, b"\xffSMB")]),
+            (Foreign::Stun, &[(0, b"\0"), (4, COOKIE)]),
+            (Foreign::Stun, &[(0, b"\x01"), (4, COOKIE)]),
+            (Foreign::Stun, &[(0, b"\0"), (2, b"\0"), (6, COOKIE)]),
+            (Foreign::Ssh, &[(0, b"SSH-")]),
         ];
         let mut open = false;
         for (protocol, pattern) in TABLE {
-            let fits = pattern
-                .iter()
-                .zip(bytes)
-                .all(|(want, is)| want.is_none_or(|want| want == *is));
-            if fits && bytes.len() >= pattern.len() {
+            let fits = pattern.iter().all(|(at, piece)| {
+                let there = bytes.get(*at..).unwrap_or_default();
+                there.iter().zip(*piece).all(|(is, want)| is == want)
+            });
+            let length = pattern.last().map_or(0, |(at, piece)| at + piece.len());
+            if fits && bytes.len() >= length {
                 return Some(Some(protocol));
             }
             open |= fits;

@@ -1,6 +1,8 @@
 //! How many may be inside: unauthenticated peers cost next to nothing and get nowhere.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -273,13 +275,18 @@ impl Admitted {
 
     fn stranger_leaves(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&number)?;
-        if let Some(count) = self.by_address.get_mut(&waiting.address) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&waiting.address);
-            }
-        }
+        one_less(&mut self.by_address, waiting.address);
         Some(waiting)
+    }
+}
+
+/// Counts one less; of whom there is none, nothing is kept.
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, whose: K) {
+    if let Entry::Occupied(mut count) = counts.entry(whose) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
     }
 }
 
@@ -346,12 +353,7 @@ impl Drop for UnauthenticatedPermit {
         let mut inside = lock(&self.gate.0.inside);
         if let Some(key) = self.identified {
             inside.known = inside.known.saturating_sub(1);
-            if let Some(count) = inside.by_key.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    inside.by_key.remove(&key);
-                }
-            }
+            one_less(&mut inside.by_key, key);
         } else {
             inside.stranger_leaves(self.number);
         }

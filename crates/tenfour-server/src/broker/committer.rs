@@ -118,18 +118,13 @@ fn work(
                 tell,
             } => {
                 // What was deposited before goes with it.
-                result = result.and_then(|()| commit(store, gathered, shared));
-                let removal = result.and_then(|()| match &cursor {
-                    Some(cursor) => store.remove_cursor(&mailbox, cursor),
-                    None => store.remove_mailbox(&mailbox, last),
-                });
-                match removal {
-                    Ok(removal) => {
-                        let _ = tell.send(removal);
-                        result = Ok(());
-                    }
-                    Err(error) => result = Err(error),
-                }
+                result = result
+                    .and_then(|()| commit(store, gathered, shared))
+                    .and_then(|()| match &cursor {
+                        Some(cursor) => store.remove_cursor(&mailbox, cursor),
+                        None => store.remove_mailbox(&mailbox, last),
+                    })
+                    .map(|removal| _ = tell.send(removal));
             }
             Job::Finish {
                 sender,
@@ -137,14 +132,10 @@ fn work(
                 tell,
             } => {
                 // What was deposited on them comes first.
-                result = result.and_then(|()| commit(store, gathered, shared));
-                match result.and_then(|()| store.finish(&sender, &producers)) {
-                    Ok(is_saved) => {
-                        let _ = tell.send(is_saved);
-                        result = Ok(());
-                    }
-                    Err(error) => result = Err(error),
-                }
+                result = result
+                    .and_then(|()| commit(store, gathered, shared))
+                    .and_then(|()| store.finish(&sender, &producers))
+                    .map(|is_saved| _ = tell.send(is_saved));
             }
         }
     }
