@@ -12,8 +12,8 @@ use tenfour_store::{
     AckState, Batch, BatchOutcome, CursorChange, CursorOutcome, MemoryStore, Position, Store,
 };
 
-/// Bytes of bodies that senders without an identity may hold.
-pub const QUOTA: u64 = 60;
+/// What senders without an identity may hold, in bytes that are charged: some twenty messages.
+pub const QUOTA: u64 = 2_000;
 
 const MAILBOXES: [&str; 3] = ["a", "b", "dead/worker"];
 const BODIES: [&str; 4] = ["", "one", "other", "a longer one"];
@@ -37,7 +37,7 @@ pub fn play(store: &mut dyn Store, dice: &mut Dice, commits: u64) {
         let committed = store.commit(&batches, &changes, time as i64).unwrap();
         let mut full = false;
         for (batch, outcome) in batches.iter().zip(&committed.outcomes) {
-            full |= batch.sender.is_synthetic() && model.held() + bytes(batch) > QUOTA;
+            full |= batch.sender.is_synthetic() && model.held() + cost_of(batch) > QUOTA;
             match outcome {
                 BatchOutcome::NotNow(_) => assert!(full && batch.sender.is_synthetic(), "{batch:?}"),
                 BatchOutcome::Settled(stored) => {
@@ -119,12 +119,17 @@ fn change(dice: &mut Dice) -> CursorChange {
     }
 }
 
-fn bytes(batch: &Batch) -> u64 {
-    let bodies = batch
-        .messages
-        .iter()
-        .map(|(_, message)| message.body.len() as u64);
-    bodies.sum()
+/// What a message is charged: its body, its row, and the mark of a producer that nobody knew before.
+fn cost(sequence: u64, message: &Message) -> u64 {
+    message.body.len() as u64 + 64 + if sequence == 1 { 128 } else { 0 }
+}
+
+fn cost_of(batch: &Batch) -> u64 {
+    let is_numbered = batch.producer.is_some();
+    let costs = batch.messages.iter();
+    costs
+        .map(|(sequence, message)| cost(if is_numbered { *sequence } else { 0 }, message))
+        .sum()
 }
 
 /// Where a message lies and whether it is a repeat, or why not.
@@ -180,7 +185,7 @@ impl Model {
     fn held(&self) -> u64 {
         let all = self.mailboxes.values().flatten();
         all.filter(|stored| stored.sender.is_synthetic())
-            .map(|stored| stored.message.body.len() as u64)
+            .map(|stored| cost(stored.sequence, &stored.message))
             .sum()
     }
 
