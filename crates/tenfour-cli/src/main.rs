@@ -1,6 +1,7 @@
 //! The command `tenfour`: arguments -> library -> words and exit code. It decides nothing about
 //! protocols or storage.
 
+mod allocator;
 mod amount;
 mod args;
 mod escape;

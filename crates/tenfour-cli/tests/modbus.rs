@@ -54,6 +54,24 @@ impl Plc {
         assert_eq!(self.ask(unit, &pdu), pdu, "it is named again");
     }
 
+    /// 41 times a hundred writes, each hundred at once: the last one of 50 registers are 4,050 and more.
+    fn write_many(&mut self, unit: u8) {
+        for round in 0..41u16 {
+            let writes: Vec<u8> = (0..100u16)
+                .flat_map(|n| {
+                    let value = round * 100 + n;
+                    let [a, b] = (n % 50).to_be_bytes();
+                    let [c, d] = value.to_be_bytes();
+                    frame(value, unit, &[6, a, b, c, d])
+                })
+                .collect();
+            self.stream.write_all(&writes).unwrap();
+            for _ in 0..100 {
+                self.answer();
+            }
+        }
+    }
+
     fn read(&mut self, function: u8, unit: u8, address: u16, quantity: u16) -> Vec<u16> {
         let [a, b] = address.to_be_bytes();
         let [c, d] = quantity.to_be_bytes();
@@ -182,21 +200,7 @@ fn registers_are_written_down_so_that_a_start_is_short() {
     let home = Home::new();
     let served = serve(&home);
     let mut plc = Plc::connect(&served);
-    // Pipelined: 41 times a hundred writes.
-    for round in 0..41u16 {
-        let writes: Vec<u8> = (0..100u16)
-            .flat_map(|n| {
-                let value = round * 100 + n;
-                let [a, b] = (n % 50).to_be_bytes();
-                let [c, d] = value.to_be_bytes();
-                frame(value, 9, &[6, a, b, c, d])
-            })
-            .collect();
-        plc.stream.write_all(&writes).unwrap();
-        for _ in 0..100 {
-            plc.answer();
-        }
-    }
+    plc.write_many(9);
     plc.ask(9, &[5, 0, 3, 0xff, 0]);
     wait_for("the registers to be written down", || {
         mailbox(&home, &served.at("modbus/9/registers")).len() == 1
@@ -403,4 +407,48 @@ fn a_store_that_takes_nothing_is_said_by_exceptions() {
     }
     assert_eq!(answer, [0x86, 6], "busy, not stored");
     assert_eq!(plc.read(4, 1, 1, 1), [1], "reading goes on");
+}
+
+/// Each of 256 units walked through the whole mailbox that they share: 3 KB of requests kept the server busy for minutes.
+#[test]
+fn units_that_share_a_mailbox_keep_their_registers_apart() {
+    let home = Home::new();
+    let serve = || home.serve_with(&["--modbus", "127.0.0.1:0", "--modbus-mailbox", "plc"]);
+    let served = serve();
+    let mut plc = Plc::connect(&served);
+    plc.write(8, 0, 80);
+    plc.write(7, 1, 70);
+    plc.write_many(9);
+    wait_for("the registers to be written down", || {
+        mailbox(&home, &served.at("modbus/9/registers")).len() == 1
+    });
+    plc.write(8, 2, 82);
+    plc.write(9, 0, 90);
+    plc.write(9, 300, 93);
+    let all = |plc: &mut Plc| [9, 8, 7, 200].map(|unit| plc.read(3, unit, 0, 3));
+    let expected = [
+        vec![90, 4_051, 4_052],
+        vec![80, 0, 82],
+        vec![0, 70, 0],
+        vec![0, 0, 0],
+    ];
+    assert_eq!(all(&mut plc), expected);
+    served.kill();
+    // First the one that was written down, then the others.
+    let served = serve();
+    let mut plc = Plc::connect(&served);
+    assert_eq!(all(&mut plc), expected);
+    plc.write(7, 0, 71);
+    plc.write(200, 2, 5);
+    assert_eq!(
+        (plc.read(3, 7, 0, 2), plc.read(3, 200, 2, 1)),
+        (vec![71, 70], vec![5])
+    );
+    served.kill();
+    // And the other way round.
+    let served = serve();
+    let mut plc = Plc::connect(&served);
+    assert_eq!(plc.read(3, 200, 2, 1), [5]);
+    assert_eq!(plc.read(3, 9, 0, 2), [90, 4_051]);
+    assert_eq!(plc.read(3, 9, 300, 1), [93]);
 }

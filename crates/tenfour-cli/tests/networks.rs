@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use support::http::getting;
@@ -170,4 +170,44 @@ sys.exit(os.waitstatus_to_exitcode(status))
         );
     }
     assert_eq!(support::mailbox(&home, &served.native), ["x".repeat(1_000)]);
+}
+
+/// A server that is full cuts whoever comes: a script that ran at that moment failed, with half a minute left.
+#[test]
+fn a_first_connection_that_is_cut_is_tried_again_until_the_deadline() {
+    let home = Home::new();
+    let served = home.serve();
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    let native = served.native.clone();
+    std::thread::spawn(move || {
+        for (number, come) in door.incoming().enumerate() {
+            let (mut come, Ok(mut go)) = (come.unwrap(), TcpStream::connect(&native)) else {
+                break;
+            };
+            // The first two are cut: one at once, one in the middle of its handshake.
+            if number == 0 {
+                continue;
+            }
+            let (mut from, mut to) = (come.try_clone().unwrap(), go.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let most = if number == 1 { 20 } else { u64::MAX };
+            let _ = std::io::copy(&mut (&mut go).take(most), &mut come);
+            let _ = come.shutdown(Shutdown::Both);
+        }
+    });
+    home.run(&["send", &address, "through"]).ok();
+    assert_eq!(support::mailbox(&home, &served.native), ["through"]);
+    // Who cuts for ever is reported when the time is over, by the reason and not by the clock.
+    let cutter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = cutter.local_addr().unwrap().to_string();
+    std::thread::spawn(move || cutter.incoming().for_each(drop));
+    home.run(&["send", &address, "x", "--timeout", "300ms"])
+        .failed(69, "the other end is gone");
+    // Where nothing listens there is nothing to wait for.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let begun = std::time::Instant::now();
+    home.run(&["send", &nobody.to_string(), "x"])
+        .failed(69, "refused");
+    assert!(begun.elapsed() < LONG / 2);
 }

@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::{Home, Receiving, mailbox, wait_for};
+use std::process::Command;
+
+use support::{Home, Receiving, mailbox, needs, run, wait_for};
 
 #[test]
 fn mailboxes_are_removed_by_name_and_by_pattern() {
@@ -112,7 +114,7 @@ fn looking_is_not_consuming_and_consuming_is_not_answering() {
     receive(&["--as", "other", "-C", "1"]).failed(77, "by the cursor `other`");
     // A reply takes a right of its own; to lack it is no fault of the question, however often that is tried.
     let asking = home.command(&["ask", &served.native, "may I?", "--timeout", "60s"]);
-    let asking = std::thread::spawn(move || support::run(asking, b""));
+    let asking = std::thread::spawn(move || run(asking, b""));
     let handle = ["--as", "worker", "-C", "1", "--exec", "cat"];
     let mut refused = 0;
     wait_for("the question", || {
@@ -123,4 +125,29 @@ fn looking_is_not_consuming_and_consuming_is_not_answering() {
     home.run(&["keys", "allow", &key, "answer=inbox"]).ok();
     wait_for("the right", || receive(&handle).code == Some(0));
     assert_eq!(asking.join().unwrap().ok(), "may I?");
+}
+
+/// It said that messages are not handled any more, and never tried again.
+#[test]
+fn a_handler_without_a_place_for_its_cursor_begins_when_there_is_one() {
+    if !needs("sqlite3") {
+        return;
+    }
+    let home = Home::new();
+    home.serve().stop();
+    let store = home.path().join("store.db");
+    let mut fill = Command::new("sqlite3");
+    fill.arg(&store).arg(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1024)
+         INSERT INTO cursor(mailbox, name, floor, used) SELECT 'junk', 'c' || i, 0, 0 FROM n",
+    );
+    run(fill, b"").ok();
+    let served = home.serve_with(&["--exec-mailbox", "jobs", "--exec", "cat"]);
+    home.run(&["receive", &served.native, "--as", "x", "-C", "1"])
+        .failed(1, "cursors");
+    let asked = home.command(&["ask", &served.at("jobs"), "handled?"]);
+    let asked = std::thread::spawn(move || run(asked, b""));
+    home.run(&["cursor", "rm", "junk:c7", "-y", "--server", &served.native])
+        .ok();
+    assert_eq!(asked.join().unwrap().ok(), "handled?");
 }

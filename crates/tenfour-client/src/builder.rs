@@ -10,7 +10,7 @@ use tenfour_proto::{Address, Durability, ParseAddressError, ProducerId};
 
 use crate::client::{Client, Producer};
 use crate::config::{ClientConfig, options};
-use crate::connection::driver;
+use crate::connection::driver::{self, Tries};
 use crate::connection::state::Shared;
 use crate::error::ConnectError;
 use crate::random::random_id;
@@ -148,7 +148,13 @@ impl ClientBuilder {
         let producer = ProducerId::of_key(&id);
         let wish = sends.then_some((producer, resumption, ProducerKind::OneShot));
         let shared = Arc::new(Shared::new(options(&config, wish, None), Clock::start(), &config));
-        let (address, _) = driver::start(Arc::clone(&shared), addresses, config.clone()).await?;
+        let (address, _) = driver::start(
+            Arc::clone(&shared),
+            addresses,
+            config.clone(),
+            Tries::UntilDeadline,
+        )
+        .await?;
         let producer = Producer { producer, id, sends };
         Ok(Client::new(shared, producer, address, config))
     }
@@ -163,7 +169,7 @@ impl ClientBuilder {
         let (addresses, config) = self.settled()?;
         let options = options(&config, None, Some(secret));
         let shared = Arc::new(Shared::new(options, Clock::start(), &config));
-        let welcomed = driver::start(Arc::clone(&shared), addresses, config).await?;
+        let welcomed = driver::start(Arc::clone(&shared), addresses, config, Tries::UntilDeadline).await?;
         shared.finish();
         Ok(welcomed)
     }

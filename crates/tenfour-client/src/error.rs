@@ -157,6 +157,14 @@ impl ConnectError {
         )
     }
 
+    /// Something listens there, and may let us in a moment later.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        matches!(
+            self,
+            ConnectError::NotNow { .. } | ConnectError::Broken { .. } | ConnectError::TimedOut(_)
+        )
+    }
+
     /// The one server that it is about, if there is one.
     pub fn address(&self) -> Option<&Address> {
         match self {

@@ -7,6 +7,7 @@ mod commit_notifier;
 mod committer;
 mod completions;
 mod consumer_group;
+mod cursor_shares;
 mod fair_queue;
 mod job;
 mod latency;
@@ -20,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tenfour_identity::lock;
-use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Reply, Sender};
+use tenfour_proto::{CursorName, Durability, Fingerprint, MailboxName, ProducerId, Reply, Sender};
 use tenfour_store::{Batch, ReadError, Reader, Removal, Store};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -39,6 +40,21 @@ use shared::{Queue, Shared};
 
 /// Most readers. One on disk costs a file handle and up to 1 MiB.
 const READERS: usize = 8;
+
+/// Why there is no cursor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoCursor {
+    /// Nobody can say.
+    Gone,
+    /// Whoever wants it has made as many as it may.
+    TooMany,
+}
+
+impl From<StoreGone> for NoCursor {
+    fn from(_: StoreGone) -> Self {
+        NoCursor::Gone
+    }
+}
 
 /// A handle that listeners hold. Cheap to clone.
 #[derive(Clone)]
@@ -164,7 +180,10 @@ impl Broker {
             });
             match done.await.map_err(|_| StoreGone)? {
                 Removal::More(up_to) => last = Some(up_to),
-                removal => return Ok(Some(removal)),
+                removal => {
+                    lock(&self.0.groups).shares.give_back(mailbox, cursor);
+                    return Ok(Some(removal));
+                }
             }
         }
     }
@@ -191,13 +210,15 @@ impl Broker {
     }
 
     /// The cursor of that name, shared with everybody who uses it. One that is not there begins behind the offset
-    /// `begin`; whoever makes it saves it. `None`: it is not there, and `begin` does not say where it would begin.
+    /// `begin`, and is counted for the key that makes it, if it is not the server's own; whoever makes it saves it. `None`: it
+    /// is not there, and `begin` does not say where it would begin.
     pub(crate) async fn cursor(
         &self,
         mailbox: &MailboxName,
         name: &CursorName,
         begin: Option<u64>,
-    ) -> Result<Option<Arc<ConsumerGroup>>, StoreGone> {
+        maker: Option<Fingerprint>,
+    ) -> Result<Option<Arc<ConsumerGroup>>, NoCursor> {
         let key = (mailbox.clone(), name.clone());
         loop {
             let made = {
@@ -208,8 +229,15 @@ impl Broker {
                 groups.made
             };
             let (mailbox, name) = key.clone();
-            let found = self.read(move |reader| reader.position(&mailbox, &name)).await?;
-            let position = found.map_err(|error| {
+            let found = self.read(move |reader| {
+                let position = reader.position(&mailbox, &name)?;
+                let all = match position {
+                    Some(_) => 0,
+                    None => reader.cursors()?.len(),
+                };
+                Ok((position, all))
+            });
+            let (position, all) = found.await?.map_err(|error| {
                 tracing::error!(%error, "a cursor cannot be read");
                 StoreGone
             })?;
@@ -222,6 +250,12 @@ impl Broker {
             let mut groups = lock(&self.0.groups);
             // Somebody may have made it meanwhile, moved it, and gone.
             if groups.made == made {
+                if !group.is_made()
+                    && let Some(maker) = maker
+                    && !groups.shares.take(maker, &key, all)
+                {
+                    return Err(NoCursor::TooMany);
+                }
                 groups.live.retain(|_, group| group.strong_count() > 0);
                 groups.made += 1;
                 let group = Arc::new(group);

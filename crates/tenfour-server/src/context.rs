@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tenfour_identity::clock::Clock;
 use tenfour_proto::Listener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::connections::ConnectionRegistry;
@@ -27,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) counters: Counters,
     pub(crate) connections: ConnectionRegistry,
     pub(crate) outgoing: Outgoing,
+    /// A copy of the store is made: each looks first whether there is room.
+    pub(crate) copying: Semaphore,
     /// Microseconds since 1970-01-01 UTC.
     pub(crate) since: i64,
     pub(crate) stopping: watch::Sender<bool>,

@@ -1,6 +1,7 @@
 //! Handling messages in the server's own process, by a function.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenfour_proto::{Item, Progress, Reply, Step};
 use tenfour_worker::{Handler, HandlerOptions, Source, Taken, WorkEvent, Worker, WorkerError};
@@ -10,6 +11,9 @@ use crate::admission::counters::Counter;
 use crate::context::Context;
 use crate::reading::group_reader::GroupReader;
 use crate::reading::mailbox_reader::{BYTES, Broken};
+
+/// After this time a cursor that could not be made is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs until the server stops; it begins with the server.
 pub(crate) type Start = Box<dyn FnOnce(Arc<Context>, mpsc::Sender<()>) + Send>;
@@ -25,22 +29,50 @@ pub(crate) fn start(mut options: HandlerOptions, handler: impl Handler) -> Start
         });
         tokio::spawn(async move {
             let (mailbox, cursor) = (options.mailbox.clone(), options.cursor.clone());
-            let begun = GroupReader::begin(&context.broker, &mailbox, &cursor, options.from, options.retries);
-            let reader = async {
-                let mut reader = begun.await?;
-                reader.made().await.map(|()| reader)
+            let mut stopping = context.stopping.subscribe();
+            let reader = tokio::select! {
+                reader = join(&context, &options) => Some(reader),
+                _ = stopping.wait_for(|stopping| *stopping) => None,
             };
-            let reason = match reader.await {
-                Ok(reader) => run(&context, Worker::new(LocalSource(reader), options, handler)).await,
-                Err(Broken::TooManyCursors) => Err("there are too many cursors".to_owned()),
-                Err(_) => Err("the store cannot be read".to_owned()),
+            let worked = match reader {
+                Some(reader) => run(&context, Worker::new(LocalSource(reader), options, handler)).await,
+                None => Ok(()),
             };
-            if let Err(reason) = reason {
+            if let Err(reason) = worked {
                 tracing::error!(%mailbox, %cursor, reason, "messages are not handled any more");
             }
             drop(alive);
         });
     })
+}
+
+/// The reader of the cursor, which is made if it is new. What cannot be done now is tried again: others may remove a cursor.
+async fn join(context: &Context, options: &HandlerOptions) -> GroupReader {
+    let (mailbox, cursor) = (&options.mailbox, &options.cursor);
+    let mut is_said = false;
+    loop {
+        let begun = GroupReader::begin(
+            &context.broker,
+            mailbox,
+            cursor,
+            options.from,
+            options.retries,
+            None,
+        );
+        let reader = async {
+            let mut reader = begun.await?;
+            reader.made().await.map(|()| reader)
+        };
+        let reason = match reader.await {
+            Ok(reader) => return reader,
+            Err(Broken::TooManyCursors) => "there are too many cursors (tenfour cursor rm MAILBOX CURSOR)",
+            Err(_) => "the store cannot be read",
+        };
+        if !std::mem::replace(&mut is_said, true) {
+            tracing::error!(%mailbox, %cursor, reason, "messages are not handled yet; it is tried again");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 async fn run<H: Handler>(context: &Context, mut worker: Worker<LocalSource, H>) -> Result<(), String> {

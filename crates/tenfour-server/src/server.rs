@@ -8,7 +8,7 @@ use tenfour_proto::{CursorName, CursorNameError, MailboxName, MailboxNameError};
 use tenfour_store::Store;
 use tenfour_worker::{Handler, HandlerOptions, NameError};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::admission::connections::ConnectionRegistry;
 use crate::admission::counters::Counters;
@@ -68,6 +68,7 @@ impl Server {
             counters,
             connections: ConnectionRegistry::default(),
             outgoing: Outgoing::new(config.limits.message_budget),
+            copying: Semaphore::new(1),
             since: wall_clock(),
             stopping: watch::Sender::new(false),
             config,

@@ -8,9 +8,18 @@ use tenfour_store::{CursorInfo, MailboxInfo, ReadError};
 
 use crate::broker::{LATENCY_BOUNDS, StoreGone};
 use crate::context::Context;
+use crate::reading::response_budget::Piece;
 
-/// The whole server.
-pub(crate) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGone> {
+/// Most of what an answer holds: ten thousand mailboxes, their cursors and as many connections.
+const MOST: u64 = 8 * 1024 * 1024;
+
+/// What a row holds until it is on its way, about.
+const ROW: u64 = 512;
+
+/// The whole server, with room for the answer: whoever asks and does not read holds no more than others leave. There may be
+/// none for too long.
+pub(crate) async fn server(context: &Context) -> Result<(Vec<StatusRow>, Piece), StoreGone> {
+    let mut piece = context.outgoing.room_for(MOST).await.ok_or(StoreGone)?;
     let found = context
         .broker
         .read(|reader| Ok::<_, ReadError>((reader.mailboxes()?, reader.cursors()?, reader.sizes()?)))
@@ -39,7 +48,8 @@ pub(crate) async fn server(context: &Context) -> Result<Vec<StatusRow>, StoreGon
             .with("count", count)
     }));
     rows.extend(receipts(context));
-    Ok(rows)
+    piece.shrink_to(rows.len() as u64 * ROW);
+    Ok((rows, piece))
 }
 
 fn about(context: &Context) -> StatusRow {

@@ -67,10 +67,12 @@ pub(crate) fn draft<'a, E: Engine<'a>>(
     };
     let mut full = Fullness::default();
     for batch in batches {
-        draft.batches.push(match full.check(engine, quota, batch) {
-            Ok(()) => settle(engine, mailboxes, batch)?,
-            Err(code) => Err(code),
-        });
+        draft
+            .batches
+            .push(match full.check(engine, mailboxes, quota, batch) {
+                Ok(()) => settle(engine, mailboxes, batch)?,
+                Err(code) => Err(code),
+            });
     }
     engine.end_messages()?;
     for change in changes {
@@ -93,6 +95,7 @@ impl Fullness {
     fn check<'a, E: Engine<'a>>(
         &mut self,
         engine: &mut E,
+        mailboxes: &Mailboxes,
         quota: &Quota,
         batch: &Batch,
     ) -> Result<(), TemporaryCode> {
@@ -102,11 +105,22 @@ impl Fullness {
             self.for_synthetic = !engine.has_room(Need::of_batch(batch), true)
                 || !quota.has_room(engine.synthetic_bytes(), cost_of(batch));
         }
-        if self.for_all || batch.sender.is_synthetic() && self.for_synthetic {
+        // A producer without an identity has one message, or is held to its turn: it leaves no hole.
+        if self.for_all || is_synthetic && (self.for_synthetic || meets_closed(engine, mailboxes, batch)) {
             return Err(TemporaryCode::Full);
         }
         Ok(())
     }
+}
+
+fn meets_closed<'a, E: Engine<'a>>(engine: &E, mailboxes: &Mailboxes, batch: &Batch) -> bool {
+    let closed = engine.closed_to_synthetic();
+    let mut messages = batch.messages.iter();
+    !closed.is_empty()
+        && messages.any(|(_, message)| {
+            let mailbox = mailboxes.find(&message.mailbox);
+            mailbox.is_some_and(|mailbox| closed.contains(&mailbox))
+        })
 }
 
 fn settle<'a, E: Engine<'a>>(
@@ -119,7 +133,7 @@ fn settle<'a, E: Engine<'a>>(
         return Ok(Err(TemporaryCode::Busy));
     };
     let numbered = batch.producer.is_some().then_some(&mut state);
-    let settlement = deposit::deposit(engine, mailboxes, numbered, policy.in_turn, &batch.messages)?;
+    let settlement = deposit::deposit(engine, mailboxes, numbered, policy.in_turn, batch)?;
     if batch.producer.is_some() {
         engine.save_producer(batch, state)?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tenfour_proto::MailboxName;
+use tenfour_proto::{MailboxName, Sender};
 
 use crate::MAX_MAILBOXES;
 
@@ -22,6 +22,8 @@ pub(crate) struct Mailbox {
     pub(crate) is_removed: bool,
     /// It is used again since the last commit.
     pub(crate) is_revived: bool,
+    /// Whose share it is taken from.
+    maker: Option<Sender>,
 }
 
 /// All mailboxes. Small: there are at most [`MAX_MAILBOXES`], and those that were removed.
@@ -33,14 +35,28 @@ pub(crate) struct Mailboxes {
     latest: usize,
     /// Those that were not removed.
     live: usize,
+    /// Of them, how many a sender has made.
+    made: HashMap<Sender, usize>,
 }
 
 impl Mailboxes {
-    /// Adds a mailbox that exists already.
-    pub(crate) fn load(&mut self, id: i64, name: MailboxName, last: u64, is_removed: bool) {
+    /// Adds a mailbox that exists already; its oldest message says who has made it.
+    pub(crate) fn load(
+        &mut self,
+        id: i64,
+        name: MailboxName,
+        last: u64,
+        is_removed: bool,
+        maker: Option<Sender>,
+    ) {
         self.by_name.insert(name.clone(), self.all.len());
-        self.live += usize::from(!is_removed);
+        let maker = maker.filter(|_| !is_kept_free(&name));
+        if !is_removed {
+            self.live += 1;
+            self.count_made(maker.as_ref());
+        }
         self.all.push(Mailbox {
+            maker,
             id,
             name,
             last,
@@ -60,19 +76,30 @@ impl Mailboxes {
         {
             mailbox.is_removed = true;
             self.live -= 1;
+            let made = mailbox.maker.take().and_then(|maker| self.made.get_mut(&maker));
+            if let Some(made) = made {
+                *made -= 1;
+            }
         }
     }
 
-    /// The mailbox of that name, made if it is new; `None` if there are too many.
-    pub(crate) fn open(&mut self, name: &MailboxName) -> Option<&mut Mailbox> {
+    fn count_made(&mut self, maker: Option<&Sender>) {
+        match maker.and_then(|maker| self.made.get_mut(maker)) {
+            Some(made) => *made += 1,
+            None => self.made.extend(maker.map(|maker| (maker.clone(), 1))),
+        }
+    }
+
+    /// The mailbox of that name, made by the sender if it is new; `None` if there are too many, or too many of that sender.
+    pub(crate) fn open(&mut self, name: &MailboxName, maker: Option<&Sender>) -> Option<&mut Mailbox> {
         let index = match self.all.get(self.latest) {
             Some(latest) if latest.name == *name => self.latest,
             _ => match self.by_name.get(name) {
                 Some(index) => *index,
-                None if self.is_full_for(name) => return None,
+                None if self.is_full_for(name, maker) => return None,
                 None => {
                     let id = self.all.iter().map(|mailbox| mailbox.id).max().unwrap_or(0) + 1;
-                    self.load(id, name.clone(), 0, false);
+                    self.load(id, name.clone(), 0, false, maker.cloned());
                     let index = self.all.len() - 1;
                     if let Some(mailbox) = self.all.get_mut(index) {
                         mailbox.is_new = true;
@@ -82,23 +109,26 @@ impl Mailboxes {
             },
         };
         self.latest = index;
-        let is_full = self.is_full_for(name);
-        let mailbox = self.all.get_mut(index)?;
-        if mailbox.is_removed {
-            if is_full {
+        if self.all.get(index)?.is_removed {
+            if self.is_full_for(name, maker) {
                 return None;
             }
-            (mailbox.is_removed, mailbox.is_revived) = (false, true);
+            let maker = maker.filter(|_| !is_kept_free(name));
             self.live += 1;
+            self.count_made(maker);
+            let mailbox = self.all.get_mut(index)?;
+            (mailbox.is_removed, mailbox.is_revived) = (false, true);
+            mailbox.maker = maker.cloned();
         }
-        Some(mailbox)
+        self.all.get_mut(index)
     }
 
-    /// There are as many as there may be. `inbox` is always there, and so is a place for what nobody could handle: there are
-    /// no more of those than cursors.
-    fn is_full_for(&self, name: &MailboxName) -> bool {
-        let is_kept_free = *name == MailboxName::inbox() || name.as_str().starts_with("dead/");
-        self.live >= MAX_MAILBOXES && !is_kept_free
+    /// There are as many as there may be, or as many of that sender: each leaves as much free as it has, so that one alone gets
+    /// half, and whoever comes after it gets some.
+    fn is_full_for(&self, name: &MailboxName, maker: Option<&Sender>) -> bool {
+        let free = MAX_MAILBOXES.saturating_sub(self.live);
+        let made = maker.and_then(|maker| self.made.get(maker)).copied().unwrap_or(0);
+        made >= free && !is_kept_free(name)
     }
 
     /// The number of a mailbox that exists.
@@ -139,4 +169,9 @@ impl Mailboxes {
             })
             .collect()
     }
+}
+
+/// `inbox` is always there, and so is a place for what nobody could handle: there are no more of those than cursors.
+fn is_kept_free(name: &MailboxName) -> bool {
+    name.as_str() == MailboxName::INBOX || name.as_str().starts_with("dead/")
 }

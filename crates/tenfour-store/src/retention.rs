@@ -9,7 +9,8 @@ pub struct Retain {
     /// Messages that were stored so many hours ago may go, counted in the store's own running time: a clock that is set
     /// wrong deletes nothing. They go within the two hours after that.
     pub hours: Option<u32>,
-    /// The oldest go while their bodies have more than so many bytes together.
+    /// The oldest go while their bodies have more than so many bytes together. Senders without a key have half of it: what they
+    /// send beyond that pushes out their own messages only, and where the oldest is a key's they have to wait.
     pub bytes: Option<u64>,
     /// Also messages that a cursor has not passed.
     pub unread: bool,
@@ -26,6 +27,12 @@ impl Retain {
         unread: false,
         idle: false,
     };
+}
+
+/// The oldest message of a mailbox that is limited to so many bytes does not make room for strangers' unless it is one of
+/// theirs. `known` is what keys have in it, `strangers` what the others cost.
+pub(crate) fn spares_keys(limit: u64, known: u64, strangers: u64) -> bool {
+    strangers > limit / 2 && known <= limit / 2
 }
 
 /// Says what a mailbox keeps.

@@ -204,6 +204,9 @@ pub trait Reader: Send {
     /// All cursors, by mailbox and name.
     fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError>;
 
+    /// Those of one mailbox.
+    fn cursors_of(&mut self, mailbox: &MailboxName) -> Result<Vec<CursorInfo>, ReadError>;
+
     /// A copy of the whole store as it is at one moment, in a file without a name: it is gone when it is closed. Takes
     /// its time, and holds nobody up. Fails soon after `wanted` has become false.
     fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<std::fs::File, CopyError> {
@@ -227,4 +230,7 @@ pub trait Reader: Send {
 
     /// All mailboxes, by name.
     fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError>;
+
+    /// One of them; `None` if there is none of that name.
+    fn mailbox(&mut self, name: &MailboxName) -> Result<Option<MailboxInfo>, ReadError>;
 }

@@ -369,7 +369,7 @@ fn reading_begins_and_ends_where_it_is_told() {
 }
 
 #[test]
-fn mailboxes_have_a_ceiling_and_the_others_go_on() {
+fn a_sender_makes_half_of_the_mailboxes_and_the_others_go_on() {
     each(|store| {
         let names: Vec<String> = (0..=MAX_MAILBOXES).map(|n| format!("box{n}")).collect();
         let many: Vec<_> = names
@@ -377,18 +377,20 @@ fn mailboxes_have_a_ceiling_and_the_others_go_on() {
             .enumerate()
             .map(|(n, name)| (n as u64 + 1, name.as_str(), "x"))
             .collect();
+        let (half, all) = (MAX_MAILBOXES as u64 / 2, MAX_MAILBOXES as u64 + 1);
         let answer = settle(store, batch("s", &many));
-        assert_eq!(
-            answer.refused,
-            [Refused::one(
-                MAX_MAILBOXES as u64 + 1,
-                RefusalCode::TooManyMailboxes
-            )]
-        );
+        let refused = |sequence| Refused::one(sequence, RefusalCode::TooManyMailboxes);
+        assert_eq!(answer.refused, (half + 1..=all).map(refused).collect::<Vec<_>>());
         assert_eq!(
             settle(store, batch("t", &[(1, "box7", "y")])).runs,
             [run(1, 1, "box7", 2, false)]
         );
+        // The next one has half of what is left.
+        let mut another = batch("u", &many);
+        another.sender = Sender::Datagram;
+        another.producer = None;
+        let answer = settle(store, another);
+        assert_eq!(answer.refused.len() as u64, all - half - half / 2);
     });
 }
 

@@ -161,8 +161,15 @@ fn a_cursor_is_removed_and_begins_anew() {
 #[test]
 fn a_store_full_of_mailboxes_has_inbox_and_what_was_removed_makes_room() {
     each(|store| {
+        // Of as many keys: one alone does not get all.
         let fill: Vec<Batch> = (0..MAX_MAILBOXES)
-            .map(|number| batch(&number.to_string(), 1, &format!("junk/{number}"), 1))
+            .map(|number| {
+                let mut key = [2; 32];
+                key[..8].copy_from_slice(&number.to_be_bytes());
+                let mut one = batch("s", 1, &format!("junk/{number}"), 1);
+                one.sender = Sender::Key(Fingerprint::from_bytes(key));
+                one
+            })
             .collect();
         store.deposit(&fill, 1_000).unwrap();
         let more = |name: &str| batch(name, 1, name, 1);
@@ -181,4 +188,34 @@ fn a_store_full_of_mailboxes_has_inbox_and_what_was_removed_makes_room() {
             Err(RefusalCode::TooManyMailboxes)
         );
     });
+}
+
+/// What a key has made counts against it after a start too, until it is removed.
+#[test]
+fn a_share_of_the_mailboxes_outlives_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SqliteStore::open(folder.path().join("store.db"), SqliteOptions::default()).unwrap();
+    let made = |store: &mut dyn Store, number: usize| {
+        settled(
+            store,
+            batch(&format!("s{number}"), 1, &format!("junk/{number}"), 1),
+        )
+        .is_ok()
+    };
+    let mut store = open();
+    let many: Vec<Batch> = (0..MAX_MAILBOXES)
+        .map(|number| batch(&number.to_string(), 1, &format!("junk/{number}"), 1))
+        .collect();
+    store.deposit(&many, 1_000).unwrap();
+    assert_eq!(names(&store).len(), MAX_MAILBOXES / 2);
+    drop(store);
+    let mut store = open();
+    assert!(!made(&mut store, MAX_MAILBOXES));
+    for number in 0..2 {
+        assert_eq!(remove(&mut store, &format!("junk/{number}")), Removal::Done);
+    }
+    assert!(made(&mut store, MAX_MAILBOXES));
+    let mut other = batch("t", 1, "other", 1);
+    other.sender = Sender::Anonymous;
+    assert!(settled(&mut store, other).is_ok());
 }

@@ -24,7 +24,8 @@ fn batch(producer: u64, number: u64) -> Batch {
     let messages = (1..=5).map(|n| {
         let sequence = number * 5 + n;
         let mailbox = MAILBOXES[(sequence % 3) as usize];
-        let body = Bytes::from(format!("message {sequence} of stream {producer}"));
+        // So long that messages have pages of their own, which are missed where a file ends too early.
+        let body = Bytes::from(format!("message {sequence:0>1000} of stream {producer}"));
         (sequence, Message::new(mailbox.parse().unwrap(), body))
     });
     Batch {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Durability, Listener, MailboxName, Message, ProducerId, Reply, Sender, Source};
 use tenfour_store::{
-    Batch, BatchOutcome, CursorChange, OpenError, ReadError, Retain, SqliteOptions, SqliteStore, Store,
+    Batch, BatchOutcome, CursorChange, OpenError, ReadError, Retain, SqliteOptions, SqliteStore, Store, check,
 };
 
 const SOURCE: Source = Source {
@@ -161,7 +161,14 @@ fn a_copy_that_nobody_wants_is_given_up() {
     assert!(given_up.to_string().contains("interrupted"), "{given_up}");
     assert_eq!(files(), before, "nothing of it is left");
     wanted.store(true, Ordering::Relaxed);
-    assert!(reader.copy(&wanted).unwrap().metadata().unwrap().len() > 0);
+    let copy = reader.copy(&wanted).unwrap().metadata().unwrap();
+    assert!(copy.len() > 0);
+    // While it has a name, nobody else may look into it.
+    #[cfg(unix)]
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&copy.permissions()) & 0o777,
+        0o600
+    );
 }
 
 /// A server was killed, and a backup put in the place of its store. The log that had been left was written into it: what
@@ -211,7 +218,7 @@ fn a_newer_format_is_left_alone() {
         open(&path),
         Err(OpenError::Newer {
             found: 99,
-            known: 1,
+            known: 2,
             ..
         })
     ));
@@ -643,4 +650,34 @@ fn producers_of_datagrams_are_known_for_a_day() {
             high_water_mark
         );
     }
+}
+
+/// What an older program has written is brought to the format of today, with all that it knows.
+#[test]
+fn a_store_of_version_1_is_upgraded_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path).unwrap();
+    put(&mut store, 1, 10);
+    let id = store.id();
+    drop(store);
+    let old = Connection::open(&path).unwrap();
+    // Version 2 has one table more; `pseudo` was the length of bodies.
+    old.execute_batch("DROP TABLE removed; UPDATE mailbox SET bytes = 90, pseudo = 90, counted = 10; PRAGMA user_version = 1")
+        .unwrap();
+    drop(old);
+    let looked = check(&path, |finding| panic!("{finding}"), |_| ()).unwrap();
+    assert_eq!(looked.messages, 10, "it is read as it is");
+    let mut store = open(&path).unwrap();
+    assert_eq!(store.id(), id);
+    put(&mut store, 1, 12);
+    let info = store.reader().unwrap().mailboxes().unwrap().remove(0);
+    assert_eq!((info.first, info.last), (1, 12), "ten were known");
+    drop(store);
+    check(&path, |finding| panic!("{finding}"), |_| ()).unwrap();
+    let version: u32 = Connection::open(&path)
+        .unwrap()
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 2);
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{Fingerprint, Listener, MailboxName, Message, ProducerId, Sender, Source, TemporaryCode};
 use tenfour_store::{
-    Batch, BatchOutcome, DEFAULT_MEMORY_LIMIT, MAX_DATAGRAM_PRODUCERS, MemoryStore, SqliteOptions,
-    SqliteStore, Store,
+    Batch, BatchOutcome, DEFAULT_MEMORY_LIMIT, MAX_DATAGRAM_PRODUCERS, MemoryStore, Retain, Rules,
+    SqliteOptions, SqliteStore, Store,
 };
 
 const SOURCE: Source = Source {
@@ -137,4 +137,82 @@ fn the_quota_is_the_same_after_a_start() {
     // There was room for so many, and for one more there is room now.
     let each = 10_000 / stored;
     assert!(settled(&mut open(10_000 + each), message(stored)).is_some());
+}
+
+/// With `--retain inbox=4M` a stranger's 30 MB pushed out a key's message that nobody had read.
+#[test]
+fn strangers_push_out_their_own_messages_and_no_keys() {
+    const LIMIT: u64 = 20_000;
+    let rules = || -> Rules {
+        Box::new(|mailbox| Retain {
+            bytes: (*mailbox == MailboxName::inbox()).then_some(LIMIT),
+            ..Retain::FOREVER
+        })
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut memory = MemoryStore::new(DEFAULT_MEMORY_LIMIT);
+    memory.retain(rules());
+    let mut sqlite = SqliteStore::open(folder.path().join("store.db"), SqliteOptions::default()).unwrap();
+    sqlite.retain(rules());
+    for store in [&mut memory as &mut dyn Store, &mut sqlite] {
+        let text = "x".repeat(100);
+        let key = Sender::Key(Fingerprint::from_bytes([1; 32]));
+        let tidy = |store: &mut dyn Store| while store.tidy().unwrap() {};
+        let first = |store: &mut dyn Store| store.reader().unwrap().mailboxes().unwrap()[0].first;
+        // Alone they have all of it, and the newest stay.
+        for _ in 0..300 {
+            assert!(settled(store, batch(Sender::Anonymous, None, 1, &text)).is_some());
+            tidy(store);
+        }
+        let (known, _) = settled(store, batch(key.clone(), Some(1), 1, "a key's")).unwrap();
+        let mut stored = 0;
+        while settled(store, batch(Sender::Anonymous, None, 1, &text)).is_some() {
+            tidy(store);
+            stored += 1;
+            assert!(
+                stored <= 2 * LIMIT / 100,
+                "what is beside the key's message grows without end"
+            );
+        }
+        assert_eq!(first(store), known, "theirs went, and the key's did not");
+        // Elsewhere they go on.
+        let mut elsewhere = batch(Sender::Anonymous, None, 1, &text);
+        elsewhere.messages[0].1.mailbox = "elsewhere".parse().unwrap();
+        assert!(settled(store, elsewhere).is_some());
+        // Keys push out whatever is oldest, and make room for strangers by it.
+        for sequence in 2..=LIMIT / 100 {
+            assert!(settled(store, batch(key.clone(), Some(1), sequence, &text)).is_some());
+            tidy(store);
+        }
+        assert!(first(store) > known);
+        assert!(settled(store, batch(Sender::Anonymous, None, 1, &text)).is_some());
+    }
+}
+
+/// A count of all producers held everybody up for seconds at each start. One that is not counted must be found all the same.
+#[test]
+fn the_producers_of_a_sender_have_a_ceiling_after_a_start_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SqliteStore::open(folder.path().join("store.db"), SqliteOptions::default()).unwrap();
+    let numbers: Vec<u64> = (0..MAX_DATAGRAM_PRODUCERS).collect();
+    let mut store = open();
+    for numbers in numbers.chunks(8_192) {
+        let batches: Vec<Batch> = numbers
+            .iter()
+            .map(|number| batch(Sender::Datagram, Some(*number), 1, ""))
+            .collect();
+        store.deposit(&batches, 1_000).unwrap();
+    }
+    drop(store);
+    let mut store = open();
+    let new = batch(Sender::Datagram, Some(MAX_DATAGRAM_PRODUCERS), 1, "");
+    assert!(settled(&mut store, new).is_some());
+    // It took the place of the oldest: that one's repeat is a new message.
+    let oldest = batch(Sender::Datagram, Some(0), 1, "");
+    assert_eq!(
+        settled(&mut store, oldest),
+        Some((MAX_DATAGRAM_PRODUCERS + 2, false))
+    );
+    let kept = batch(Sender::Datagram, Some(MAX_DATAGRAM_PRODUCERS - 1), 1, "");
+    assert_eq!(settled(&mut store, kept), Some((MAX_DATAGRAM_PRODUCERS, true)));
 }

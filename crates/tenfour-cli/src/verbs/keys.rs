@@ -89,6 +89,11 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             match remove(&home, &what) {
                 Ok(true) => {
                     output::talk(&format!("{what} is removed"));
+                    if what.parse::<Fingerprint>().is_ok() {
+                        output::talk(&format!(
+                            "a server that runs with `--open native` lets any key send to `inbox`; to keep this one out there: tenfour keys allow {what} --replace expires=2000-01-01T00:00:00Z"
+                        ));
+                    }
                     Ok(())
                 }
                 Ok(false) => Err(Failure::local(format!(

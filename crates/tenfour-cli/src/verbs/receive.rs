@@ -141,7 +141,8 @@ fn failed(error: &ReaderError, target: &Target, key: Fingerprint, cursor: &str) 
         ReaderError::Damaged { offset, .. } => {
             words.hint(format!("to go on without it: add --skip {offset}"))
         }
-        ReaderError::TooManyCursors => words.hint("use a --as NAME that is there already"),
+        ReaderError::TooManyCursors => words
+            .hint("use a --as NAME that is there already, or remove one: tenfour cursor rm MAILBOX:CURSOR"),
         _ => words,
     }
 }

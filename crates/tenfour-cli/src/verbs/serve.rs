@@ -18,7 +18,7 @@ use tenfour::store::{MemoryStore, OpenError, Retain, Rules, SqliteOptions, Sqlit
 use super::bench::load::is_of_bench;
 use crate::args::{self, Listener};
 use crate::exit::Failure;
-use crate::{output, service_manager, setup, signals};
+use crate::{allocator, output, service_manager, setup, signals};
 use console::Console;
 
 /// Of the memory limit, for messages that are not stored yet; the rest is for connections and caches.
@@ -26,6 +26,7 @@ const BUDGET_SHARE: u64 = 4;
 
 /// Opens the store, binds, serves until a signal comes.
 pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
+    allocator::give_back();
     signals::survive_file_limits();
     let files = raise_file_limit();
     let home = Home::from_environment().ok();

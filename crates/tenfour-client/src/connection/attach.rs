@@ -6,7 +6,7 @@ use tenfour_identity::clock::Clock;
 use tenfour_proto::native::ReadRequest;
 use tenfour_proto::{Address, Durability};
 
-use super::driver;
+use super::driver::{self, Tries};
 use super::read::Read;
 use super::state::Shared;
 use crate::config::{ClientConfig, options};
@@ -41,6 +41,6 @@ pub(crate) async fn attach(
     beside.attach(&read);
     // It ends with its read.
     beside.finish();
-    driver::start(beside, vec![address.clone()], config).await?;
+    driver::start(beside, vec![address.clone()], config, Tries::UntilDeadline).await?;
     Ok(read)
 }

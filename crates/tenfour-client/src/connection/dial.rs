@@ -125,7 +125,24 @@ async fn handshake(
     if error.kind() == io::ErrorKind::InvalidData && is_text_listener(peer).await {
         return Err(ConnectError::TextListener(address.clone()));
     }
+    if is_cut(&error) {
+        return Err(ConnectError::Broken {
+            address: address.clone(),
+            reason: io_reason(&error),
+        });
+    }
     Err(tls_error(io_reason(&error)))
+}
+
+/// The server ended the connection, without a word of TLS about why.
+fn is_cut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// Something answered that does not speak TLS. Is it the recipe's greeting?

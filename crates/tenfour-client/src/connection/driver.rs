@@ -33,14 +33,23 @@ const READ: usize = 16 * 1024;
 
 type Halves = (ReadHalf<TlsStream<TcpStream>>, WriteHalf<TlsStream<TcpStream>>);
 
+/// How often the first connection is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tries {
+    /// Whoever wants it has a plan of its own.
+    Once,
+    /// Until the deadline, as long as there is a server that may let us in later.
+    UntilDeadline,
+}
+
 /// Connects and is welcomed, then goes on in a task of its own.
 pub(crate) async fn start(
     shared: Arc<Shared>,
     addresses: Vec<Address>,
     config: ClientConfig,
+    tries: Tries,
 ) -> Result<(Address, String), ConnectError> {
-    let until = Instant::now() + config.timeout;
-    let (address, welcome, halves) = match connect(&shared, &addresses, &config, until).await {
+    let (address, welcome, halves) = match first(&shared, &addresses, &config, tries).await {
         Ok(connected) => connected,
         Err(error) => {
             shared.end(None);
@@ -57,6 +66,36 @@ pub(crate) async fn start(
     };
     tokio::spawn(driver.run(halves));
     Ok((address, welcome.rights))
+}
+
+/// The first connection. A server that is full cuts whoever comes, or says that it is busy: a script that runs once must not
+/// fail by that.
+async fn first(
+    shared: &Shared,
+    addresses: &[Address],
+    config: &ClientConfig,
+    tries: Tries,
+) -> Result<(Address, Welcome, Halves), ConnectError> {
+    let until = Instant::now() + config.timeout;
+    let mut pause = PAUSES.0;
+    let mut before = None;
+    loop {
+        let error = match connect(shared, addresses, config, until).await {
+            Ok(connected) => return Ok(connected),
+            // The time is over: why, was said before.
+            Err(ConnectError::TimedOut(_)) if before.is_some() && Instant::now() >= until => break,
+            Err(error) => error,
+        };
+        let wait = pause.mul_f64(0.5 + chance());
+        if tries == Tries::Once || !error.is_of_the_moment() || Instant::now() + wait >= until {
+            return Err(error);
+        }
+        tracing::info!(%error, "no connection, trying again");
+        before = Some(error);
+        tokio::time::sleep(wait).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+    Err(before.unwrap_or(ConnectError::Unreachable(Vec::new())))
 }
 
 /// One connection, up to its WELCOME.

@@ -7,7 +7,7 @@ use tenfour_proto::native::{ProducerKind, ResumeState, Resumption};
 use tenfour_proto::{Address, Message, ProducerId};
 
 use crate::config::{ClientConfig, options};
-use crate::connection::driver;
+use crate::connection::driver::{self, Tries};
 use crate::connection::state::Shared;
 use crate::error::{ConnectError, DeliveryError, Failure, MaybeStored};
 use crate::pending::PendingReceipt;
@@ -38,7 +38,7 @@ impl Resumed {
             .into_iter()
             .map(|message| resumed.send(message))
             .collect();
-        driver::start(Arc::clone(&resumed.0), vec![address.clone()], config).await?;
+        driver::start(Arc::clone(&resumed.0), vec![address.clone()], config, Tries::Once).await?;
         Ok((resumed, pending))
     }
 

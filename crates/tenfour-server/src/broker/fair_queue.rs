@@ -5,7 +5,7 @@
 //! delays another one by a round, not by the million. The jobs of one peer stay in their order.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
 /// What a line gets each time its turn comes, in units of cost: about one message each.
@@ -21,10 +21,16 @@ const SHARED: (u64, u64) = (8_192, 256);
 const ROUND: Duration = Duration::from_millis(6);
 
 /// Most of what strangers get of a round beside somebody known.
-const STRANGERS: u64 = 512;
+const STRANGERS: u64 = 256;
 
 /// The longest rest of strangers after a round of theirs.
 const LONGEST_REST: Duration = Duration::from_millis(50);
+
+/// Empty lines that are kept for their peers: most come again at once.
+const EMPTY_LINES: usize = 64;
+
+/// A line with room for more jobs than this is not kept.
+const LONG: usize = 1_024;
 
 /// For so long after its last job a peer may come again.
 const RECENT: Duration = Duration::from_secs(1);
@@ -40,9 +46,9 @@ pub(super) enum Rank {
 
 /// Lines of jobs, one for each peer.
 #[derive(Debug)]
-pub(super) struct FairQueue<P, T> {
-    known: Lines<P, T>,
-    strangers: Lines<P, T>,
+pub(super) struct FairQueue<T> {
+    known: Lines<T>,
+    strangers: Lines<T>,
     /// Until then strangers wait, so that they have half of the time at most beside somebody known.
     resting: Option<Instant>,
     /// What is taken at most while others may come.
@@ -50,12 +56,14 @@ pub(super) struct FairQueue<P, T> {
 }
 
 #[derive(Debug)]
-struct Lines<P, T> {
-    lines: HashMap<P, Line<T>>,
+struct Lines<T> {
+    lines: HashMap<Peer, Line<T>, BuildHasherDefault<AsIs>>,
     /// Peers with jobs, in the order of their turns.
-    turns: VecDeque<P>,
+    turns: VecDeque<Peer>,
+    /// Jobs in all lines.
+    jobs: usize,
     /// The peer that came last, and when.
-    latest: Option<(P, Instant)>,
+    latest: Option<(Peer, Instant)>,
     /// When two peers were there within [`RECENT`].
     shared: Option<Instant>,
 }
@@ -66,7 +74,30 @@ struct Line<T> {
     deficit: u64,
 }
 
-impl<P, T> Default for FairQueue<P, T> {
+/// A number that is the same for all jobs of a peer: a hash of what it is known by.
+pub(super) type Peer = u64;
+
+/// Of what is a hash already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         FairQueue {
             known: Lines::default(),
@@ -77,20 +108,21 @@ impl<P, T> Default for FairQueue<P, T> {
     }
 }
 
-impl<P, T> Default for Lines<P, T> {
+impl<T> Default for Lines<T> {
     fn default() -> Self {
         Lines {
-            lines: HashMap::new(),
+            lines: HashMap::default(),
             turns: VecDeque::new(),
+            jobs: 0,
             latest: None,
             shared: None,
         }
     }
 }
 
-impl<P: Copy + Eq + Hash, T> FairQueue<P, T> {
+impl<T> FairQueue<T> {
     /// Puts a job at the end of its peer's line.
-    pub(super) fn push(&mut self, rank: Rank, peer: P, cost: u64, job: T, now: Instant) {
+    pub(super) fn push(&mut self, rank: Rank, peer: Peer, cost: u64, job: T, now: Instant) {
         match rank {
             Rank::Known => self.known.push(peer, cost, job, now),
             Rank::Stranger => self.strangers.push(peer, cost, job, now),
@@ -134,7 +166,7 @@ impl<P: Copy + Eq + Hash, T> FairQueue<P, T> {
 
     /// The jobs of the next round. None are left behind for ever: each round gets on with every class.
     pub(super) fn round(&mut self, now: Instant) -> Vec<T> {
-        let mut jobs = Vec::new();
+        let mut jobs = Vec::with_capacity((self.known.jobs + self.strangers.jobs).min(ALONE as usize));
         let of_known = if self.known.is_shared(now) {
             self.shared
         } else {
@@ -160,20 +192,21 @@ impl<P: Copy + Eq + Hash, T> FairQueue<P, T> {
     }
 }
 
-impl<P: Copy + Eq + Hash, T> Lines<P, T> {
-    fn push(&mut self, peer: P, cost: u64, job: T, now: Instant) {
+impl<T> Lines<T> {
+    fn push(&mut self, peer: Peer, cost: u64, job: T, now: Instant) {
         if self.latest.is_some_and(|(other, _)| other != peer) && self.is_recent(now) {
             self.shared = Some(now);
         }
         self.latest = Some((peer, now));
-        let line = self.lines.entry(peer).or_insert_with(|| {
-            self.turns.push_back(peer);
-            Line {
-                jobs: VecDeque::new(),
-                deficit: 0,
-            }
+        let line = self.lines.entry(peer).or_insert_with(|| Line {
+            jobs: VecDeque::new(),
+            deficit: 0,
         });
+        if line.jobs.is_empty() {
+            self.turns.push_back(peer);
+        }
         line.jobs.push_back((cost, job));
+        self.jobs += 1;
     }
 
     /// Somebody is there, or was a moment ago.
@@ -205,12 +238,16 @@ impl<P: Copy + Eq + Hash, T> Lines<P, T> {
             {
                 line.deficit -= cost;
                 taken += cost;
+                self.jobs -= 1;
                 jobs.push(job);
             }
-            if line.jobs.is_empty() {
-                self.lines.remove(&peer);
-            } else {
+            if !line.jobs.is_empty() {
                 self.turns.push_back(peer);
+                continue;
+            }
+            line.deficit = 0;
+            if line.jobs.capacity() > LONG || self.lines.len() > self.turns.len() + EMPTY_LINES {
+                self.lines.remove(&peer);
             }
         }
     }
@@ -221,11 +258,11 @@ mod tests {
     use super::*;
 
     /// Peer and number of each job.
-    type Jobs = FairQueue<u8, (u8, u32)>;
+    type Jobs = FairQueue<(u8, u32)>;
 
     fn fill(queue: &mut Jobs, rank: Rank, peer: u8, jobs: u32, cost: u64, now: Instant) {
         for number in 0..jobs {
-            queue.push(rank, peer, cost, (peer, number), now);
+            queue.push(rank, u64::from(peer), cost, (peer, number), now);
         }
     }
 
@@ -324,6 +361,25 @@ mod tests {
             }
             assert!((least..=most).contains(&length), "{length} at {micros} us each");
             fill(&mut queue, Rank::Known, 2, 1, 1, now);
+        }
+    }
+
+    #[test]
+    fn lines_of_peers_that_have_gone_do_not_gather() {
+        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        for peer in 0..10_000 {
+            queue.push(Rank::Stranger, peer, 1, (), now);
+            queue.push(Rank::Known, peer, 1, (), now);
+            if peer % 7 == 0 {
+                while !queue.is_empty() {
+                    queue.round(now + RECENT);
+                }
+            }
+        }
+        queue.drain();
+        for lines in [&queue.known, &queue.strangers] {
+            assert!(lines.lines.len() <= EMPTY_LINES + 1, "{}", lines.lines.len());
+            assert!(lines.turns.is_empty() && lines.jobs == 0);
         }
     }
 

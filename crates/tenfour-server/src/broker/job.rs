@@ -1,9 +1,9 @@
 //! What is done with the store, in its turn.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use tenfour_proto::{CursorName, Listener, MailboxName, ProducerId, Sender, Source, Stored, TemporaryCode};
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::completions::{Completion, Completions};
 use super::consumer_group::ConsumerGroup;
-use super::fair_queue::Rank;
+use super::fair_queue::{Peer, Rank};
 use super::memory_budget::Charge;
 use crate::neighbourhood::neighbourhood;
 
@@ -68,10 +68,10 @@ fn stranger(source: Source) -> Option<(IpAddr, u16)> {
     Some((neighbourhood(address.ip()), port))
 }
 
-fn number(peer: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    peer.hash(&mut hasher);
-    hasher.finish()
+/// Nobody can foresee it, and make up peers that stand in each other's way.
+fn number(peer: &impl Hash) -> Peer {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYS.hash_one(peer)
 }
 
 pub(super) struct Deposit {
@@ -125,7 +125,7 @@ const OTHER: u64 = 32;
 impl Job {
     /// Whose turn it is: of a key or a token, of a cursor, or of somebody whom nobody knows. Two with the same number share
     /// their turns.
-    pub(super) fn peer(&self) -> (Rank, u64) {
+    pub(super) fn peer(&self) -> (Rank, Peer) {
         match self {
             Job::Deposit(deposit) => match &deposit.batch.sender {
                 Sender::Anonymous | Sender::Datagram => {

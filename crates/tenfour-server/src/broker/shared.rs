@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::commit_notifier::CommitNotifier;
 use super::consumer_group::ConsumerGroup;
+use super::cursor_shares::CursorShares;
 use super::fair_queue::FairQueue;
 use super::job::Job;
 use super::latency::Latency;
@@ -50,10 +51,11 @@ pub(super) struct Groups {
     pub(super) live: HashMap<(MailboxName, CursorName), Weak<ConsumerGroup>>,
     /// Counts those that there were. What was read of a store while it rose may be old.
     pub(super) made: u64,
+    pub(super) shares: CursorShares,
 }
 
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) jobs: FairQueue<u64, Job>,
+    pub(super) jobs: FairQueue<Job>,
     pub(super) closed: bool,
 }

@@ -2,6 +2,8 @@
 
 mod config;
 mod device;
+mod fold;
+mod image;
 mod inputs;
 mod registers;
 
@@ -171,15 +173,15 @@ impl Connection {
         Ok(match request {
             Request::Write(write) => Response::Written(write),
             Request::ReadCoils { address, quantity } => {
-                let unit = units.current(unit).await?;
-                Response::Bits(unit.coils(address, quantity))
+                let fold = units.current(unit).await?;
+                Response::Bits(fold.coils(unit, address, quantity))
             }
             Request::ReadHoldingRegisters { address, quantity }
             | Request::WriteAndRead {
                 address, quantity, ..
             } => {
-                let unit = units.current(unit).await?;
-                Response::Registers(unit.registers(address, quantity))
+                let fold = units.current(unit).await?;
+                Response::Registers(fold.registers(unit, address, quantity))
             }
             Request::ReadDiscreteInputs { address, quantity } => {
                 let inputs = inputs::discrete(device, unit).await?;

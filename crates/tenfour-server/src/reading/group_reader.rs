@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tenfour_proto::native::ReadFrom;
-use tenfour_proto::{CursorName, Item, MailboxName, Place, Progress, Reply, limits};
+use tenfour_proto::{CursorName, Fingerprint, Item, MailboxName, Place, Progress, Reply, limits};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
@@ -31,20 +31,21 @@ pub(crate) struct GroupReader {
 }
 
 impl GroupReader {
-    /// Joins the readers of the cursor. A new one is yet to be saved: nothing is given out before [`is_made`](Self::is_made).
+    /// Joins the readers of the cursor. A new one counts for `maker`, if it is not the server's own key, and is yet to be saved: nothing is given out before [`is_made`](Self::is_made).
     pub(crate) async fn begin(
         broker: &Broker,
         mailbox: &MailboxName,
         name: &CursorName,
         from: ReadFrom,
         retries: Option<u32>,
+        maker: Option<Fingerprint>,
     ) -> Result<Self, Broken> {
         let newest = broker.follow(mailbox);
-        let cursor = match broker.cursor(mailbox, name, None).await? {
+        let cursor = match broker.cursor(mailbox, name, None, maker).await? {
             Some(cursor) => cursor,
             None => {
                 let begin = start(broker, mailbox, from).await?.first - 1;
-                let cursor = broker.cursor(mailbox, name, Some(begin)).await?;
+                let cursor = broker.cursor(mailbox, name, Some(begin), maker).await?;
                 cursor.ok_or(Broken::Failed)?
             }
         };

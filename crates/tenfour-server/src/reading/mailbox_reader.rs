@@ -5,7 +5,7 @@ use tenfour_proto::{Item, MailboxName, Place};
 use tenfour_store::{ReadError, Reader};
 use tokio::sync::watch;
 
-use crate::broker::{Broker, StoreGone};
+use crate::broker::{Broker, NoCursor, StoreGone};
 use tenfour_identity::clock::wall_clock;
 
 /// Of one look into the store.
@@ -30,7 +30,7 @@ pub(crate) enum Broken {
     Damaged(u64),
     /// The mailbox ends here, before the place where reading was to begin, or another message is there.
     Regressed(u64),
-    /// The cursor is new, and the store takes no further one.
+    /// The cursor is new, and the store takes no further one, or none of that key.
     TooManyCursors,
     /// The store cannot be read; the log says why.
     Failed,
@@ -39,6 +39,15 @@ pub(crate) enum Broken {
 impl From<StoreGone> for Broken {
     fn from(_: StoreGone) -> Self {
         Broken::Failed
+    }
+}
+
+impl From<NoCursor> for Broken {
+    fn from(none: NoCursor) -> Self {
+        match none {
+            NoCursor::Gone => Broken::Failed,
+            NoCursor::TooMany => Broken::TooManyCursors,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn change<'a, E: Engine<'a>>(
     }
     if !letters.is_empty() {
         // Room first: what is opened here stays open.
-        let Some(dead) = mailboxes.open(change.name.dead_letters()) else {
+        let Some(dead) = mailboxes.open(change.name.dead_letters(), None) else {
             return Ok(CursorOutcome::NotNow);
         };
         dead.raised = true;

@@ -5,6 +5,7 @@
 use tenfour_proto::{MailboxName, Message, RefusalCode, Refused, Run, Settlement, Stored};
 
 use super::engine::{Comparison, Engine, PlacedRun, ProducerState};
+use crate::batch::Batch;
 use crate::mailboxes::Mailboxes;
 
 /// Walks through the messages of one batch. With `in_turn` only the sequence behind the mark is stored; one that
@@ -14,10 +15,10 @@ pub(crate) fn deposit<'a, E: Engine<'a>>(
     mailboxes: &mut Mailboxes,
     mut producer: Option<&mut ProducerState>,
     in_turn: bool,
-    messages: &'a [(u64, Message)],
+    batch: &'a Batch,
 ) -> Result<Settlement, E::Error> {
     let mut settlement = Settlement::default();
-    for (sequence, message) in messages {
+    for (sequence, message) in &batch.messages {
         let sequence = *sequence;
         if in_turn
             && producer
@@ -36,7 +37,7 @@ pub(crate) fn deposit<'a, E: Engine<'a>>(
             }
             continue;
         }
-        let Some(mailbox) = mailboxes.open(&message.mailbox) else {
+        let Some(mailbox) = mailboxes.open(&message.mailbox, Some(&batch.sender)) else {
             settlement
                 .refused
                 .push(Refused::one(sequence, RefusalCode::TooManyMailboxes));

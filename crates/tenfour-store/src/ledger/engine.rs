@@ -1,5 +1,7 @@
 //! What the ledger needs of a store, and what they tell each other.
 
+use std::collections::HashSet;
+
 use tenfour_proto::{Message, Origin, ProducerId, Reply, Sender, Source};
 
 use crate::batch::Batch;
@@ -15,6 +17,9 @@ pub(crate) trait Engine<'a> {
     fn has_room(&mut self, need: Need, is_synthetic: bool) -> bool;
     /// What the messages of senders without an identity cost, with those of this transaction.
     fn synthetic_bytes(&mut self) -> u64;
+
+    /// Numbers of mailboxes that take nothing of senders without an identity now.
+    fn closed_to_synthetic(&self) -> &HashSet<i64>;
 
     /// The batch's producer, made if it is new; what is appended next belongs to the batch. `None`: its sender has too many.
     fn open_producer(

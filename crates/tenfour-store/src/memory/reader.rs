@@ -60,17 +60,13 @@ impl Reader for MemoryReader {
 
     fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError> {
         let shared = self.shared();
-        let infos = shared
-            .cursors
-            .iter()
-            .map(|((mailbox, name), position)| CursorInfo {
-                mailbox: mailbox.clone(),
-                name: name.clone(),
-                committed: position.committed,
-                done: position.out_of_order.values().filter(|given| given.done).count() as u64,
-                expired: false,
-            });
-        Ok(infos.collect())
+        Ok(shared.cursors.iter().map(cursor_info).collect())
+    }
+
+    fn cursors_of(&mut self, mailbox: &MailboxName) -> Result<Vec<CursorInfo>, ReadError> {
+        let shared = self.shared();
+        let cursors = shared.cursors.iter().filter(|((of, _), _)| of == mailbox);
+        Ok(cursors.map(cursor_info).collect())
     }
 
     fn position(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, ReadError> {
@@ -103,13 +99,33 @@ impl Reader for MemoryReader {
             .boxes
             .values()
             .filter(|mailbox| !mailbox.is_removed)
-            .map(|mailbox| MailboxInfo {
-                name: mailbox.name.clone(),
-                first: mailbox.gone + 1,
-                last: mailbox.last(),
-            })
+            .map(mailbox_info)
             .collect();
         mailboxes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(mailboxes)
+    }
+
+    fn mailbox(&mut self, name: &MailboxName) -> Result<Option<MailboxInfo>, ReadError> {
+        let shared = self.shared();
+        let mailbox = shared.mailbox(name).filter(|mailbox| !mailbox.is_removed);
+        Ok(mailbox.map(mailbox_info))
+    }
+}
+
+fn mailbox_info(mailbox: &MemoryMailbox) -> MailboxInfo {
+    MailboxInfo {
+        name: mailbox.name.clone(),
+        first: mailbox.gone + 1,
+        last: mailbox.last(),
+    }
+}
+
+fn cursor_info(((mailbox, name), position): (&(MailboxName, CursorName), &Position)) -> CursorInfo {
+    CursorInfo {
+        mailbox: mailbox.clone(),
+        name: name.clone(),
+        committed: position.committed,
+        done: position.out_of_order.values().filter(|given| given.done).count() as u64,
+        expired: false,
     }
 }

@@ -1,6 +1,6 @@
 //! What readers of a store in memory see.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Sender, Source};
@@ -8,7 +8,7 @@ use tenfour_proto::{CursorName, MailboxName, Message, Origin, ProducerId, Sender
 use crate::cursor::Position;
 use crate::quota::cost;
 use crate::replies::Replies;
-use crate::retention::{Retain, Rules};
+use crate::retention::{Retain, Rules, spares_keys};
 
 /// What a message costs beside its bytes.
 pub(super) const OVERHEAD: u64 = 160;
@@ -21,6 +21,8 @@ pub(super) struct Shared {
     by_name: HashMap<MailboxName, i64>,
     /// By number of the mailbox. One that was opened and got no message yet has no place here.
     pub(super) boxes: HashMap<i64, MemoryMailbox>,
+    /// Those that take no more of strangers: what would have to go is a key's.
+    pub(super) closed: HashSet<i64>,
     pub(super) senders: Vec<(Sender, ProducerId)>,
     pub(super) cursors: BTreeMap<(MailboxName, CursorName), Position>,
     pub(super) replies: Replies,
@@ -55,6 +57,8 @@ pub(super) struct MemoryMailbox {
     pub(super) kept: VecDeque<Kept>,
     /// Of their bodies.
     pub(super) bytes: u64,
+    /// What those of senders without an identity cost.
+    synthetic: u64,
     /// What it keeps.
     retain: Retain,
 }
@@ -98,11 +102,12 @@ impl Shared {
     /// Removes all messages and cursors of a mailbox; its offsets go on when it is used again.
     pub(super) fn remove(&mut self, name: &MailboxName) {
         let id = self.by_name.get(name);
-        let Some(mailbox) = id.and_then(|id| self.boxes.get_mut(id)) else {
+        let Some((id, mailbox)) = id.and_then(|id| Some((id, self.boxes.get_mut(id)?))) else {
             return;
         };
+        self.closed.remove(id);
         mailbox.gone = mailbox.last();
-        mailbox.bytes = 0;
+        (mailbox.bytes, mailbox.synthetic) = (0, 0);
         mailbox.is_removed = true;
         for kept in mailbox.kept.drain(..) {
             self.synthetic -= kept.synthetic_cost();
@@ -119,22 +124,26 @@ impl Shared {
     pub(super) fn push(&mut self, mailbox: i64, kept: Kept, rules: Option<&Rules>) {
         self.used += kept.size();
         let body = kept.message.body.len() as u64;
-        self.synthetic += kept.synthetic_cost();
+        let synthetic = kept.synthetic_cost();
+        self.synthetic += synthetic;
         let by_name = &mut self.by_name;
-        let mailbox = self.boxes.entry(mailbox).or_insert_with(|| {
+        let id = mailbox;
+        let mailbox = self.boxes.entry(id).or_insert_with(|| {
             let name = kept.message.mailbox.clone();
-            by_name.insert(name.clone(), mailbox);
+            by_name.insert(name.clone(), id);
             MemoryMailbox {
                 is_removed: false,
                 gone: 0,
                 kept: VecDeque::new(),
                 bytes: 0,
+                synthetic: 0,
                 retain: rules.map_or(Retain::FOREVER, |rules| rules(&name)),
                 name,
             }
         });
         mailbox.is_removed = false;
         mailbox.bytes += body;
+        mailbox.synthetic += synthetic;
         mailbox.kept.push_back(kept);
         let Some(most) = mailbox.retain.bytes.filter(|most| mailbox.bytes > *most) else {
             return;
@@ -146,15 +155,24 @@ impl Shared {
             let held = of_mailbox.map(|(_, position)| position.committed).min();
             held.unwrap_or(u64::MAX)
         };
-        while mailbox.bytes > most
-            && mailbox.gone < last
-            && let Some(oldest) = mailbox.kept.pop_front()
-        {
+        while mailbox.bytes > most && mailbox.gone < last {
+            let known = mailbox.bytes.saturating_sub(mailbox.synthetic);
+            let is_spared = spares_keys(most, known, mailbox.synthetic)
+                && mailbox.kept.front().is_some_and(|oldest| !oldest.is_synthetic);
+            if is_spared {
+                self.closed.insert(id);
+                return;
+            }
+            let Some(oldest) = mailbox.kept.pop_front() else {
+                break;
+            };
             let body = oldest.message.body.len() as u64;
             mailbox.bytes -= body;
             mailbox.gone += 1;
+            mailbox.synthetic -= oldest.synthetic_cost();
             self.synthetic -= oldest.synthetic_cost();
             self.used -= oldest.size();
         }
+        self.closed.remove(&id);
     }
 }

@@ -1,5 +1,6 @@
 //! One commit of a store in memory: what the ledger has decided is kept.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 
 use tenfour_proto::{Message, Reply};
@@ -46,6 +47,10 @@ impl<'a> Engine<'a> for Transaction<'a> {
 
     fn synthetic_bytes(&mut self) -> u64 {
         self.shared.synthetic
+    }
+
+    fn closed_to_synthetic(&self) -> &HashSet<i64> {
+        &self.shared.closed
     }
 
     fn open_producer(

@@ -55,12 +55,12 @@ pub fn check(
         });
     }
     judge_header(path, &schema::STORE)?;
-    let connection = match open(path, "") {
+    let (connection, version) = match open(path, "") {
         // The index of the log takes room. Without a log nothing is in need of one.
         Err(error) if error.is_full() && is_without_log(path) => open(path, "?immutable=1"),
         opened => opened,
     }?;
-    check_schema(path, &connection, &schema::STORE)?;
+    check_schema(path, &connection, &schema::STORE, version)?;
     // All of it at one moment, whatever a server beside it does. Its log cannot begin anew until this ends.
     let moment = connection.unchecked_transaction().map_err(sqlite)?;
     let mut check = Check {
@@ -73,7 +73,7 @@ pub fn check(
     Ok(check.checked)
 }
 
-fn open(path: &Path, how: &str) -> Result<Connection, OpenError> {
+fn open(path: &Path, how: &str) -> Result<(Connection, u32), OpenError> {
     let sqlite = |source| OpenError::sqlite(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = if how.is_empty() {
@@ -90,8 +90,8 @@ fn open(path: &Path, how: &str) -> Result<Connection, OpenError> {
     let connection = connection.map_err(sqlite)?;
     guard(&connection).map_err(sqlite)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(sqlite)?;
-    check_version(path, &connection, &schema::STORE)?;
-    Ok(connection)
+    let version = check_version(path, &connection, &schema::STORE)?;
+    Ok((connection, version))
 }
 
 fn is_without_log(path: &Path) -> bool {

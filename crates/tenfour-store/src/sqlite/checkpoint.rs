@@ -16,14 +16,22 @@ use crate::OpenError;
 /// commits little and keeps the log at about 8 MiB.
 pub(super) const SOFT_LIMIT: u64 = 1_000;
 
-/// Length at which the writer itself finishes the job: under load the background thread alone never does,
-/// because the log grows while it works.
+/// Pages that the writer itself moves to finish the job: under load the background thread alone never does, because the log
+/// grows while it works. So few take a few milliseconds, for which everybody waits.
+const REMAINDER: u64 = 128;
+
+/// How often the background thread goes after a log that grows, until no more than that is left.
+const PASSES: usize = 4;
+
+/// Length at which the writer does all of it, however long it takes.
 const HARD_LIMIT: u64 = 3_000;
 
 /// The background thread and what it shares with the writer.
 pub(super) struct Checkpointer {
     /// Pages in the log, as told by SQLite after each commit.
     pages: Arc<AtomicU64>,
+    /// All but a remainder is moved.
+    is_nearly_done: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -52,16 +60,23 @@ impl Checkpointer {
         configure(&connection, options).map_err(sqlite)?;
         let failed = Arc::new(AtomicBool::new(false));
         let (wake, woken) = sync_channel(1);
-        let its_failed = Arc::clone(&failed);
+        let is_nearly_done = Arc::new(AtomicBool::new(false));
+        let background = Background {
+            connection,
+            pages: Arc::clone(&pages),
+            is_nearly_done: Arc::clone(&is_nearly_done),
+            failed: Arc::clone(&failed),
+        };
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
-            .spawn(move || run(&connection, &woken, &its_failed))
+            .spawn(move || background.run(&woken))
             .map_err(|source| OpenError::Io {
                 path: path.to_owned(),
                 source,
             })?;
         Ok(Checkpointer {
             pages,
+            is_nearly_done,
             failed,
             wake: Some(wake),
             thread: Some(thread),
@@ -72,9 +87,10 @@ impl Checkpointer {
     /// Called by the writer after each commit.
     pub(super) fn after_commit(&mut self, writer: &Connection) -> rusqlite::Result<()> {
         let pages = self.pages.load(Ordering::Relaxed);
+        let is_nearly_done = self.is_nearly_done.swap(false, Ordering::Relaxed);
         if pages < SOFT_LIMIT {
             self.next = SOFT_LIMIT;
-        } else if pages >= HARD_LIMIT {
+        } else if pages >= HARD_LIMIT || is_nearly_done {
             self.next = SOFT_LIMIT;
             checkpoint(writer)?;
         } else if pages >= self.next {
@@ -100,20 +116,50 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(connection: &Connection, woken: &Receiver<()>, failed: &AtomicBool) {
-    while woken.recv().is_ok() {
-        if let Err(error) = checkpoint(connection) {
-            tracing::error!(%error, "a checkpoint failed");
-            failed.store(true, Ordering::Relaxed);
+/// What the thread has.
+struct Background {
+    connection: Connection,
+    pages: Arc<AtomicU64>,
+    is_nearly_done: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Background {
+    fn run(&self, woken: &Receiver<()>) {
+        while woken.recv().is_ok() {
+            if let Err(error) = self.move_log() {
+                tracing::error!(%error, "a checkpoint failed");
+                self.failed.store(true, Ordering::Relaxed);
+            }
         }
+    }
+
+    fn move_log(&self) -> rusqlite::Result<()> {
+        for _ in 0..PASSES {
+            let Some(moved) = checkpoint(&self.connection)? else {
+                return Ok(());
+            };
+            let left = self.pages.load(Ordering::Relaxed).saturating_sub(moved);
+            if left <= REMAINDER {
+                self.is_nearly_done.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }
 
-/// Moves what no reader holds back. A full disk is not a failure: the log keeps everything until there is room.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())) {
-        Err(error) if is_full_or_busy(&error) => Ok(()),
-        other => other,
+/// Moves what no reader holds back, and says how many pages of the log are moved now; `None`: it could not be done. A full
+/// disk is not a failure: the log keeps everything until there is room.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    // Columns of https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+    let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| {
+        Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(2)?))
+    });
+    match moved {
+        Ok((is_busy, moved)) => Ok(u64::try_from(moved).ok().filter(|_| !is_busy)),
+        Err(error) if is_full_or_busy(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -20,6 +20,11 @@ pub(super) const LAST_OFFSET: &str = "max(gone, ifnull((SELECT max(message.id) &
 pub(super) const FIRST_OFFSET: &str = "(SELECT min(message.id) & 0xffffffffffff FROM message
     WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff)";
 
+/// The sender of the oldest message of a row of `mailbox`, in SQL; null if there is none.
+pub(super) const MAKER: &str = "(SELECT sender.name FROM message
+    JOIN stream ON stream.id = message.stream JOIN sender ON sender.id = stream.sender
+    WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff ORDER BY message.id LIMIT 1)";
+
 /// A source as it is stored: nothing for the native listener, else `LISTENER` or `LISTENER ADDRESS`.
 pub(super) fn source_word(source: &Source) -> Option<String> {
     match (source.listener, source.address) {

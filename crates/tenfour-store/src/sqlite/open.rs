@@ -89,14 +89,20 @@ pub(super) fn connect_to(
     let connection = connect(path)
         .and_then(|connection| configure(&connection, options).map(|()| connection))
         .map_err(|source| OpenError::sqlite(path, source))?;
-    check_version(path, &connection, format)?;
-    check_schema(path, &connection, format)?;
+    let version = check_version(path, &connection, format)?;
+    check_schema(path, &connection, format, version)?;
+    upgrade(&connection, format, version).map_err(|source| OpenError::sqlite(path, source))?;
     Ok(connection)
 }
 
 /// Whoever can put a file there could put triggers and views into it that run with each statement of ours: it must be one
 /// that we have made, to the letter.
-pub(super) fn check_schema(path: &Path, connection: &Connection, format: &Format) -> Result<(), OpenError> {
+pub(super) fn check_schema(
+    path: &Path,
+    connection: &Connection,
+    format: &Format,
+    version: u32,
+) -> Result<(), OpenError> {
     type Parts = BTreeMap<(String, String), Option<String>>;
     let parts = |connection: &Connection| -> rusqlite::Result<Parts> {
         connection
@@ -109,7 +115,7 @@ pub(super) fn check_schema(path: &Path, connection: &Connection, format: &Format
     };
     let ours = || {
         let fresh = Connection::open_in_memory()?;
-        (format.create)(&fresh, [0; 16], 0)?;
+        format.make(&fresh, version, [0; 16], 0)?;
         parts(&fresh)
     };
     let sqlite = |source| OpenError::sqlite(path, source);
@@ -125,6 +131,24 @@ pub(super) fn check_schema(path: &Path, connection: &Connection, format: &Format
         path: path.to_owned(),
         what,
     })
+}
+
+/// Makes a file of today of one that an older program wrote. Whoever writes to it meanwhile waits.
+fn upgrade(connection: &Connection, format: &Format, version: u32) -> rusqlite::Result<()> {
+    if version == format.version() {
+        return Ok(());
+    }
+    tracing::info!(
+        from = version,
+        to = format.version(),
+        "the file is brought to the format of this program; older ones cannot read it any more"
+    );
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let upgraded = format
+        .upgrade(connection, version, format.version())
+        .and_then(|()| connection.pragma_update(None, "user_version", format.version()));
+    connection.execute_batch(if upgraded.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    upgraded
 }
 
 /// Makes the file under another name, and gives it its own when it is whole: whoever is killed meanwhile leaves
@@ -153,9 +177,9 @@ pub(super) fn create(path: &Path, format: &Format) -> Result<(), OpenError> {
         let mut connection = connect(&new)?;
         configure(&connection, SqliteOptions::default())?;
         let transaction = connection.transaction()?;
-        (format.create)(&transaction, id, now())?;
+        format.make(&transaction, format.version(), id, now())?;
         transaction.pragma_update(None, "application_id", format.application)?;
-        transaction.pragma_update(None, "user_version", format.version)?;
+        transaction.pragma_update(None, "user_version", format.version())?;
         transaction.commit()?;
         // Closing would move the log into the file, too, but would not say whether it could.
         settle_on_disk(&connection)?;
@@ -208,7 +232,7 @@ fn look(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let ours = header.starts_with(b"SQLite format 3\0") && word(68) == Some(format.application);
     match word(60) {
         _ if !ours => Err(OpenError::NotOurs(path.to_owned())),
-        Some(found) if found > format.version => Err(newer(path, found, format)),
+        Some(found) if found > format.version() => Err(newer(path, found, format)),
         // A store that was in use has a log (2), a copy of one has not (1).
         _ if header.get(18) != Some(&2) => judge_log(path).map(|()| false),
         _ => Ok(false),
@@ -225,17 +249,17 @@ fn judge_log(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// The header may be older than what the write-ahead log holds.
-pub(super) fn check_version(path: &Path, connection: &Connection, format: &Format) -> Result<(), OpenError> {
+/// The version of the file: its header may be older than what the write-ahead log holds.
+pub(super) fn check_version(path: &Path, connection: &Connection, format: &Format) -> Result<u32, OpenError> {
     let ask = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
     let answer = || -> rusqlite::Result<_> { Ok((ask("application_id")?, ask("user_version")?)) };
     let (application, version) = answer().map_err(|source| OpenError::sqlite(path, source))?;
     if application != format.application {
         Err(OpenError::NotOurs(path.to_owned()))
-    } else if version > format.version {
+    } else if version > format.version() {
         Err(newer(path, version, format))
     } else {
-        Ok(())
+        Ok(version.max(1))
     }
 }
 
@@ -243,7 +267,7 @@ fn newer(path: &Path, found: u32, format: &Format) -> OpenError {
     OpenError::Newer {
         path: PathBuf::from(path),
         found,
-        known: format.version,
+        known: format.version(),
     }
 }
 

@@ -39,15 +39,32 @@ pub(super) struct Producers {
     swept: i64,
 }
 
-/// A sender's row, and the number of its producers by kind. Counting costs a look at an index, once; a row of
-/// its own for the count would be one more page in the commit of each single message.
+/// A sender's row, and the number of its producers by kind. A row of its own for the count would be one more page in the
+/// commit of each single message.
 struct KnownSender {
     row: i64,
     /// One-shot producers; of `datagram`, its producers.
-    others: u64,
-    outbox: u64,
+    others: Count,
+    outbox: Count,
     /// Behind this row the next one is looked for that makes room for another.
     recycled: i64,
+}
+
+/// A number of producers.
+#[derive(Clone, Copy)]
+struct Count {
+    /// There are no more than so many.
+    most: u64,
+    /// And no fewer, as far as is known. To count a million takes a tenth of a second, for which everybody waits: it is done
+    /// when the bound says that there may be too many, and not before.
+    is_exact: bool,
+}
+
+impl Count {
+    const NONE: Count = Count {
+        most: 0,
+        is_exact: true,
+    };
 }
 
 impl Producers {
@@ -107,18 +124,23 @@ impl Producers {
             if self.senders.len() >= CACHED_SENDERS {
                 self.senders.clear();
             }
-            self.senders.insert(sender.clone(), know(connection, sender)?);
+            let known = know(connection, sender)?;
+            self.senders.insert(sender.clone(), known);
         }
         let Some(known) = self.senders.get_mut(sender) else {
             return Ok(None);
         };
+        let row = known.row;
         let count = match policy.kind {
             Policy::OUTBOX => &mut known.outbox,
             _ => &mut known.others,
         };
         // What is without a producer has one of zeros, which is there whatever others have used up.
         let is_counted = *producer.as_bytes() != [0; 16];
-        if is_counted && *count >= policy.most {
+        if is_counted && count.most >= policy.most && !count.is_exact {
+            *count = self::count(connection, row, policy.kind)?;
+        }
+        if is_counted && count.most >= policy.most {
             if !sender.is_synthetic() {
                 return Ok(None);
             }
@@ -129,7 +151,7 @@ impl Producers {
                 self.known.remove(&(sender.clone(), oldest));
             }
         } else if is_counted {
-            *count += 1;
+            count.most += 1;
         }
         let row = if forgotten {
             connection
@@ -230,26 +252,45 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
             .execute([&name])?;
         return Ok(KnownSender {
             row: connection.last_insert_rowid(),
-            others: 0,
-            outbox: 0,
+            others: Count::NONE,
+            outbox: Count::NONE,
             recycled: 0,
         });
     };
+    // No sender has more than there are.
+    let most: i64 = connection
+        .prepare_cached("SELECT ifnull(max(id), 0) FROM stream")?
+        .query_row((), |row| row.get(0))?;
+    let bound = Count {
+        most: most.unsigned_abs(),
+        is_exact: false,
+    };
+    Ok(KnownSender {
+        row,
+        others: bound,
+        outbox: bound,
+        recycled: 0,
+    })
+}
+
+/// How many producers of that kind a sender has.
+fn count(connection: &Connection, sender: i64, kind: i64) -> rusqlite::Result<Count> {
     let count = |sql| -> rusqlite::Result<u64> {
         let count: i64 = connection
             .prepare_cached(sql)?
-            .query_row([row], |row| row.get(0))?;
+            .query_row([sender], |row| row.get(0))?;
         Ok(count.unsigned_abs())
     };
-    let all = count("SELECT count(*) FROM stream WHERE sender = ?1")?;
     let outbox = count("SELECT count(*) FROM stream WHERE sender = ?1 AND kind = 1")?;
-    let forgotten = count("SELECT count(*) FROM stream WHERE sender = ?1 AND kind = 2")?;
-    Ok(KnownSender {
-        row,
-        others: all.saturating_sub(outbox + forgotten),
-        outbox,
-        recycled: 0,
-    })
+    let most = match kind {
+        Policy::OUTBOX => outbox,
+        _ => {
+            let all = count("SELECT count(*) FROM stream WHERE sender = ?1")?;
+            let forgotten = count("SELECT count(*) FROM stream WHERE sender = ?1 AND kind = 2")?;
+            all.saturating_sub(outbox + forgotten)
+        }
+    };
+    Ok(Count { most, is_exact: true })
 }
 
 /// Forgets the oldest producer of that kind behind a row, of those that stored one message: a device that goes on sending

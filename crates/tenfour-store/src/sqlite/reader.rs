@@ -20,7 +20,7 @@ use super::sizes::Published;
 use super::{cursors, replies};
 use crate::checksum::Prefix;
 use crate::data_directory;
-use crate::store_files::copy_name;
+use crate::store_files::{copy_name, make_private_file};
 use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, Position, ReadError, Reader};
 
 /// Memory for a reader's pages, in KiB.
@@ -138,13 +138,18 @@ impl SqliteReader {
         Ok(low)
     }
 
-    fn all_cursors(&self) -> rusqlite::Result<Vec<CursorInfo>> {
-        let mut statement = self.connection.prepare_cached(
+    /// All cursors, or those of a mailbox.
+    fn cursors_where(&self, of: Option<&MailboxName>) -> rusqlite::Result<Vec<CursorInfo>> {
+        let which = of.map_or("", |_| "WHERE mailbox = ?2");
+        let mut statement = self.connection.prepare_cached(&format!(
             "SELECT mailbox, name, floor, (SELECT count(*) FROM given WHERE given.cursor = cursor.id AND done),
                     store.hours - used >= ?1
-               FROM cursor, store ORDER BY mailbox, name",
-        )?;
-        let mut rows = statement.query([CURSOR_HOURS])?;
+               FROM cursor, store {which} ORDER BY mailbox, name"
+        ))?;
+        let mut rows = match of {
+            Some(mailbox) => statement.query((CURSOR_HOURS, mailbox.as_str())),
+            None => statement.query([CURSOR_HOURS]),
+        }?;
         let mut cursors = Vec::new();
         while let Some(row) = rows.next()? {
             if let (Ok(mailbox), Ok(name)) = (
@@ -163,11 +168,17 @@ impl SqliteReader {
         Ok(cursors)
     }
 
-    fn all_mailboxes(&self) -> rusqlite::Result<Vec<MailboxInfo>> {
+    /// All mailboxes, or that of a name.
+    fn mailboxes_where(&self, name: Option<&MailboxName>) -> rusqlite::Result<Vec<MailboxInfo>> {
+        let which = name.map_or("", |_| "AND name = ?1");
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT name, {LAST_OFFSET}, {FIRST_OFFSET} FROM mailbox WHERE removed = 0 ORDER BY name"
+            "SELECT name, {LAST_OFFSET}, {FIRST_OFFSET} FROM mailbox
+             WHERE id NOT IN (SELECT mailbox FROM removed) {which} ORDER BY name"
         ))?;
-        let mut rows = statement.query(())?;
+        let mut rows = match name {
+            Some(name) => statement.query([name.as_str()]),
+            None => statement.query(()),
+        }?;
         let mut mailboxes = Vec::new();
         while let Some(row) = rows.next()? {
             let last = row.get::<_, i64>(1)? as u64;
@@ -205,7 +216,11 @@ impl Reader for SqliteReader {
     }
 
     fn cursors(&mut self) -> Result<Vec<CursorInfo>, ReadError> {
-        self.all_cursors().map_err(failed)
+        self.cursors_where(None).map_err(failed)
+    }
+
+    fn cursors_of(&mut self, mailbox: &MailboxName) -> Result<Vec<CursorInfo>, ReadError> {
+        self.cursors_where(Some(mailbox)).map_err(failed)
     }
 
     fn position(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, ReadError> {
@@ -228,7 +243,11 @@ impl Reader for SqliteReader {
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError> {
-        self.all_mailboxes().map_err(failed)
+        self.mailboxes_where(None).map_err(failed)
+    }
+
+    fn mailbox(&mut self, name: &MailboxName) -> Result<Option<MailboxInfo>, ReadError> {
+        Ok(self.mailboxes_where(Some(name)).map_err(failed)?.pop())
     }
 
     fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<File, CopyError> {
@@ -251,6 +270,8 @@ impl Reader for SqliteReader {
         self.connection
             .progress_handler(STEPS, Some(given_up))
             .map_err(failed)?;
+        // SQLite writes into an empty file, too, and would make one that all may read.
+        make_private_file(&copy)?;
         let made = self.connection.execute("VACUUM INTO ?1", [path]);
         self.connection
             .progress_handler(0, None::<fn() -> bool>)

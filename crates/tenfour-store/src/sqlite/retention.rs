@@ -1,14 +1,14 @@
 //! Deletes what need not be kept any more, a piece at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::columns::{OFFSET_MASK, message_key};
-use super::sizes::{self, Sizes};
+use super::sizes::{self, IS_SYNTHETIC, Sizes};
 use crate::cursor::CURSOR_HOURS;
 use crate::mailboxes::{Mailbox, Mailboxes};
-use crate::retention::{Retain, Rules};
+use crate::retention::{Retain, Rules, spares_keys};
 
 /// Rows deleted at once: a few milliseconds, for which a message may have to wait.
 pub(super) const PIECE: u32 = 2_000;
@@ -25,6 +25,8 @@ pub(super) struct Retention {
     old: HashMap<i64, u64>,
     /// Mailboxes of which it has been said in this hour that a cursor holds messages back.
     said: HashMap<i64, i64>,
+    /// Mailboxes that take no more of strangers: what would have to go is a key's.
+    closed: HashSet<i64>,
 }
 
 impl Retention {
@@ -38,6 +40,10 @@ impl Retention {
     /// Nothing is said of what goes there.
     pub(super) fn is_quiet(&self, mailbox: i64) -> bool {
         self.known.get(&mailbox).is_some_and(|retain| retain.idle)
+    }
+
+    pub(super) fn closed_to_strangers(&self) -> &HashSet<i64> {
+        &self.closed
     }
 
     /// What comes next to be deleted: the mailbox, and the last offset that may go.
@@ -68,11 +74,12 @@ impl Retention {
             }
             let too_large = retain.bytes.is_some_and(|bytes| sizes.of(mailbox.id) > bytes);
             let old = self.old.get(&mailbox.id).copied();
+            self.closed.remove(&mailbox.id);
             if !too_large && old.is_none() {
                 continue;
             }
             let large = match retain.bytes.filter(|_| too_large) {
-                Some(bytes) => beyond(connection, mailbox.id, sizes.of(mailbox.id) - bytes)?,
+                Some(bytes) => self.beyond(connection, mailbox, bytes, sizes)?,
                 None => 0,
             };
             let wanted = large.max(old.unwrap_or(0));
@@ -93,6 +100,23 @@ impl Retention {
             self.old.remove(&mailbox.id);
         }
         Ok(None)
+    }
+
+    /// How far a mailbox is beyond its size; where that would be a key's message for the sake of strangers, they wait.
+    fn beyond(
+        &mut self,
+        connection: &Connection,
+        mailbox: &Mailbox,
+        limit: u64,
+        sizes: &Sizes,
+    ) -> rusqlite::Result<u64> {
+        let (all, strangers) = (sizes.of(mailbox.id), sizes.synthetic_of(mailbox.id));
+        let spares_keys = spares_keys(limit, all.saturating_sub(strangers), strangers);
+        let last = beyond(connection, mailbox.id, all - limit, spares_keys)?;
+        if last == 0 && self.closed.insert(mailbox.id) {
+            tracing::debug!(mailbox = %mailbox.name, "takes no more of senders without a key");
+        }
+        Ok(last)
     }
 
     /// Once an hour: how far each mailbox is, and what was that far long enough ago.
@@ -141,11 +165,14 @@ fn oldest(connection: &Connection, mailbox: i64) -> rusqlite::Result<Option<u64>
     Ok(oldest.map(|oldest| oldest as u64))
 }
 
-/// The offset up to which the oldest messages have so many bytes, or what a piece of them has.
-fn beyond(connection: &Connection, mailbox: i64, bytes: u64) -> rusqlite::Result<u64> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id & 0xffffffffffff, length(body) FROM message WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
-    )?;
+/// The offset up to which the oldest messages have so many bytes, or what a piece of them has; with `spares_keys` it ends
+/// before the first one of a key.
+fn beyond(connection: &Connection, mailbox: i64, bytes: u64, spares_keys: bool) -> rusqlite::Result<u64> {
+    let may_go = if spares_keys { IS_SYNTHETIC } else { "true" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id & 0xffffffffffff, length(body), {may_go} FROM message WHERE id BETWEEN ?1 AND ?2
+         ORDER BY id LIMIT ?3"
+    ))?;
     let mut rows = statement.query((
         message_key(mailbox, 0),
         message_key(mailbox, OFFSET_MASK as u64),
@@ -154,6 +181,7 @@ fn beyond(connection: &Connection, mailbox: i64, bytes: u64) -> rusqlite::Result
     let (mut last, mut sum) = (0, 0);
     while sum < bytes
         && let Some(row) = rows.next()?
+        && row.get::<_, Option<bool>>(2)? == Some(true)
     {
         last = row.get::<_, i64>(0)? as u64;
         sum += row.get::<_, i64>(1)? as u64;

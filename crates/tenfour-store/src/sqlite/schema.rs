@@ -8,8 +8,8 @@ use super::format::Format;
 pub(super) const STORE: Format = Format {
     // `10-4` in ASCII.
     application: 0x3130_2d34,
-    version: 1,
     create,
+    upgrades: &[REMOVED],
 };
 
 /// Pages of 8 KiB hold seven messages of 1 KiB where 4 KiB ones hold three and waste the rest.
@@ -25,10 +25,9 @@ CREATE TABLE mailbox(
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     bytes   INTEGER NOT NULL,          -- of bodies up to the offset `counted`, as far as they are kept
-    pseudo  INTEGER NOT NULL,          -- of these, of senders without a key
+    pseudo  INTEGER NOT NULL,          -- of these, of senders without a key; since version 2, what their messages cost
     counted INTEGER NOT NULL,
-    gone INTEGER NOT NULL,             -- up to here messages were deleted; none of these offsets is given again
-    removed INTEGER NOT NULL           -- 1: nobody sees it, until somebody sends to it again
+    gone INTEGER NOT NULL              -- up to here messages were deleted; none of these offsets is given again
 ) STRICT;
 CREATE TABLE sender(
     id   INTEGER PRIMARY KEY,
@@ -120,6 +119,15 @@ CREATE VIEW messages AS
       JOIN stream ON stream.id = message.stream
       JOIN sender ON sender.id = stream.sender
      ORDER BY message.id;
+";
+
+/// Version 2: mailboxes can be removed, and `pseudo` is what messages cost and no longer the length of their bodies, so all
+/// is counted anew.
+const REMOVED: &str = "
+CREATE TABLE removed(                  -- mailboxes that nobody sees, until somebody sends to them again
+    mailbox INTEGER PRIMARY KEY REFERENCES mailbox(id)
+) STRICT;
+UPDATE mailbox SET bytes = 0, pseudo = 0, counted = 0;
 ";
 
 fn create(connection: &Connection, id: [u8; 16], now: i64) -> rusqlite::Result<()> {

@@ -18,9 +18,10 @@ const MESSAGES: u64 = 100_000;
 /// The same when there is nothing else to do.
 const QUIET: u64 = 1_000;
 
-/// Producers of senders that showed neither key nor token.
-const PSEUDO: &str = "SELECT stream.id FROM stream JOIN sender ON sender.id = stream.sender
-    WHERE sender.name IN ('anonymous', 'datagram')";
+/// A row of `message` is of a sender that showed neither key nor token, in SQL. There may be a million of their producers: a
+/// list of them would be made anew by each statement.
+pub(super) const IS_SYNTHETIC: &str = "(SELECT sender.name IN ('anonymous', 'datagram') FROM stream
+    JOIN sender ON sender.id = stream.sender WHERE stream.id = message.stream)";
 
 /// [`cost`](crate::quota::cost) of a row.
 fn cost_of_row() -> String {
@@ -56,7 +57,7 @@ impl Sizes {
         let cost = cost_of_row();
         let mut since = connection.prepare_cached(&format!(
             "SELECT ifnull(sum(length(body)), 0),
-                    ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN {cost} END), 0)
+                    ifnull(sum(CASE WHEN {IS_SYNTHETIC} THEN {cost} END), 0)
                FROM message WHERE id > ?1 AND id <= ?2"
         ))?;
         let mut rows = mailboxes.query(())?;
@@ -91,6 +92,11 @@ impl Sizes {
     /// Bytes that a mailbox keeps.
     pub(super) fn of(&self, mailbox: i64) -> u64 {
         self.by_mailbox.get(&mailbox).map_or(0, |size| size.bytes)
+    }
+
+    /// What senders without a key cost in a mailbox.
+    pub(super) fn synthetic_of(&self, mailbox: i64) -> u64 {
+        self.by_mailbox.get(&mailbox).map_or(0, |size| size.synthetic)
     }
 
     /// What all senders without a key cost together.
@@ -178,10 +184,13 @@ pub(super) fn of_stretch(connection: &Connection, first: i64, last: i64) -> rusq
     let cost = cost_of_row();
     connection
         .prepare_cached(&format!(
-            "SELECT ifnull(sum(length(body)), 0), ifnull(sum(CASE WHEN stream IN ({PSEUDO}) THEN {cost} END), 0)
+            "SELECT ifnull(sum(length(body)), 0), ifnull(sum(CASE WHEN {IS_SYNTHETIC} THEN {cost} END), 0)
              FROM message WHERE id BETWEEN ?1 AND ?2"
         ))?
         .query_row((first, last), |row| {
-            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
+            Ok((
+                row.get::<_, i64>(0)?.unsigned_abs(),
+                row.get::<_, i64>(1)?.unsigned_abs(),
+            ))
         })
 }

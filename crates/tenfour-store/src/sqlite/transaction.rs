@@ -1,5 +1,6 @@
 //! One transaction under way: what the ledger has decided becomes rows.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
@@ -31,6 +32,8 @@ pub(super) struct Transaction<'a> {
     rows: Vec<Row<'a>>,
     sorted: bool,
     sizes: &'a mut Sizes,
+    /// Mailboxes that take nothing of strangers.
+    closed: &'a HashSet<i64>,
     /// The sender of the batch showed no key.
     is_synthetic: bool,
     /// Counted, and not in the sizes yet.
@@ -81,6 +84,10 @@ impl<'a> Engine<'a> for Transaction<'a> {
     fn synthetic_bytes(&mut self) -> u64 {
         self.count_grown();
         self.sizes.synthetic()
+    }
+
+    fn closed_to_synthetic(&self) -> &HashSet<i64> {
+        self.closed
     }
 
     fn open_producer(&mut self, batch: &'a Batch, policy: Policy) -> rusqlite::Result<Option<ProducerState>> {
@@ -240,6 +247,7 @@ impl<'a> Transaction<'a> {
         connection: &'a Connection,
         producers: &'a mut Producers,
         sizes: &'a mut Sizes,
+        closed: &'a HashSet<i64>,
         messages: usize,
         now: Now,
     ) -> Self {
@@ -253,6 +261,7 @@ impl<'a> Transaction<'a> {
             rows: Vec::with_capacity(messages),
             sorted: true,
             sizes,
+            closed,
             is_synthetic: false,
             grown: MailboxGrowth::default(),
         }

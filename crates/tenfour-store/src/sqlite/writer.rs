@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender, Stored, TemporaryCode};
 
 use super::checkpoint::Checkpointer;
-use super::columns::LAST_OFFSET;
+use super::columns::{LAST_OFFSET, MAKER};
 use super::connection::{configure, leave_log, settle_on_disk};
 use super::cursors;
 use super::hours::Hours;
@@ -35,6 +36,9 @@ use crate::{OpenError, ReadError, Readers, Removal, Store, StoreError, data_dire
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
 const CACHE_KIB: i64 = 16 * 1024;
 
+/// They are given back this often: pages of a burst would stay for ever, and those in use are read again in no time.
+const CACHED: Duration = Duration::from_secs(10);
+
 /// Messages in a SQLite database, flushed before they are said to be stored.
 pub struct SqliteStore {
     path: PathBuf,
@@ -52,6 +56,8 @@ pub struct SqliteStore {
     quota: Quota,
     retention: Retention,
     hours: Hours,
+    /// When the cache was given back.
+    emptied: Instant,
     poisoned: bool,
     /// The path led to another file at the last look, or to none: nothing is taken until it leads here again.
     displaced: bool,
@@ -102,6 +108,7 @@ impl SqliteStore {
             producers: Producers::default(),
             retention: Retention::default(),
             hours: Hours::start(&connection).map_err(sqlite)?,
+            emptied: Instant::now(),
             poisoned: false,
             displaced: false,
             short_of_room: false,
@@ -116,15 +123,17 @@ impl SqliteStore {
     fn load_mailboxes(&mut self) -> rusqlite::Result<()> {
         self.mailboxes = Mailboxes::default();
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT id, name, {LAST_OFFSET}, removed FROM mailbox ORDER BY id"
+            "SELECT id, name, {LAST_OFFSET}, id IN (SELECT mailbox FROM removed), {MAKER} FROM mailbox ORDER BY id"
         ))?;
         let mut rows = statement.query(())?;
         while let Some(row) = rows.next()? {
             let name = row.get_ref(1)?.as_str()?.parse().map_err(|error| {
                 rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
             })?;
-            self.mailboxes
-                .load(row.get(0)?, name, row.get::<_, i64>(2)? as u64, row.get(3)?);
+            // Damaged rows are for `check`.
+            let maker = row.get_ref(4)?.as_str().unwrap_or_default().parse().ok();
+            let last = row.get::<_, i64>(2)? as u64;
+            self.mailboxes.load(row.get(0)?, name, last, row.get(3)?, maker);
         }
         self.sizes = Sizes::load(&self.connection)?;
         for mailbox in self.mailboxes.iter().filter(|mailbox| !mailbox.is_removed) {
@@ -161,6 +170,7 @@ impl SqliteStore {
                 &self.connection,
                 &mut self.producers,
                 &mut self.sizes,
+                self.retention.closed_to_strangers(),
                 messages,
                 now,
             ),
@@ -173,13 +183,13 @@ impl SqliteStore {
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_new) {
             self.connection
                 .prepare_cached(
-                    "INSERT INTO mailbox(id, name, gone, bytes, pseudo, counted, removed) VALUES (?1, ?2, 0, 0, 0, 0, 0)",
+                    "INSERT INTO mailbox(id, name, gone, bytes, pseudo, counted) VALUES (?1, ?2, 0, 0, 0, 0)",
                 )?
                 .execute((mailbox.id, mailbox.name.as_str()))?;
         }
         for mailbox in raised.iter().filter(|mailbox| mailbox.is_revived) {
             self.connection
-                .prepare_cached("UPDATE mailbox SET removed = 0 WHERE id = ?1")?
+                .prepare_cached("DELETE FROM removed WHERE mailbox = ?1")?
                 .execute([mailbox.id])?;
         }
         for mailbox in &raised {
@@ -259,7 +269,7 @@ impl SqliteStore {
             .prepare_cached("DELETE FROM age WHERE mailbox = ?1")?
             .execute([mailbox.id])?;
         transaction
-            .prepare_cached("UPDATE mailbox SET removed = 1 WHERE id = ?1")?
+            .prepare_cached("INSERT OR IGNORE INTO removed(mailbox) VALUES (?1)")?
             .execute([mailbox.id])?;
         transaction.commit()?;
         self.mailboxes.remove(mailbox.id);
@@ -415,6 +425,12 @@ impl Store for SqliteStore {
         self.displaced = !has_log || !self.lock.is_in_place() || !self.lock.is_ours();
         if self.displaced {
             return Err(StoreError::Displaced(self.path.clone()));
+        }
+        if self.emptied.elapsed() >= CACHED {
+            self.connection
+                .execute_batch("PRAGMA shrink_memory")
+                .map_err(failed)?;
+            self.emptied = Instant::now();
         }
         Ok(())
     }

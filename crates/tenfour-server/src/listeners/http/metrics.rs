@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use tenfour_proto::native::{StatusRow, StatusValue};
 
 use super::problem::Problem;
-use super::read::LINES;
+use super::read::{LINES, held};
 use super::visitor::Visitor;
 use crate::broker::LATENCY_BOUNDS;
+use crate::reading::response_budget::Piece;
 use crate::record::status_json;
 use crate::status;
 
@@ -83,9 +84,9 @@ const FAMILIES: [Family; 5] = [
     security(("token" = [])),
 )]
 pub(super) async fn status(Extension(visitor): Extension<Visitor>) -> Result<Response, Problem> {
-    let rows = rows(&visitor).await?;
+    let (rows, piece) = rows(&visitor).await?;
     let text: String = rows.iter().map(|row| status_json(row) + "\n").collect();
-    Ok(([(header::CONTENT_TYPE, LINES)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, LINES)], held(text.into(), piece)).into_response())
 }
 
 /// What the server is doing, for Prometheus
@@ -98,7 +99,7 @@ pub(super) async fn status(Extension(visitor): Extension<Visitor>) -> Result<Res
     security(("token" = [])),
 )]
 pub(super) async fn metrics(Extension(visitor): Extension<Visitor>) -> Result<Response, Problem> {
-    let rows = rows(&visitor).await?;
+    let (rows, piece) = rows(&visitor).await?;
     let mut text = Text::default();
     text.family("tenfour_connections", "gauge", "Connections now.");
     let listeners = rows.iter().filter(|row| row.kind == "connection");
@@ -113,10 +114,10 @@ pub(super) async fn metrics(Extension(visitor): Extension<Visitor>) -> Result<Re
         text.rows(&rows, family);
     }
     text.latency(&visitor);
-    Ok(([(header::CONTENT_TYPE, METRICS)], text.0).into_response())
+    Ok(([(header::CONTENT_TYPE, METRICS)], held(text.0.into(), piece)).into_response())
 }
 
-async fn rows(visitor: &Visitor) -> Result<Vec<StatusRow>, Problem> {
+async fn rows(visitor: &Visitor) -> Result<(Vec<StatusRow>, Piece), Problem> {
     visitor.credentials.may_see_status()?;
     status::server(&visitor.context)
         .await

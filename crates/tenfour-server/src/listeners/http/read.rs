@@ -242,11 +242,15 @@ async fn message(visitor: &Visitor, mailbox: MailboxName, offset: u64) -> Result
     ];
     let length = [(header::CONTENT_LENGTH, item.message.body.len())];
     piece.shrink_to(item.message.body.len() as u64);
-    // The room is given back when all of it is on its way.
-    let body = stream::unfold((Some(item.message.body), piece), async |(body, piece)| {
+    Ok((headers, length, held(item.message.body, piece)).into_response())
+}
+
+/// A body whose room is given back when all of it is on its way.
+pub(super) fn held(body: Bytes, piece: Piece) -> Bytestream {
+    let body = stream::unfold((Some(body), piece), async |(body, piece)| {
         Some((Ok::<_, Infallible>(body?), (None, piece)))
     });
-    Ok((headers, length, Bytestream::from_stream(body)).into_response())
+    Bytestream::from_stream(body)
 }
 
 fn disposition(item: &Item) -> HeaderValue {

@@ -1,7 +1,7 @@
 //! What a client can read of the server: `docs/modbus-map.md` is the map.
 
 use tenfour_proto::MailboxName;
-use tenfour_store::{CursorInfo, MailboxInfo, ReadError};
+use tenfour_store::{MailboxInfo, ReadError};
 
 use super::device::Device;
 use crate::context::Context;
@@ -89,10 +89,10 @@ async fn watch(device: &Device, unit: u8) -> Result<Vec<Watched>, Broken> {
         .collect();
     let now = wall_clock();
     let read = device.context.broker.read(move |reader| {
-        let (mailboxes, cursors) = (reader.mailboxes()?, reader.cursors()?);
         let mut watched = Vec::with_capacity(names.len());
         for name in &names {
-            let info = mailboxes.iter().find(|info| info.name == *name);
+            let (info, cursors) = (reader.mailbox(name)?, reader.cursors_of(name)?);
+            let info = info.as_ref();
             let last = info.map_or(0, |info| info.last);
             let newest = match last {
                 0 => None,
@@ -102,19 +102,11 @@ async fn watch(device: &Device, unit: u8) -> Result<Vec<Watched>, Broken> {
                 last,
                 kept: info.map_or(0, MailboxInfo::kept),
                 age: newest.map(|item| u64::try_from(now.saturating_sub(item.time) / 1_000_000).unwrap_or(0)),
-                lag: slowest(&cursors, name, info),
-                cursors: cursors.iter().filter(|cursor| cursor.mailbox == *name).count() as u64,
+                lag: cursors.iter().map(|cursor| lag(cursor, info)).max(),
+                cursors: cursors.len() as u64,
             });
         }
         Ok::<_, ReadError>(watched)
     });
     unbroken(read.await)
-}
-
-fn slowest(cursors: &[CursorInfo], name: &MailboxName, info: Option<&MailboxInfo>) -> Option<u64> {
-    cursors
-        .iter()
-        .filter(|cursor| cursor.mailbox == *name)
-        .map(|cursor| lag(cursor, info))
-        .max()
 }

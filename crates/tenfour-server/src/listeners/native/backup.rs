@@ -60,7 +60,11 @@ impl Connection {
         let context = Arc::clone(&self.context);
         let wanted = CancelOnDrop::default();
         let flag = Arc::clone(&wanted.0);
-        let copying = context.broker.read(move |reader| Ok(reader.copy(&flag)));
+        // One at a time: they need room for as much as the store has, and a reader each.
+        let copying = async {
+            let _turn = context.copying.acquire().await;
+            context.broker.read(move |reader| Ok(reader.copy(&flag))).await
+        };
         tokio::pin!(copying);
         loop {
             match tokio::time::timeout(SIGN_OF_LIFE, &mut copying).await {

@@ -184,7 +184,7 @@ impl Connection {
                 admitted.group_read = None;
                 let context = &self.context;
                 let begun = match &request.cursor {
-                    Some(by) => Box::pin(GroupRead::begin(context, &request, by))
+                    Some(by) => Box::pin(GroupRead::begin(context, &request, by, self.key))
                         .await
                         .map(|group_read| admitted.group_read = Some(Box::new(group_read))),
                     None => Box::pin(MailboxRead::begin(context, &request))

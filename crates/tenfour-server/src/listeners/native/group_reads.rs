@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use tenfour_proto::native::{AnswerFrame, CursorUse, EndReason, ReadRequest, Server as Machine};
-use tenfour_proto::{CursorName, MailboxName, Place, Progress};
+use tenfour_proto::{CursorName, Fingerprint, MailboxName, Place, Progress};
 
 use super::read_memory::ReadMemory;
 use super::reads::{bytes_of, end_read};
@@ -34,6 +34,7 @@ impl GroupRead {
         context: &Context,
         request: &ReadRequest,
         by: &CursorUse,
+        key: Option<Fingerprint>,
     ) -> Result<Self, Broken> {
         let mut reader = GroupReader::begin(
             &context.broker,
@@ -41,6 +42,7 @@ impl GroupRead {
             &by.name,
             request.from,
             by.retries,
+            key.filter(|key| *key != context.config.identity.fingerprint()),
         )
         .await?;
         Ok(GroupRead {

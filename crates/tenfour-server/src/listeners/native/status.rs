@@ -42,11 +42,13 @@ impl Connection {
             }
             None if !admitted.rights.may_see_status() => StatusEnd::NotAllowed,
             None => match status::server(&context).await {
-                Ok(rows) => {
+                Ok((rows, _until_written)) => {
                     for row in rows {
                         self.machine.send_status(asked.request, row);
                     }
-                    StatusEnd::Complete
+                    self.machine.end_status(asked.request, StatusEnd::Complete);
+                    self.write().await;
+                    return;
                 }
                 Err(_) => StatusEnd::Failed,
             },

@@ -8,8 +8,8 @@ use crate::sqlite::format::Format;
 pub(super) const OUTBOX: Format = Format {
     // `10-Q` in ASCII.
     application: 0x3130_2d51,
-    version: 1,
     create,
+    upgrades: &[],
 };
 
 const TABLES: &str = "
