@@ -27,6 +27,10 @@ fn mailboxes_are_removed_by_name_and_by_pattern() {
     let status = home.run(&["status", &served.native]).ok();
     assert!(!status.contains("logs/a") && status.contains("logs") && status.contains("jobs"));
     rm(&["logs/*", "--yes"]).failed(1, "there is no such mailbox");
+    home.run(&["mailbox", "rm", "logs", "--server", &served.at("jobs")])
+        .failed(2, "--server names a server");
+    home.run(&["mailbox", "rm", "logs", "--server", &served.text_url()])
+        .failed(2, "only the native listener");
     // Somebody sends to it again.
     home.run(&["send", &served.at("logs/a"), "again"]).ok();
     assert_eq!(mailbox(&home, &served.at("logs/a")), ["again"]);

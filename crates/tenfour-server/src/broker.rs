@@ -125,14 +125,15 @@ impl Broker {
         }));
     }
 
-    /// How far a producer is, and receipts above `after`, read behind everything that is on the queue now. There are more
-    /// where they end below the mark. What is forgotten is asked for whom `has_receipts` for it.
+    /// How far a producer is, and receipts above `after`, read behind everything that is on the queue now: at most so many
+    /// runs. There are more where they end below the mark. What is forgotten is asked for whom `has_receipts` for it.
     pub(crate) async fn resume(
         &self,
         sender: Sender,
         producer: ProducerId,
         after: Option<u64>,
         has_receipts: bool,
+        most: usize,
     ) -> Result<Resumed, StoreGone> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Resume {
@@ -140,6 +141,7 @@ impl Broker {
             producer,
             after,
             has_receipts,
+            most,
             reply,
         });
         answer.await.map_err(|_| StoreGone)?

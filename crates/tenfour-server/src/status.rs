@@ -120,21 +120,18 @@ fn cursor(info: &CursorInfo, mailbox: Option<&MailboxInfo>) -> StatusRow {
 }
 
 /// The fate of the messages of a producer.
-pub(crate) fn fate(settlement: &Settlement) -> Vec<StatusRow> {
-    settlement
-        .in_order()
-        .map(|part| match part {
-            Settled::Stored(run) => StatusRow::new("stored")
-                .with("sequence", run.first)
-                .with("count", run.count)
-                .with("mailbox", run.mailbox.as_str())
-                .with("offset", run.offset),
-            Settled::Refused(refused) => StatusRow::new("refused")
-                .with("sequence", refused.first)
-                .with("count", refused.count)
-                .with("reason", refused.code.as_str()),
-        })
-        .collect()
+pub(crate) fn fate(settlement: &Settlement) -> impl Iterator<Item = StatusRow> {
+    settlement.in_order().map(|part| match part {
+        Settled::Stored(run) => StatusRow::new("stored")
+            .with("sequence", run.first)
+            .with("count", run.count)
+            .with("mailbox", run.mailbox.as_str())
+            .with("offset", run.offset),
+        Settled::Refused(refused) => StatusRow::new("refused")
+            .with("sequence", refused.first)
+            .with("count", refused.count)
+            .with("reason", refused.code.as_str()),
+    })
 }
 
 fn moment(time: i64) -> String {

@@ -6,7 +6,7 @@ use tenfour::identity::{Consume, Pattern};
 use tenfour::proto::native::{StatusRow, StatusValue};
 use tenfour::proto::{CursorName, MailboxName};
 
-use super::read_client::asking_client;
+use super::read_client::{asking_client, readable};
 use crate::args::{Cursor, CursorVerb, Mailbox, MailboxVerb, Removal};
 use crate::exit::{Code, Failure};
 use crate::{output, setup, signals};
@@ -46,6 +46,11 @@ async fn run(
     wanted: impl Fn(&[StatusRow]) -> Vec<Found>,
 ) -> Result<(), Failure> {
     let target = &removal.server;
+    readable(target, "status")?;
+    if target.mailbox.is_some() {
+        return Err(Failure::usage("--server names a server, not a mailbox of it")
+            .hint(format!("tenfour {kind} rm ... --server {}", target.host())));
+    }
     let config = setup::client(&removal.identity, removal.timeout, Durability::Memory, None)?;
     let work = async {
         let client = asking_client(target, config, "ask").await?;

@@ -15,12 +15,6 @@ use super::shared::Shared;
 use tenfour_identity::clock::wall_clock;
 use tenfour_identity::lock;
 
-/// Messages of one commit at most: beyond this the latency of each grows and the rate does not.
-const MAX_MESSAGES: usize = 32_768;
-
-/// Runs of one look at a producer's past: about half a megabyte. A client that lacks more gets them in turns.
-const MAX_RUNS: usize = 8_192;
-
 /// What can wait is done when nothing came for so long: a piece of it takes as long as several commits.
 const QUIET: Duration = Duration::from_millis(20);
 
@@ -83,29 +77,22 @@ fn work(
     gathered: &mut Gathered,
     shared: &Shared,
 ) -> Result<(), StoreError> {
-    let mut messages = 0;
     let mut result = Ok(());
     for job in jobs {
         match job {
-            Job::Deposit(deposit) => {
-                messages += deposit.batch.messages.len();
-                gathered.deposits.push(deposit);
-                if messages >= MAX_MESSAGES {
-                    messages = 0;
-                    result = result.and_then(|()| commit(store, gathered, shared));
-                }
-            }
+            Job::Deposit(deposit) => gathered.deposits.push(deposit),
             // Whoever resumes must see everything that was deposited before.
             Job::Resume {
                 sender,
                 producer,
                 after,
                 has_receipts,
+                most,
                 reply,
             } => {
                 result = result.and_then(|()| commit(store, gathered, shared));
                 let answer = match &result {
-                    Ok(()) => resume(store, &sender, producer, after, has_receipts),
+                    Ok(()) => resume(store, &sender, producer, after, has_receipts, most),
                     Err(_) => Err(StoreGone),
                 };
                 let _ = reply.send(answer);
@@ -237,12 +224,13 @@ fn resume(
     producer: ProducerId,
     after: Option<u64>,
     has_receipts: bool,
+    most: usize,
 ) -> Result<Resumed, StoreGone> {
     let answer = store
         .high_water_mark(sender, producer)
         .and_then(|high_water_mark| {
             let receipts = match after {
-                Some(after) if after < high_water_mark => store.replay(sender, producer, after, MAX_RUNS)?,
+                Some(after) if after < high_water_mark => store.replay(sender, producer, after, most)?,
                 _ => Stored::default(),
             };
             let forgotten = if high_water_mark == 0 && has_receipts {

@@ -38,6 +38,8 @@ pub(super) enum Job {
         producer: ProducerId,
         after: Option<u64>,
         has_receipts: bool,
+        /// Runs of its past.
+        most: usize,
         reply: oneshot::Sender<Result<Resumed, StoreGone>>,
     },
     /// What has changed of a cursor until the commit.

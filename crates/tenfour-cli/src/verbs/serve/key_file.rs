@@ -1,7 +1,7 @@
 //! The key file of a server that runs: another key in it is what the next start will show.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use tenfour::identity::Identity;
 use tenfour::proto::Fingerprint;
@@ -17,16 +17,35 @@ enum Content {
     Unreadable(String),
 }
 
+/// What a file that nobody has touched still has. One look more than it has changed costs nothing.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp(file: &Path) -> Stamp {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
 /// Says in the log when the file does not hold the server's key any more, for as long as the server runs. The server goes on
 /// with the key that it has: its clients know that one.
 pub(super) fn watch(file: PathBuf, own: Fingerprint) {
     tokio::spawn(async move {
         let mut before = Content::Key(own);
+        let mut looked = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            let place = file.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || look(&place)).await else {
-                return;
+            let (place, last) = (file.clone(), looked);
+            let looking = tokio::task::spawn_blocking(move || {
+                let stamp = stamp(&place);
+                // A private key is not read each second for nothing.
+                (stamp.is_none() || stamp != last).then(|| (stamp, look(&place)))
+            });
+            let now = match looking.await {
+                Ok(Some((stamp, now))) => {
+                    looked = stamp;
+                    now
+                }
+                Ok(None) => continue,
+                Err(_) => return,
             };
             if now != before {
                 tell(&file, &now, own);
@@ -36,7 +55,7 @@ pub(super) fn watch(file: PathBuf, own: Fingerprint) {
     });
 }
 
-fn look(file: &std::path::Path) -> Content {
+fn look(file: &Path) -> Content {
     match Identity::load(file) {
         Ok(identity) => Content::Key(identity.fingerprint()),
         Err(_) if !file.exists() => Content::Missing,
@@ -44,7 +63,7 @@ fn look(file: &std::path::Path) -> Content {
     }
 }
 
-fn tell(file: &std::path::Path, now: &Content, own: Fingerprint) {
+fn tell(file: &Path, now: &Content, own: Fingerprint) {
     let file = file.display();
     match now {
         Content::Key(key) if *key == own => tracing::info!(%file, "holds this server's key again"),

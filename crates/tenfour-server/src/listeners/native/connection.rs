@@ -29,7 +29,7 @@ use crate::listeners::accept::{BLOCKED_WRITE, WAIT_FOR_ROOM};
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes of answers that are written before anything else is looked at.
-const LONG_ANSWER: usize = 64 * 1024;
+pub(super) const LONG_ANSWER: usize = 64 * 1024;
 
 pub(super) struct Connection {
     pub(super) machine: Machine,
@@ -219,28 +219,26 @@ impl Connection {
 
     /// A reply is believed by whoever asked: it takes a right of its own.
     fn take_answer(&mut self, answer: AnswerFrame) {
-        let Some(group_read) = self.group_read() else {
+        if self.group_read().is_none() {
+            return;
+        }
+        let Some(admitted) = self.admitted.as_deref_mut() else {
             return;
         };
-        let mailbox = group_read.mailbox().clone();
-        let may_answer = self
-            .admitted
-            .as_deref()
-            .is_some_and(|a| a.rights.may_answer(&mailbox));
-        if !may_answer {
+        let Some(group_read) = &mut admitted.group_read else {
+            return;
+        };
+        if admitted.rights.may_answer(group_read.mailbox()) {
+            group_read.answer(answer);
+        } else {
+            let mailbox = group_read.mailbox().clone();
             // The message has no part in it: a key without the right must not use up its attempts.
-            if let Some(group_read) = self.group_read() {
-                group_read.report(&[Progress::one(answer.offset, Step::Untried)]);
-            }
+            group_read.report(&[Progress::one(answer.offset, Step::Untried)]);
             self.context.counters.count(Counter::NotAllowed);
             tracing::info!(peer = %self.peer, %mailbox, "cut off: the key may not answer messages");
             let text = format!("this key may not answer messages of `{mailbox}` (answer={mailbox})");
-            return self
-                .machine
+            self.machine
                 .fail(ErrorCode::NotAllowed, &text, String::new(), None);
-        }
-        if let Some(group_read) = self.group_read() {
-            group_read.answer(answer);
         }
     }
 

@@ -8,8 +8,12 @@ use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Stored, Temporary
 use super::admitted::{Admitted, ProducerHeld};
 use super::connection::Connection;
 use super::questions::Asked;
+use super::status::{PAST, RUNS};
 use crate::admission::counters::Counter;
 use crate::broker::Payer;
+
+/// Runs of the past that come with a WELCOME. Whoever lacks more has been sending to many mailboxes at once.
+const FEW_RUNS: usize = 256;
 
 impl Connection {
     /// Who is it, may it, whose is the producer, where does it go on?
@@ -65,7 +69,7 @@ impl Connection {
             let after = (wish.resumption == Resumption::Continue).then_some(wish.settled);
             match context
                 .broker
-                .resume(sender, wish.id, after, wish.receipted > 0)
+                .resume(sender, wish.id, after, wish.receipted > 0, FEW_RUNS)
                 .await
             {
                 Ok(resumed) => {
@@ -141,6 +145,7 @@ impl Connection {
         producer: ProducerId,
         key: Fingerprint,
     ) -> bool {
+        let mut room = None;
         loop {
             let settlement = receipts.settlement();
             if settlement.runs.is_empty() && settlement.refused.is_empty() {
@@ -154,8 +159,21 @@ impl Connection {
             if !self.write().await {
                 return false;
             }
+            // Few lack more, and those wait until others have taken theirs.
+            let context = Arc::clone(&self.context);
+            drop(receipts);
+            if room.is_none() {
+                room = context.outgoing.room_for(PAST).await;
+            }
+            if room.is_none() {
+                let text = "no memory for the receipts of this producer";
+                self.machine.fail(ErrorCode::TimedOut, text, String::new(), None);
+                return false;
+            }
             let sender = Sender::Key(key);
-            let more = self.context.broker.resume(sender, producer, Some(settled), false);
+            let more = context
+                .broker
+                .resume(sender, producer, Some(settled), false, RUNS);
             receipts = match more.await {
                 Ok(resumed) => resumed.receipts,
                 Err(error) => {
@@ -165,7 +183,8 @@ impl Connection {
                 }
             };
         }
-        true
+        // Until they are written they are somebody's memory.
+        room.is_none() || self.write().await
     }
 }
 

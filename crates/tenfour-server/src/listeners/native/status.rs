@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use tenfour_proto::Sender;
-use tenfour_proto::native::{StatusEnd, StatusRequest};
+use tenfour_proto::native::{StatusEnd, StatusRequest, StatusRow};
 
-use super::connection::Connection;
+use super::connection::{Connection, LONG_ANSWER};
 use crate::status;
+
+/// Runs of one look at the past of a producer. There may be as many refusals between them.
+pub(super) const RUNS: usize = 8_192;
+
+/// What they hold.
+pub(super) const PAST: u64 = 1024 * 1024;
 
 impl Connection {
     /// Everybody may ask what became of their own messages; the rest is for whoever runs the server.
@@ -19,9 +25,13 @@ impl Connection {
             Some(producer) => {
                 let mut after = 0;
                 loop {
+                    // What is found of the past lies here until it is written.
+                    let Some(_room) = context.outgoing.room_for(PAST).await else {
+                        break StatusEnd::Failed;
+                    };
                     let found = context
                         .broker
-                        .resume(Sender::Key(key), producer, Some(after), false)
+                        .resume(Sender::Key(key), producer, Some(after), false, RUNS)
                         .await;
                     let Ok(found) = found else {
                         break StatusEnd::Failed;
@@ -29,7 +39,9 @@ impl Connection {
                     let (high_water_mark, settlement) =
                         (found.high_water_mark, found.receipts.into_settlement());
                     for row in status::fate(&settlement) {
-                        self.machine.send_status(asked.request, row);
+                        if !self.send_row(asked.request, row).await {
+                            return;
+                        }
                     }
                     if settlement.settled <= after || settlement.settled >= high_water_mark {
                         break StatusEnd::Complete;
@@ -44,7 +56,9 @@ impl Connection {
             None => match status::server(&context).await {
                 Ok((rows, _until_written)) => {
                     for row in rows {
-                        self.machine.send_status(asked.request, row);
+                        if !self.send_row(asked.request, row).await {
+                            return;
+                        }
                     }
                     self.machine.end_status(asked.request, StatusEnd::Complete);
                     self.write().await;
@@ -54,5 +68,11 @@ impl Connection {
             },
         };
         self.machine.end_status(asked.request, end);
+    }
+
+    /// Rows are on their way before many more are made. False: the peer does not take them.
+    async fn send_row(&mut self, request: u32, row: StatusRow) -> bool {
+        self.machine.send_status(request, row);
+        self.machine.unsent() < LONG_ANSWER || self.write().await
     }
 }
