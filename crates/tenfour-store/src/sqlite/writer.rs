@@ -34,7 +34,7 @@ use crate::store_files::log_of;
 use crate::{OpenError, ReadError, Readers, Removal, Store, StoreError, data_directory};
 
 /// Memory for the writer's pages, in KiB: the tail of every busy mailbox.
-const CACHE_KIB: i64 = 16 * 1024;
+const CACHE_KIB: i64 = 4 * 1024;
 
 /// They are given back this often: pages of a burst would stay for ever, and those in use are read again in no time.
 const CACHED: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::{NamedTempFile, PathPersistError};
 use tenfour::Item;
+use tenfour::proto::is_format_character;
 
 use crate::exit::Failure;
 use crate::new_file::give_name;
@@ -83,10 +84,11 @@ pub fn keep(folder: &Path, item: &Item) -> Result<String, Failure> {
 }
 
 /// A name that begins with a dot hides a file, or configures a program; one that begins with `-` is an option of the next
-/// `rm *`.
+/// `rm *`; one with a character that is not seen, or turns the text round, looks like another.
 fn harmless(name: &str) -> String {
-    let is_harmless = !name.starts_with(['.', '-']);
-    format!("{}{name}", if is_harmless { "" } else { "_" })
+    let first = name.starts_with(['.', '-']).then_some('_');
+    let seen = name.chars().map(|c| if is_format_character(c) { '_' } else { c });
+    first.into_iter().chain(seen).collect()
 }
 
 /// The name with the offset behind it, as long as any file system takes it: then its beginning stands for it.
@@ -189,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn no_name_hides_a_file_or_is_an_option() {
+    fn no_name_hides_a_file_or_is_an_option_or_looks_like_another() {
         let folder = tempfile::tempdir().unwrap();
-        for (offset, name) in [(1, ".bashrc"), (2, "-rf")] {
+        for (offset, name) in [(1, ".bashrc"), (2, "-rf"), (3, "x\u{202e}txt.exe")] {
             keep(folder.path(), &item(offset, 0, Some(name), "x")).unwrap();
         }
-        assert_eq!(names(folder.path()), ["_-rf", "_.bashrc"]);
+        assert_eq!(names(folder.path()), ["_-rf", "_.bashrc", "x_txt.exe"]);
     }
 
     #[test]
