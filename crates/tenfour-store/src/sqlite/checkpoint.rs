@@ -1,9 +1,10 @@
 //! Moving the write-ahead log into the database, off the way of the commits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -11,6 +12,7 @@ use rusqlite::Connection;
 use super::connection::{configure, connect};
 use super::options::SqliteOptions;
 use crate::OpenError;
+use crate::room::is_full;
 
 /// Length of the log, in pages of 8 KiB, at which the background thread begins. At 1,000 it costs the
 /// commits little and keeps the log at about 8 MiB.
@@ -28,11 +30,14 @@ const HARD_LIMIT: u64 = 3_000;
 
 /// The background thread and what it shares with the writer.
 pub(super) struct Checkpointer {
+    path: PathBuf,
     /// Pages in the log, as told by SQLite after each commit.
     pages: Arc<AtomicU64>,
     /// All but a remainder is moved.
     is_nearly_done: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
+    /// Nothing is moved: there is no room. Held by the thread while it moves.
+    is_paused: Arc<Mutex<bool>>,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     next: u64,
@@ -61,11 +66,14 @@ impl Checkpointer {
         let failed = Arc::new(AtomicBool::new(false));
         let (wake, woken) = sync_channel(1);
         let is_nearly_done = Arc::new(AtomicBool::new(false));
+        let is_paused = Arc::new(Mutex::new(false));
         let background = Background {
+            path: path.to_owned(),
             connection,
             pages: Arc::clone(&pages),
             is_nearly_done: Arc::clone(&is_nearly_done),
             failed: Arc::clone(&failed),
+            is_paused: Arc::clone(&is_paused),
         };
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
@@ -75,9 +83,11 @@ impl Checkpointer {
                 source,
             })?;
         Ok(Checkpointer {
+            path: path.to_owned(),
             pages,
             is_nearly_done,
             failed,
+            is_paused,
             wake: Some(wake),
             thread: Some(thread),
             next: SOFT_LIMIT,
@@ -92,13 +102,19 @@ impl Checkpointer {
             self.next = SOFT_LIMIT;
         } else if pages >= HARD_LIMIT || is_nearly_done {
             self.next = SOFT_LIMIT;
-            checkpoint(writer)?;
+            checkpoint(writer, &self.path)?;
         } else if pages >= self.next {
             self.next = pages + SOFT_LIMIT;
             // A full channel means that it is awake already.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
         Ok(())
+    }
+
+    /// Moves nothing from here on, or goes on. What is moved takes room, and where there is none the last of it is for readers:
+    /// it must not be taken behind their backs. Waits for what is under way.
+    pub(super) fn pause(&self, is_paused: bool) {
+        *self.is_paused.lock().unwrap_or_else(PoisonError::into_inner) = is_paused;
     }
 
     /// A flush in the background failed: what the database file holds is not known any more.
@@ -118,10 +134,12 @@ impl Drop for Checkpointer {
 
 /// What the thread has.
 struct Background {
+    path: PathBuf,
     connection: Connection,
     pages: Arc<AtomicU64>,
     is_nearly_done: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
+    is_paused: Arc<Mutex<bool>>,
 }
 
 impl Background {
@@ -136,7 +154,11 @@ impl Background {
 
     fn move_log(&self) -> rusqlite::Result<()> {
         for _ in 0..PASSES {
-            let Some(moved) = checkpoint(&self.connection)? else {
+            let is_paused = self.is_paused.lock().unwrap_or_else(PoisonError::into_inner);
+            if *is_paused {
+                return Ok(());
+            }
+            let Some(moved) = checkpoint(&self.connection, &self.path)? else {
                 return Ok(());
             };
             let left = self.pages.load(Ordering::Relaxed).saturating_sub(moved);
@@ -150,26 +172,22 @@ impl Background {
 }
 
 /// Moves what no reader holds back, and says how many pages of the log are moved now; `None`: it could not be done. A full
-/// disk is not a failure: the log keeps everything until there is room.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+/// disk is not a failure, nor a quota that SQLite has no word for: the log keeps everything until there is room.
+fn checkpoint(connection: &Connection, path: &Path) -> rusqlite::Result<Option<u64>> {
     // Columns of https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
     let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| {
         Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(2)?))
     });
     match moved {
         Ok((is_busy, moved)) => Ok(u64::try_from(moved).ok().filter(|_| !is_busy)),
-        Err(error) if is_full_or_busy(&error) => Ok(None),
+        Err(error) if is_busy(&error) || is_full(&error, path) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn is_full_or_busy(error: &rusqlite::Error) -> bool {
+fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
-        Some(
-            rusqlite::ErrorCode::DiskFull
-                | rusqlite::ErrorCode::DatabaseBusy
-                | rusqlite::ErrorCode::DatabaseLocked
-        )
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
     )
 }

@@ -281,6 +281,7 @@ impl SqliteStore {
     /// finds no room for the page (a quota on btrfs) the process would end by a signal.
     fn note_no_room(&mut self) {
         self.short_of_room = true;
+        self.checkpointer.pause(true);
         data_directory::give_up_spare(&self.path);
     }
 
@@ -292,6 +293,8 @@ impl SqliteStore {
         self.short_of_room = data_directory::keep_spare(&self.path).is_err() || has_no_room(&self.path);
         if self.short_of_room {
             data_directory::give_up_spare(&self.path);
+        } else {
+            self.checkpointer.pause(false);
         }
         self.short_of_room
     }
