@@ -5,6 +5,7 @@ mod device;
 mod fold;
 mod image;
 mod inputs;
+mod record;
 mod registers;
 
 use std::io;
@@ -24,7 +25,8 @@ use crate::context::Context;
 use crate::listeners::accept::{self, BLOCKED_WRITE};
 pub use config::{ModbusConfig, ModbusListeners};
 use device::Device;
-use registers::{Record, Units};
+use record::Record;
+use registers::Units;
 
 /// Bytes of one read: a few frames.
 const READ: usize = 1024;

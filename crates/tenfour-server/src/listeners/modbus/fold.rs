@@ -11,7 +11,7 @@ use tenfour_proto::{Item, Listener};
 
 use super::device::Device;
 use super::image::{Snapshot, Unit};
-use super::registers::Record;
+use super::record::Record;
 use crate::reading::mailbox_reader::{BYTES, Broken, ITEMS, MailboxReader};
 
 /// Messages after which registers are written down: what a start has to read for a unit at most, about.
