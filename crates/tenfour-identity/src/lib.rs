@@ -12,6 +12,7 @@
 mod authorized_keys;
 #[doc(hidden)]
 pub mod clock;
+mod file_stamp;
 mod home;
 mod invitation;
 mod key;
@@ -26,6 +27,7 @@ pub mod tls;
 mod tokens;
 
 pub use authorized_keys::{AuthorizedKey, AuthorizedKeys};
+pub use file_stamp::FileStamp;
 pub use home::{Home, NoHome};
 pub use invitation::{Invitation, InvitationError, Invitations, ParseInvitationError};
 pub use key::{Identity, IdentityError};

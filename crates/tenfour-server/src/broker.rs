@@ -222,6 +222,7 @@ impl Broker {
         maker: Option<Fingerprint>,
     ) -> Result<Option<Arc<ConsumerGroup>>, NoCursor> {
         let key = (mailbox.clone(), name.clone());
+        let is_counted = begin.is_some() && maker.is_some();
         loop {
             let made = {
                 let groups = lock(&self.0.groups);
@@ -234,8 +235,8 @@ impl Broker {
             let found = self.read(move |reader| {
                 let position = reader.position(&mailbox, &name)?;
                 let all = match position {
-                    Some(_) => 0,
-                    None => reader.cursors()?.len(),
+                    None if is_counted => reader.cursors()?.len(),
+                    _ => 0,
                 };
                 Ok((position, all))
             });

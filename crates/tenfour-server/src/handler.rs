@@ -65,7 +65,7 @@ async fn join(context: &Context, options: &HandlerOptions) -> GroupReader {
         };
         let reason = match reader.await {
             Ok(reader) => return reader,
-            Err(Broken::TooManyCursors) => "there are too many cursors (tenfour cursor rm MAILBOX CURSOR)",
+            Err(Broken::TooManyCursors) => "there are too many cursors (tenfour cursor rm MAILBOX:CURSOR)",
             Err(_) => "the store cannot be read",
         };
         if !std::mem::replace(&mut is_said, true) {

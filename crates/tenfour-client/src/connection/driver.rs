@@ -82,10 +82,12 @@ async fn first(
     loop {
         let error = match connect(shared, addresses, config, until).await {
             Ok(connected) => return Ok(connected),
-            // The time is over: why, was said before.
-            Err(ConnectError::TimedOut(_)) if before.is_some() && Instant::now() >= until => break,
             Err(error) => error,
         };
+        if matches!(error, ConnectError::TimedOut(_)) && Instant::now() >= until {
+            // The time is over: an earlier try says more of the reason.
+            return Err(before.unwrap_or(error));
+        }
         let wait = pause.mul_f64(0.5 + chance());
         if tries == Tries::Once || !error.is_of_the_moment() || Instant::now() + wait >= until {
             return Err(error);
@@ -95,7 +97,6 @@ async fn first(
         tokio::time::sleep(wait).await;
         pause = (pause * 2).min(PAUSES.1);
     }
-    Err(before.unwrap_or(ConnectError::Unreachable(Vec::new())))
 }
 
 /// One connection, up to its WELCOME.

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use jiff::Timestamp;
 use tenfour_proto::Fingerprint;
 use tokio::sync::watch;
 
 use tenfour_identity::lock;
-use tenfour_identity::{AuthorizedKey, AuthorizedKeys};
+use tenfour_identity::{AuthorizedKey, AuthorizedKeys, FileStamp};
 
 /// Without a file: nobody. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -19,18 +18,14 @@ pub(crate) struct Watched(Arc<WatchedState>);
 struct WatchedState {
     file: Option<PathBuf>,
     /// What the file looked like before it was read.
-    seen: Mutex<Option<Stamp>>,
+    seen: Mutex<Option<FileStamp>>,
     keys: watch::Sender<AuthorizedKeys>,
 }
-
-/// What changes when a file does: its time, its length, which file it is (as we replace files), and the time that nobody
-/// can set back, of its last change at all.
-type Stamp = (SystemTime, u64, u64, (i64, i64));
 
 impl Watched {
     /// Reads the file; one that is not there allows nobody.
     pub(crate) fn load(file: PathBuf) -> std::io::Result<Self> {
-        let stamp = stamp(&file);
+        let stamp = FileStamp::of(&file);
         let keys = AuthorizedKeys::load(&file)?;
         warn_of_mistakes(&file, &keys);
         Ok(Watched(Arc::new(WatchedState {
@@ -72,7 +67,7 @@ impl Watched {
         let Some(file) = &self.0.file else {
             return false;
         };
-        let now = stamp(file);
+        let now = FileStamp::of(file);
         let mut seen = lock(&self.0.seen);
         if now == *seen && !in_any_case {
             return false;
@@ -114,18 +109,6 @@ fn is_passing(error: &std::io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| passing.iter().any(|errno| errno.raw_os_error() == code))
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(file).ok()?;
-    #[cfg(unix)]
-    let (inode, changed) = {
-        use std::os::unix::fs::MetadataExt;
-        (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
-    };
-    #[cfg(not(unix))]
-    let (inode, changed) = (0, (0, 0));
-    Some((metadata.modified().ok()?, metadata.len(), inode, changed))
 }
 
 fn warn_of_mistakes(file: &Path, keys: &AuthorizedKeys) {

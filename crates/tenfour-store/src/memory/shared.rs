@@ -121,13 +121,12 @@ impl Shared {
     }
 
     /// Appends a message. What it keeps is asked for once.
-    pub(super) fn push(&mut self, mailbox: i64, kept: Kept, rules: Option<&Rules>) {
+    pub(super) fn push(&mut self, id: i64, kept: Kept, rules: Option<&Rules>) {
         self.used += kept.size();
         let body = kept.message.body.len() as u64;
         let synthetic = kept.synthetic_cost();
         self.synthetic += synthetic;
         let by_name = &mut self.by_name;
-        let id = mailbox;
         let mailbox = self.boxes.entry(id).or_insert_with(|| {
             let name = kept.message.mailbox.clone();
             by_name.insert(name.clone(), id);

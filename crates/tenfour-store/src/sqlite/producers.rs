@@ -124,13 +124,11 @@ impl Producers {
             if self.senders.len() >= CACHED_SENDERS {
                 self.senders.clear();
             }
-            let known = know(connection, sender)?;
-            self.senders.insert(sender.clone(), known);
+            self.senders.insert(sender.clone(), know(connection, sender)?);
         }
         let Some(known) = self.senders.get_mut(sender) else {
             return Ok(None);
         };
-        let row = known.row;
         let count = match policy.kind {
             Policy::OUTBOX => &mut known.outbox,
             _ => &mut known.others,
@@ -138,7 +136,7 @@ impl Producers {
         // What is without a producer has one of zeros, which is there whatever others have used up.
         let is_counted = *producer.as_bytes() != [0; 16];
         if is_counted && count.most >= policy.most && !count.is_exact {
-            *count = self::count(connection, row, policy.kind)?;
+            *count = count_producers(connection, known.row, policy.kind)?;
         }
         if is_counted && count.most >= policy.most {
             if !sender.is_synthetic() {
@@ -274,7 +272,7 @@ fn know(connection: &Connection, sender: &Sender) -> rusqlite::Result<KnownSende
 }
 
 /// How many producers of that kind a sender has.
-fn count(connection: &Connection, sender: i64, kind: i64) -> rusqlite::Result<Count> {
+fn count_producers(connection: &Connection, sender: i64, kind: i64) -> rusqlite::Result<Count> {
     let count = |sql| -> rusqlite::Result<u64> {
         let count: i64 = connection
             .prepare_cached(sql)?

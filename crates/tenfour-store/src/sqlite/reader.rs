@@ -265,13 +265,13 @@ impl Reader for SqliteReader {
         let path = copy
             .to_str()
             .ok_or(std::io::Error::from(std::io::ErrorKind::InvalidFilename))?;
+        // SQLite writes into an empty file, too, and would make one that all may read.
+        make_private_file(&copy)?;
         let wanted = Arc::clone(wanted);
         let given_up = move || !wanted.load(Ordering::Relaxed);
         self.connection
             .progress_handler(STEPS, Some(given_up))
             .map_err(failed)?;
-        // SQLite writes into an empty file, too, and would make one that all may read.
-        make_private_file(&copy)?;
         let made = self.connection.execute("VACUUM INTO ?1", [path]);
         self.connection
             .progress_handler(0, None::<fn() -> bool>)

@@ -74,9 +74,11 @@ impl Retention {
             }
             let too_large = retain.bytes.is_some_and(|bytes| sizes.of(mailbox.id) > bytes);
             let old = self.old.get(&mailbox.id).copied();
-            self.closed.remove(&mailbox.id);
-            if !too_large && old.is_none() {
-                continue;
+            if !too_large {
+                self.closed.remove(&mailbox.id);
+                if old.is_none() {
+                    continue;
+                }
             }
             let large = match retain.bytes.filter(|_| too_large) {
                 Some(bytes) => self.beyond(connection, mailbox, bytes, sizes)?,
@@ -113,7 +115,9 @@ impl Retention {
         let (all, strangers) = (sizes.of(mailbox.id), sizes.synthetic_of(mailbox.id));
         let spares_keys = spares_keys(limit, all.saturating_sub(strangers), strangers);
         let last = beyond(connection, mailbox.id, all - limit, spares_keys)?;
-        if last == 0 && self.closed.insert(mailbox.id) {
+        if last > 0 {
+            self.closed.remove(&mailbox.id);
+        } else if self.closed.insert(mailbox.id) {
             tracing::debug!(mailbox = %mailbox.name, "takes no more of senders without a key");
         }
         Ok(last)

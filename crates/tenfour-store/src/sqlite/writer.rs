@@ -253,6 +253,16 @@ impl SqliteStore {
         }
     }
 
+    /// Gives the pages in memory back, now and then.
+    fn empty_cache(&mut self) -> Result<(), StoreError> {
+        if self.emptied.elapsed() < CACHED {
+            return Ok(());
+        }
+        self.emptied = Instant::now();
+        let emptied = self.connection.execute_batch("PRAGMA shrink_memory");
+        emptied.map_err(failed)
+    }
+
     /// A piece of a mailbox, up to that offset; when nothing is left the mailbox itself.
     fn remove_piece(&mut self, mailbox: &Mailbox, last: u64) -> rusqlite::Result<Removal> {
         let deleted = retention::delete(&self.connection, &mut self.sizes, mailbox.id, last)?;
@@ -429,13 +439,7 @@ impl Store for SqliteStore {
         if self.displaced {
             return Err(StoreError::Displaced(self.path.clone()));
         }
-        if self.emptied.elapsed() >= CACHED {
-            self.connection
-                .execute_batch("PRAGMA shrink_memory")
-                .map_err(failed)?;
-            self.emptied = Instant::now();
-        }
-        Ok(())
+        self.empty_cache()
     }
 
     fn tidy(&mut self) -> Result<bool, StoreError> {

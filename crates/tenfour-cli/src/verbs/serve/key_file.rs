@@ -1,9 +1,9 @@
 //! The key file of a server that runs: another key in it is what the next start will show.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tenfour::identity::Identity;
+use tenfour::identity::{FileStamp, Identity};
 use tenfour::proto::Fingerprint;
 
 /// How often it is looked at. A restore or a wrong copy is to be said while whoever did it is still there.
@@ -17,14 +17,6 @@ enum Content {
     Unreadable(String),
 }
 
-/// What a file that nobody has touched still has. One look more than it has changed costs nothing.
-type Stamp = Option<(SystemTime, u64)>;
-
-fn stamp(file: &Path) -> Stamp {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
 /// Says in the log when the file does not hold the server's key any more, for as long as the server runs. The server goes on
 /// with the key that it has: its clients know that one.
 pub(super) fn watch(file: PathBuf, own: Fingerprint) {
@@ -35,13 +27,14 @@ pub(super) fn watch(file: PathBuf, own: Fingerprint) {
             tokio::time::sleep(LOOK).await;
             let (place, last) = (file.clone(), looked);
             let looking = tokio::task::spawn_blocking(move || {
-                let stamp = stamp(&place);
+                let stamp = FileStamp::of(&place);
                 // A private key is not read each second for nothing.
                 (stamp.is_none() || stamp != last).then(|| (stamp, look(&place)))
             });
             let now = match looking.await {
                 Ok(Some((stamp, now))) => {
-                    looked = stamp;
+                    // What cannot be read now, for want of a handle too, is tried again.
+                    looked = stamp.filter(|_| matches!(now, Content::Key(_)));
                     now
                 }
                 Ok(None) => continue,

@@ -41,6 +41,10 @@ impl Default for Known {
 }
 
 impl Known {
+    fn is_nobody(&self) -> bool {
+        matches!(self, Known::Some(units) if units.is_empty())
+    }
+
     fn has(&self, unit: u8) -> bool {
         match self {
             Known::Some(units) => units.contains(&unit),
@@ -90,8 +94,7 @@ impl Fold {
         let Some(snapshot) = written_down(device, number).await? else {
             return self.learn_all(device, number).await;
         };
-        let is_first = matches!(&self.known, Known::Some(known) if known.is_empty());
-        if is_first {
+        if self.known.is_nobody() {
             self.upto = snapshot.upto;
         }
         let mut unit = snapshot.unit();
@@ -114,19 +117,17 @@ impl Fold {
 
     /// One walk for all units that nobody has asked for yet.
     async fn learn_all(&mut self, device: &Device, number: u8) -> Result<(), Broken> {
-        let Known::Some(known) = &self.known else {
-            return Ok(());
-        };
-        let end = if known.is_empty() { u64::MAX } else { self.upto };
+        let is_first = self.known.is_nobody();
+        let end = if is_first { u64::MAX } else { self.upto };
         let mut others: HashMap<u8, Unit> = HashMap::new();
         let mut upto = 0;
         walk(device, number, &mut upto, end, |write| {
-            if !known.contains(&write.unit) {
+            if !self.known.has(write.unit) {
                 write.apply(others.entry(write.unit).or_default());
             }
         })
         .await?;
-        if known.is_empty() {
+        if is_first {
             self.upto = upto;
         }
         self.units.extend(others);

@@ -164,11 +164,11 @@ impl Connection {
             drop(receipts);
             if room.is_none() {
                 room = context.outgoing.room_for(PAST).await;
-            }
-            if room.is_none() {
-                let text = "no memory for the receipts of this producer";
-                self.machine.fail(ErrorCode::TimedOut, text, String::new(), None);
-                return false;
+                if room.is_none() {
+                    let text = "no memory for the receipts of this producer";
+                    self.machine.fail(ErrorCode::TimedOut, text, String::new(), None);
+                    return false;
+                }
             }
             let sender = Sender::Key(key);
             let more = context
