@@ -12,4 +12,24 @@ pub fn give_back() {
     if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
         tracing::debug!(%error, "memory that is not used any more is given back only when some is taken");
     }
+    #[cfg(target_env = "gnu")]
+    give_back_what_sqlite_frees();
+}
+
+/// How much glibc keeps at the end of a heap that it could give back. It begins with this and raises it, up to 64 MiB, with each
+/// large piece that is freed, unless it was set.
+#[cfg(target_env = "gnu")]
+const KEPT: i32 = 128 << 10;
+
+/// SQLite is C and takes its memory from glibc.
+#[cfg(target_env = "gnu")]
+#[allow(
+    unsafe_code,
+    reason = "a setting of the C library, which no crate wraps; it takes two numbers and touches nothing of ours"
+)]
+fn give_back_what_sqlite_frees() {
+    // SAFETY: `mallopt` may be called at any time, by any thread.
+    if unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) } == 0 {
+        tracing::debug!("the C library keeps the memory that SQLite frees");
+    }
 }

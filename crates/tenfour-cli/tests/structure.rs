@@ -3,6 +3,7 @@
 #[path = "structure/mod.rs"]
 mod modules;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use modules::{Crate, Module, name, rust_files};
@@ -66,7 +67,7 @@ fn crates_know_only_those_below_them() {
     assert_eq!(there, KNOWS.len(), "a crate without a floor");
 }
 
-/// The workspace's lints only deny it, since the command looks once before Rust's runtime starts.
+/// The workspace's lints only deny it: the command looks once before Rust's runtime starts, and sets one number of the C library.
 #[test]
 fn no_library_has_unsafe_code() {
     for (crate_name, _) in KNOWS
@@ -77,10 +78,12 @@ fn no_library_has_unsafe_code() {
         assert!(root.contains("\n#![forbid(unsafe_code)]\n"), "{crate_name}");
     }
     let sources = rust_files(&crates().join("tenfour-cli/src"));
-    let allowing = sources
+    let allowing: BTreeSet<_> = sources
         .iter()
-        .filter(|file| std::fs::read_to_string(file).unwrap().contains("unsafe_code"));
-    assert_eq!(allowing.count(), 1);
+        .filter(|file| std::fs::read_to_string(file).unwrap().contains("unsafe_code"))
+        .map(|file| file.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(allowing, BTreeSet::from(["allocator.rs", "output.rs"]));
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Connection {
                 ready = self.stream.readable(), if reading && !full => {
                     match ready {
                         Ok(()) => self.read(),
-                        Err(_) => _ = self.machine.handle_reset(),
+                        Err(_) => self.reset(),
                     }
                 }
                 () = room(&self.context), if full => {}
@@ -127,7 +127,7 @@ impl Connection {
                     }
                 }
                 () = self.pass.permit.asked_to_leave(), if reading => {
-                    self.machine.handle_reset();
+                    self.reset();
                 }
             }
         }
@@ -163,16 +163,20 @@ impl Connection {
             Ok(count) => self.machine.handle_bytes(buffer.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => {
-                // A peer that closed with our answers unread looks like this: what it
-                // finished with LF counts, the rest does not.
-                if self.machine.handle_reset() > 0 {
-                    self.context.counters.count(Counter::Unfinished);
-                }
+                // A peer that closed with our answers unread looks like this.
+                self.reset();
                 self.broken = true;
                 self.ended = true;
             }
         });
         self.deposit();
+    }
+
+    /// What was finished with LF counts, the rest does not.
+    fn reset(&mut self) {
+        if self.machine.handle_reset() > 0 {
+            self.context.counters.count(Counter::Unfinished);
+        }
     }
 
     /// Puts what the machine has understood on the queue.
@@ -232,6 +236,10 @@ impl Connection {
                 Completion::NotNow { last, code, .. } => {
                     self.context.counters.count(Counter::NotNow);
                     self.machine.handle_not_now(last, code);
+                    // The rest would be refused as well, to nobody: thousands of these kept a full server at it for half a minute.
+                    if self.broken && code == TemporaryCode::Full {
+                        self.reset();
+                    }
                 }
                 Completion::Gone => return false,
             }
@@ -269,7 +277,7 @@ impl Connection {
             self.broken = true;
             // What it finished with LF is stored all the same; a peer that reads nothing is read no more.
             if written.is_err() {
-                self.machine.handle_reset();
+                self.reset();
             }
         }
     }
