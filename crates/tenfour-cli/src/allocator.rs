@@ -21,6 +21,11 @@ pub fn give_back() {
 #[cfg(target_env = "gnu")]
 const KEPT: i32 = 128 << 10;
 
+/// Heaps in which threads put what they take. Only SQLite's connections do, and each thread would have a heap of its own, in which
+/// something always stays.
+#[cfg(target_env = "gnu")]
+const HEAPS: i32 = 2;
+
 /// SQLite is C and takes its memory from glibc.
 #[cfg(target_env = "gnu")]
 #[allow(
@@ -29,7 +34,9 @@ const KEPT: i32 = 128 << 10;
 )]
 fn give_back_what_sqlite_frees() {
     // SAFETY: `mallopt` may be called at any time, by any thread.
-    if unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) } == 0 {
+    let set =
+        unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) & libc::mallopt(libc::M_ARENA_MAX, HEAPS) };
+    if set == 0 {
         tracing::debug!("the C library keeps the memory that SQLite frees");
     }
 }

@@ -284,13 +284,13 @@ impl Broker {
         let work = move || {
             let idle = lock(&shared.idle_readers).pop();
             let mut reader = match idle {
-                Some(reader) => reader,
+                Some((_, reader)) => reader,
                 None => shared.readers.open()?,
             };
             let result = work(reader.as_mut());
             let mut idle = lock(&shared.idle_readers);
             if idle.len() < READERS {
-                idle.push(reader);
+                idle.push((Instant::now(), reader));
             }
             result
         };

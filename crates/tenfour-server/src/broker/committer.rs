@@ -19,11 +19,14 @@ use tenfour_identity::lock;
 const QUIET: Duration = Duration::from_millis(20);
 
 /// When it is never quiet, that much of what can wait is done this often.
-const WITHOUT_QUIET: Duration = Duration::from_millis(500);
-const SHARE: Duration = Duration::from_millis(50);
+const WITHOUT_QUIET: Duration = Duration::from_millis(100);
+const SHARE: Duration = Duration::from_millis(10);
 
 /// So often the writer looks whether others have worked, who do not wake it, and whether the store is in its place.
 const GLANCE: Duration = Duration::from_millis(500);
+
+/// A reader of the store that nobody used for so long is closed: each keeps a cache.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
@@ -174,8 +177,10 @@ fn wait(shared: &Shared) -> bool {
     true
 }
 
-/// Looks whether the store still is the one that was opened.
+/// Looks whether the store still is the one that was opened, and closes readers that nobody needs.
 fn verify(shared: &Shared) {
+    let now = Instant::now();
+    lock(&shared.idle_readers).retain(|(used, _)| now.saturating_duration_since(*used) < IDLE);
     let mut owned = lock(&shared.owned);
     let Some(verified) = owned.as_mut().map(|store| store.verify()) else {
         return;

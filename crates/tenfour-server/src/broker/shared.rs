@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Instant;
 
 use tenfour_proto::{CursorName, Durability, MailboxName};
 use tenfour_store::{Reader, Readers, Store};
@@ -33,7 +34,8 @@ pub(super) struct Shared {
     /// The store's calls may wait.
     pub(super) blocks: bool,
     pub(super) readers: Readers,
-    pub(super) idle_readers: Mutex<Vec<Box<dyn Reader>>>,
+    /// With the time of their last use.
+    pub(super) idle_readers: Mutex<Vec<(Instant, Box<dyn Reader>)>>,
     /// Reads of the store at once.
     pub(super) read_turns: Semaphore,
     pub(super) groups: Mutex<Groups>,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -21,11 +22,15 @@ pub(super) const SOFT_LIMIT: u64 = 1_000;
 /// grows while it works. So few take a few milliseconds, for which everybody waits.
 const REMAINDER: u64 = 128;
 
-/// How often the background thread goes after a log that grows, until no more than that is left.
-const PASSES: usize = 4;
+/// Length from which the writer pauses after each commit while the background thread works, so that the thread catches up. Doing
+/// it itself would be one long stall: it took 50 ms of all senders, twice a second, while one of them uploaded.
+const LONG: u64 = 3_000;
+
+/// The pause at that length; it grows with the log.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Length at which the writer does all of it, however long it takes.
-const HARD_LIMIT: u64 = 3_000;
+const HARD_LIMIT: u64 = 12_000;
 
 /// The background thread and what it shares with the writer.
 pub(super) struct Checkpointer {
@@ -34,6 +39,8 @@ pub(super) struct Checkpointer {
     pages: Arc<AtomicU64>,
     /// All but a remainder is moved.
     is_nearly_done: Arc<AtomicBool>,
+    /// The thread is at work, and gets on.
+    is_moving: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
     /// Nothing is moved: there is no room. Held by the thread while it moves.
     is_paused: Arc<Mutex<bool>>,
@@ -65,12 +72,14 @@ impl Checkpointer {
         let failed = Arc::new(AtomicBool::new(false));
         let (wake, woken) = sync_channel(1);
         let is_nearly_done = Arc::new(AtomicBool::new(false));
+        let is_moving = Arc::new(AtomicBool::new(false));
         let is_paused = Arc::new(Mutex::new(false));
         let background = Background {
             path: path.to_owned(),
             connection,
             pages: Arc::clone(&pages),
             is_nearly_done: Arc::clone(&is_nearly_done),
+            is_moving: Arc::clone(&is_moving),
             failed: Arc::clone(&failed),
             is_paused: Arc::clone(&is_paused),
         };
@@ -85,6 +94,7 @@ impl Checkpointer {
             path: path.to_owned(),
             pages,
             is_nearly_done,
+            is_moving,
             failed,
             is_paused,
             wake: Some(wake),
@@ -106,6 +116,9 @@ impl Checkpointer {
             self.next = pages + SOFT_LIMIT;
             // A full channel means that it is awake already.
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
+        }
+        if pages >= LONG && self.is_moving.load(Ordering::Relaxed) {
+            std::thread::sleep(PAUSE * u32::try_from(pages / LONG).unwrap_or(1));
         }
         Ok(())
     }
@@ -137,6 +150,7 @@ struct Background {
     connection: Connection,
     pages: Arc<AtomicU64>,
     is_nearly_done: Arc<AtomicBool>,
+    is_moving: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
     is_paused: Arc<Mutex<bool>>,
 }
@@ -148,11 +162,14 @@ impl Background {
                 tracing::error!(%error, "a checkpoint failed");
                 self.failed.store(true, Ordering::Relaxed);
             }
+            self.is_moving.store(false, Ordering::Relaxed);
         }
     }
 
+    /// Goes after a log that grows, until no more than a remainder is left or a reader holds the rest back.
     fn move_log(&self) -> rusqlite::Result<()> {
-        for _ in 0..PASSES {
+        let mut before = 0;
+        loop {
             let is_paused = self.is_paused.lock().unwrap_or_else(PoisonError::into_inner);
             if *is_paused {
                 return Ok(());
@@ -165,8 +182,12 @@ impl Background {
                 self.is_nearly_done.store(true, Ordering::Relaxed);
                 return Ok(());
             }
+            if moved <= before {
+                return Ok(());
+            }
+            before = moved;
+            self.is_moving.store(true, Ordering::Relaxed);
         }
-        Ok(())
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) charge: Option<Charge>,
     /// The peer sends nothing more.
     pub(super) ended: bool,
+    /// The peer takes nothing more.
+    is_broken: bool,
 }
 
 impl Connection {
@@ -76,6 +78,7 @@ impl Connection {
             completions: Arc::default(),
             charge: None,
             ended: false,
+            is_broken: false,
         }
     }
 
@@ -149,9 +152,13 @@ impl Connection {
     }
 
     /// Acts on what came, one after the other. An answer that is long is on its way before the next one is made: what a peer
-    /// asks for in a few bytes must not gather here while it does not read. False when it does not take it.
+    /// asks for in a few bytes must not gather here while it does not read. False when it does not take it: what it asked for
+    /// besides would be made for nobody.
     async fn take_events(&mut self) -> bool {
         loop {
+            if self.is_broken {
+                return false;
+            }
             let Some(event) = self.machine.poll_event() else {
                 return true;
             };
@@ -259,22 +266,20 @@ impl Connection {
     pub(super) async fn write(&mut self) -> bool {
         let mut out = Vec::new();
         self.machine.poll_transmit(&mut out);
-        if out.is_empty() {
-            return true;
+        if self.is_broken || out.is_empty() {
+            return !self.is_broken;
         }
         let writing = async {
             self.tls.write_all(&out).await?;
             self.tls.flush().await
         };
-        match tokio::time::timeout(BLOCKED_WRITE, writing).await {
-            Ok(Ok(())) => true,
-            Ok(Err(_)) => false,
-            Err(_) => {
-                self.context.counters.count(Counter::SlowReader);
-                tracing::info!(peer = %self.peer, "cut off: it does not read");
-                false
-            }
+        let written = tokio::time::timeout(BLOCKED_WRITE, writing).await;
+        if written.is_err() {
+            self.context.counters.count(Counter::SlowReader);
+            tracing::info!(peer = %self.peer, "cut off: it does not read");
         }
+        self.is_broken = !matches!(written, Ok(Ok(())));
+        !self.is_broken
     }
 
     async fn read_away(&mut self) {

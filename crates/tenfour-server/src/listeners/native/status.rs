@@ -9,10 +9,10 @@ use super::connection::{Connection, LONG_ANSWER};
 use crate::status;
 
 /// Runs of one look at the past of a producer. There may be as many refusals between them.
-pub(super) const RUNS: usize = 8_192;
+pub(super) const RUNS: usize = 2_048;
 
 /// What they hold.
-pub(super) const PAST: u64 = 1024 * 1024;
+pub(super) const PAST: u64 = 256 * 1024;
 
 impl Connection {
     /// Everybody may ask what became of their own messages; the rest is for whoever runs the server.
