@@ -86,8 +86,9 @@ class Target:
         return time.monotonic() - begun if done.returncode == 0 else None
 
     def rss(self):
+        """In KiB."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) >> 10
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def host():
@@ -120,7 +121,7 @@ class Sampler(threading.Thread):
 
 
 def honest(target, seconds):
-    """What the honest key feels for so long: latencies in ms, failures, the server's peak memory in MiB."""
+    """What the honest key feels for so long: latencies in ms, failures, the server's peak memory in KiB."""
     sampler = Sampler(target)
     sampler.start()
     command = [binary(), "bench", f"{target.native}/honest", "--rate", RATE, "--clients", 1, "--size", 64, "--seconds", seconds, "--json"]
@@ -373,7 +374,7 @@ def main():
             missed |= not met
             print(
                 f"| {name} | {quiet['p50']:.1f} / {quiet['p99']:.1f} ms | {felt['p50']:.1f} / {felt['p99']:.1f} ms"
-                f" | {felt['fresh']:.0f} ms | {felt['failed']} | {before} / {felt['rss']} / {after} MiB | {'killed' if died else 'yes' if met else '**no**'} |",
+                f" | {felt['fresh']:.0f} ms | {felt['failed']} | {before >> 10} / {felt['rss'] >> 10} / {after >> 10} MiB | {'killed' if died else 'yes' if met else '**no**'} |",
                 flush=True,
             )
     sys.exit(missed)
