@@ -15,7 +15,7 @@ mod glibc {
     /// How often. What an attack took is back within half a minute.
     const PERIOD: Duration = Duration::from_secs(10);
 
-    /// How much stays at the end of each thread's heap, where that call does not reach. Unless it is set glibc raises it, up to
+    /// How much stays at the end of each thread's heap, where `malloc_trim` does not reach. Unless it is set glibc raises it, up to
     /// 64 MiB, with each large piece that is freed; with less, busy threads would take again what they have just given back.
     const KEPT: c_int = 1 << 20;
 

@@ -67,7 +67,7 @@ fn crates_know_only_those_below_them() {
     assert_eq!(there, KNOWS.len(), "a crate without a floor");
 }
 
-/// The workspace's lints only deny it: the command looks once before Rust's runtime starts, and sets one number of the C library.
+/// The workspace's lints only deny it: the command looks once before Rust's runtime starts, and asks the C library to give memory back.
 #[test]
 fn no_library_has_unsafe_code() {
     for (crate_name, _) in KNOWS

@@ -40,17 +40,20 @@ struct Gathered {
 
 /// Works until the inbox is closed and empty, or the store fails.
 pub(super) fn run(shared: &Shared) {
-    let mut tidied = Instant::now();
+    let (mut tidied, mut looked) = (Instant::now(), Instant::now());
     while wait(shared) {
         let begun = Instant::now();
         work_off(&mut lock(&shared.owned), shared);
         lock(&shared.queue).jobs.took(begun.elapsed(), Instant::now());
         // While it is never quiet, what can wait gets a part of the time.
         if tidied.elapsed() >= WITHOUT_QUIET {
-            verify(shared);
             let begun = Instant::now();
             while tidy_under_load(shared) && begun.elapsed() < SHARE {}
             tidied = Instant::now();
+        }
+        if looked.elapsed() >= GLANCE {
+            glance(shared);
+            looked = Instant::now();
         }
     }
     *lock(&shared.owned) = None;
@@ -165,7 +168,7 @@ fn wait(shared: &Shared) -> bool {
             queue = guard;
             if quiet.timed_out() && !untidy && !queue.closed {
                 drop(queue);
-                verify(shared);
+                glance(shared);
                 queue = lock(&shared.queue);
             } else if untidy && quiet.timed_out() && queue.jobs.is_empty() && !queue.closed {
                 drop(queue);
@@ -177,10 +180,14 @@ fn wait(shared: &Shared) -> bool {
     true
 }
 
-/// Looks whether the store still is the one that was opened, and closes readers that nobody needs.
+/// What is done now and then, whether there is work or not.
+fn glance(shared: &Shared) {
+    lock(&shared.idle_readers).retain(|(used, _)| used.elapsed() < IDLE);
+    verify(shared);
+}
+
+/// Looks whether the store still is the one that was opened.
 fn verify(shared: &Shared) {
-    let now = Instant::now();
-    lock(&shared.idle_readers).retain(|(used, _)| now.saturating_duration_since(*used) < IDLE);
     let mut owned = lock(&shared.owned);
     let Some(verified) = owned.as_mut().map(|store| store.verify()) else {
         return;

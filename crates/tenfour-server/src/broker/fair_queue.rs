@@ -356,7 +356,7 @@ mod tests {
         for micros in [1, 10, 1] {
             // It grows by an eighth while it takes less than half of the time.
             let half = ROUND.as_micros() as u64 / 2 / micros;
-            let (least, most) = (half * 9 / 10, (half * 5 / 2).min(SHARED.0));
+            let (least, most) = (half * 29 / 30, (half * 7 / 3).min(SHARED.0));
             let mut length = 0;
             for _ in 0..40 {
                 length = queue.round(now).len() as u64;

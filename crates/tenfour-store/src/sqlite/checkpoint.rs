@@ -26,7 +26,7 @@ const REMAINDER: u64 = 128;
 /// it itself would be one long stall: it took 50 ms of all senders, twice a second, while one of them uploaded.
 const LONG: u64 = 3_000;
 
-/// The pause at that length; it grows with the log.
+/// The pause at that length; it grows with the log, up to the hard limit.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Length at which the writer does all of it, however long it takes.
@@ -118,7 +118,7 @@ impl Checkpointer {
             let _ = self.wake.as_ref().map(|wake| wake.try_send(()));
         }
         if pages >= LONG && self.is_moving.load(Ordering::Relaxed) {
-            std::thread::sleep(PAUSE * u32::try_from(pages / LONG).unwrap_or(1));
+            std::thread::sleep(PAUSE * (pages.min(HARD_LIMIT) / LONG) as u32);
         }
         Ok(())
     }

@@ -155,10 +155,7 @@ impl Connection {
     /// asks for in a few bytes must not gather here while it does not read. False when it does not take it: what it asked for
     /// besides would be made for nobody.
     async fn take_events(&mut self) -> bool {
-        loop {
-            if self.is_broken {
-                return false;
-            }
+        while !self.is_broken {
             let Some(event) = self.machine.poll_event() else {
                 return true;
             };
@@ -171,6 +168,7 @@ impl Connection {
             }
             self.deposit();
         }
+        false
     }
 
     async fn take_event(&mut self, event: ServerEvent) {
