@@ -121,6 +121,35 @@ fn a_store_that_is_taken_away_gives_no_receipts() {
     assert_eq!(mailbox(&home, &served.native), ["one"]);
 }
 
+/// Whoever had not read before read what lay in its place, or nothing; readers that rested were closed.
+#[test]
+fn a_store_that_is_taken_away_can_still_be_read() {
+    let (home, other) = (Home::new(), Home::new());
+    let served = other.serve();
+    other.run(&["send", &served.native, "another's"]).ok();
+    served.stop();
+    let served = home.serve();
+    home.run(&["send", &served.native, "one"]).ok();
+    let store = home.path().join("store.db");
+    std::fs::rename(&store, home.path().join("away.db")).unwrap();
+    let saved = home.path().join("saved.db");
+    let backup = || {
+        home.run(&["backup", saved.to_str().unwrap(), &served.native])
+            .ok();
+        std::fs::remove_file(&saved).unwrap();
+    };
+    backup();
+    std::fs::copy(other.path().join("store.db"), &store).unwrap();
+    served.log.wait_for("what it holds can be saved now");
+    backup();
+    // Eight at once share what is open.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(mailbox(&home, &served.native), ["one"]));
+        }
+    });
+}
+
 /// The next start showed another key, and every client ended with 76.
 #[test]
 fn a_key_file_that_is_replaced_is_noticed() {

@@ -12,6 +12,7 @@ mod fair_queue;
 mod job;
 mod latency;
 mod memory_budget;
+mod reader_pool;
 mod reply_router;
 mod shared;
 
@@ -34,12 +35,10 @@ use job::{Deposit, Job, UnderWay};
 pub(crate) use job::{Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
 pub(crate) use memory_budget::{Budget, Charge, Payer, memory_of};
+use reader_pool::{READERS, ReaderPool};
 use reply_router::Replies;
 pub(crate) use reply_router::{Overflow, ReplySlot};
 use shared::{Queue, Shared};
-
-/// Most readers. One on disk costs a file handle and up to 1 MiB.
-const READERS: usize = 8;
 
 /// Why there is no cursor.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +78,7 @@ impl Broker {
             store: store.id(),
             durability,
             blocks: store.blocks(),
-            readers: store.readers(),
-            idle_readers: Mutex::default(),
+            readers: ReaderPool::new(store.readers()),
             read_turns: Semaphore::new(READERS),
             groups: Mutex::default(),
             owned: Mutex::new(Some(store)),
@@ -282,16 +280,9 @@ impl Broker {
     ) -> Result<Result<T, ReadError>, StoreGone> {
         let shared = Arc::clone(&self.0);
         let work = move || {
-            let idle = lock(&shared.idle_readers).pop();
-            let mut reader = match idle {
-                Some((_, reader)) => reader,
-                None => shared.readers.open()?,
-            };
+            let mut reader = shared.readers.take()?;
             let result = work(reader.as_mut());
-            let mut idle = lock(&shared.idle_readers);
-            if idle.len() < READERS {
-                idle.push((Instant::now(), reader));
-            }
+            shared.readers.give_back(reader);
             result
         };
         if !self.0.blocks {

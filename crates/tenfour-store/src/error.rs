@@ -130,6 +130,9 @@ pub enum ReadError {
         /// Its offset.
         offset: u64,
     },
+    /// The path leads to another file now, or to none. A reader that was opened before sees what it always saw.
+    #[error("`{0}` was removed, replaced or restored while it was in use")]
+    Displaced(PathBuf),
     /// The engine said no.
     #[error("the store cannot be read")]
     Failed(#[source] Cause),

@@ -12,8 +12,14 @@ type FileId = (u64, u64);
 /// A file that is open under a path.
 #[derive(Debug)]
 pub(crate) struct FileIdentity {
-    path: PathBuf,
+    place: Place,
     file: File,
+}
+
+/// A path, and which file it led to.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
     id: FileId,
 }
 
@@ -22,24 +28,22 @@ impl FileIdentity {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         Ok(FileIdentity {
-            path: path.to_owned(),
-            id: id_of(&file.metadata()?),
+            place: Place {
+                path: path.to_owned(),
+                id: id_of(&file.metadata()?),
+            },
             file,
         })
+    }
+
+    /// Where it was opened.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The file. Closing another handle of it would let go of SQLite's locks, so whoever wants to look uses this one.
     pub(crate) fn file(&self) -> &File {
         &self.file
-    }
-
-    /// The path leads to it still.
-    pub(crate) fn is_in_place(&self) -> bool {
-        match std::fs::metadata(&self.path) {
-            Ok(now) => id_of(&now) == self.id,
-            // A file that is gone is not; for any other reason nobody knows.
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-        }
     }
 
     /// A store in use has a log, and says so in its header; a backup that was copied over it does not
@@ -50,6 +54,17 @@ impl FileIdentity {
             Ok(1) => version == [2],
             Ok(_) => false,
             Err(_) => true,
+        }
+    }
+}
+
+impl Place {
+    /// The path leads to that file still.
+    pub(crate) fn holds(&self) -> bool {
+        match std::fs::metadata(&self.path) {
+            Ok(now) => id_of(&now) == self.id,
+            // A file that is gone is not there; for any other reason nobody knows.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::file_identity::FileIdentity;
+use crate::file_identity::{FileIdentity, Place};
 
 /// Held as long as the store is open. The operating system lets go when the process ends, however it ends.
 #[derive(Debug)]
@@ -79,7 +79,12 @@ impl Lock {
 
     /// The store is where it was. To be asked for each commit: it takes microseconds.
     pub(crate) fn is_in_place(&self) -> bool {
-        self.store.as_ref().is_none_or(FileIdentity::is_in_place)
+        self.place().is_none_or(Place::holds)
+    }
+
+    /// Where it was, for those who want to know the same.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.store.as_ref().map(FileIdentity::place)
     }
 
     /// Nobody has copied another store over it.

@@ -25,9 +25,6 @@ const SHARE: Duration = Duration::from_millis(10);
 /// So often the writer looks whether others have worked, who do not wake it, and whether the store is in its place.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// A reader of the store that nobody used for so long is closed: each keeps a cache.
-const IDLE: Duration = Duration::from_secs(5);
-
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
 
@@ -182,7 +179,7 @@ fn wait(shared: &Shared) -> bool {
 
 /// What is done now and then, whether there is work or not.
 fn glance(shared: &Shared) {
-    lock(&shared.idle_readers).retain(|(used, _)| used.elapsed() < IDLE);
+    shared.readers.close_idle();
     verify(shared);
 }
 

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::time::Instant;
 
 use tenfour_proto::{CursorName, Durability, MailboxName};
-use tenfour_store::{Reader, Readers, Store};
+use tenfour_store::Store;
 use tokio::sync::{Semaphore, watch};
 
 use super::commit_notifier::CommitNotifier;
@@ -16,6 +15,7 @@ use super::fair_queue::FairQueue;
 use super::job::Job;
 use super::latency::Latency;
 use super::memory_budget::Budget;
+use super::reader_pool::ReaderPool;
 use super::reply_router::Replies;
 
 /// All that listeners and the committer share.
@@ -33,9 +33,7 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     /// The store's calls may wait.
     pub(super) blocks: bool,
-    pub(super) readers: Readers,
-    /// With the time of their last use.
-    pub(super) idle_readers: Mutex<Vec<(Instant, Box<dyn Reader>)>>,
+    pub(super) readers: ReaderPool,
     /// Reads of the store at once.
     pub(super) read_turns: Semaphore,
     pub(super) groups: Mutex<Groups>,

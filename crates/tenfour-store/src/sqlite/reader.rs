@@ -56,6 +56,8 @@ impl SqliteReader {
         guard(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        // The log is opened by the first read: later it may have another's under its name.
+        connection.pragma_query_value(None, "schema_version", |_| Ok(()))?;
         Ok(SqliteReader {
             path: path.to_owned(),
             connection,

@@ -458,8 +458,13 @@ impl Store for SqliteStore {
     fn readers(&self) -> Readers {
         let (path, clock) = (self.path.clone(), self.hours.clock());
         let published = Arc::clone(&self.published);
+        let place = self.lock.place().cloned();
         Readers::new(move || {
             let reader = SqliteReader::open(&path, Arc::clone(&published), clock);
+            // Another store in the place of this one is not to be taken for it.
+            if place.as_ref().is_some_and(|place| !place.holds()) {
+                return Err(ReadError::Displaced(path.clone()));
+            }
             Ok(Box::new(reader.map_err(|error| ReadError::Failed(error.into()))?))
         })
     }

@@ -107,7 +107,7 @@ impl Outbox {
 
     /// It is where it was: what is written to a file that nobody reads any more is not queued.
     pub(super) fn verify(&self) -> Result<(), OutboxError> {
-        if self.identity.is_in_place() {
+        if self.identity.place().holds() {
             Ok(())
         } else {
             Err(OutboxError::Gone(self.path.clone()))
