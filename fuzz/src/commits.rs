@@ -39,6 +39,7 @@ pub fn play(store: &mut dyn Store, dice: &mut Dice, commits: u64) {
         for (batch, outcome) in batches.iter().zip(&committed.outcomes) {
             full |= batch.sender.is_synthetic() && model.held() + cost_of(batch) > QUOTA;
             match outcome {
+                BatchOutcome::TakenOver => unreachable!("nobody claims"),
                 BatchOutcome::NotNow(_) => assert!(full && batch.sender.is_synthetic(), "{batch:?}"),
                 BatchOutcome::Settled(stored) => {
                     assert!(
@@ -88,6 +89,7 @@ fn batch(dice: &mut Dice, model: &Model) -> Batch {
     Batch {
         sender,
         producer,
+        epoch: 0,
         source: Source {
             listener: Listener::Native,
             address: None,

@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use tenfour_identity::lock;
 use tenfour_proto::{CursorName, Durability, Fingerprint, MailboxName, ProducerId, Reply, Sender};
-use tenfour_store::{Batch, ReadError, Reader, Removal, Store};
+use tenfour_store::{Batch, Claimant, ReadError, Reader, Removal, Store};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::block_in_place;
@@ -32,7 +32,7 @@ use commit_notifier::CommitNotifier;
 pub(crate) use completions::{Completion, Completions};
 pub(crate) use consumer_group::ConsumerGroup;
 use job::{Deposit, Job, UnderWay};
-pub(crate) use job::{Resumed, StoreGone};
+pub(crate) use job::{NotResumed, Resumed, StoreGone};
 pub(crate) use latency::{BOUNDS as LATENCY_BOUNDS, Counted, Latency};
 pub(crate) use memory_budget::{Budget, Charge, Payer, memory_of};
 use reader_pool::{READERS, ReaderPool};
@@ -78,6 +78,7 @@ impl Broker {
             store: store.id(),
             durability,
             blocks: store.blocks(),
+            is_remote: store.is_remote(),
             readers: ReaderPool::new(store.readers()),
             read_turns: Semaphore::new(READERS),
             groups: Mutex::default(),
@@ -124,7 +125,8 @@ impl Broker {
     }
 
     /// How far a producer is, and receipts above `after`, read behind everything that is on the queue now: at most so many
-    /// runs. There are more where they end below the mark. What is forgotten is asked for whom `has_receipts` for it.
+    /// runs. There are more where they end below the mark. What is forgotten is asked for whom `has_receipts` for it. With a
+    /// `claim` no other connection goes on with the producer.
     pub(crate) async fn resume(
         &self,
         sender: Sender,
@@ -132,7 +134,8 @@ impl Broker {
         after: Option<u64>,
         has_receipts: bool,
         most: usize,
-    ) -> Result<Resumed, StoreGone> {
+        claim: Option<Claimant>,
+    ) -> Result<Resumed, NotResumed> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Resume {
             sender,
@@ -140,9 +143,10 @@ impl Broker {
             after,
             has_receipts,
             most,
+            claim,
             reply,
         });
-        answer.await.map_err(|_| StoreGone)?
+        answer.await.map_err(|_| NotResumed::Gone(StoreGone))?
     }
 
     /// Nothing will be repeated of these producers of an outbox. Done when it is on the disk; false if there is no room there.
@@ -326,7 +330,7 @@ impl Broker {
 
     fn push(&self, job: Job) {
         let shared = &self.0;
-        let alone = is_alone(&job, shared);
+        let alone = !shared.is_remote && is_alone(&job, shared);
         let question = job.is_question();
         let mut queue = lock(&shared.queue);
         if queue.closed {

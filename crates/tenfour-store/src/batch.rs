@@ -13,6 +13,8 @@ pub struct Batch {
     /// The producer that numbers them. Without one the numbers only name the messages in the outcome,
     /// and nothing is recognised as a repeat.
     pub producer: Option<(ProducerId, ProducerKind)>,
+    /// What [`Store::claim`](crate::Store::claim) gave for the producer; 0 where nobody claims it.
+    pub epoch: u64,
     /// Where they came in.
     pub source: Source,
     /// Sequence and message, in rising order. Holes are messages that were refused before the store.
@@ -21,7 +23,7 @@ pub struct Batch {
 
 impl Batch {
     /// Of the bodies.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.messages
             .iter()
             .map(|(_, message)| message.body.len() as u64)
@@ -29,12 +31,12 @@ impl Batch {
     }
 
     /// What is without a producer counts as used once.
-    pub(crate) fn kind(&self) -> ProducerKind {
+    pub fn kind(&self) -> ProducerKind {
         self.producer.map_or(ProducerKind::OneShot, |(_, kind)| kind)
     }
 
     /// All that is without a producer has this one.
-    pub(crate) fn producer_id(&self) -> ProducerId {
+    pub fn producer_id(&self) -> ProducerId {
         self.producer
             .map_or(ProducerId::from_bytes([0; 16]), |(id, _)| id)
     }
@@ -73,4 +75,6 @@ pub enum BatchOutcome {
     Settled(Stored),
     /// None of it is stored; the same batch may be tried again later.
     NotNow(TemporaryCode),
+    /// None of it is stored: another server has claimed the producer since.
+    TakenOver,
 }

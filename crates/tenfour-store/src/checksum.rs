@@ -1,14 +1,15 @@
 //! The checksum of a message: CRC-32 (IEEE) over everything a reader is told.
 
 use crc32fast::Hasher;
-use tenfour_proto::{Message, Origin, ProducerId};
+use tenfour_proto::{Message, Origin, ProducerId, Reply};
 
 /// What is the same for all messages of a sender's producer, hashed once.
-#[derive(Clone)]
-pub(crate) struct Prefix(Hasher);
+#[derive(Clone, Debug)]
+pub struct Prefix(Hasher);
 
 impl Prefix {
-    pub(crate) fn new(sender: &str, producer: ProducerId) -> Self {
+    /// Of that producer.
+    pub fn new(sender: &str, producer: ProducerId) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(sender.as_bytes());
         hasher.update(&[0]);
@@ -18,7 +19,7 @@ impl Prefix {
 
     /// The checksum of one message; `source` and `origin` as they are stored. Each part is preceded by its length, so that no
     /// two messages are hashed from the same bytes.
-    pub(crate) fn of(
+    pub fn of(
         &self,
         offset: u64,
         sequence: u64,
@@ -55,6 +56,16 @@ impl Prefix {
         hasher.update(&message.body);
         hasher.finalize()
     }
+}
+
+/// The checksum of a reply to a message of that producer.
+pub fn reply_sum(producer: i64, sequence: u64, reply: &Reply) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(&producer.to_le_bytes());
+    hasher.update(&sequence.to_le_bytes());
+    hasher.update(&[u8::from(reply.code.is_some()), reply.code.unwrap_or(0)]);
+    hasher.update(&reply.body);
+    hasher.finalize()
 }
 
 /// Each is at most 255, so they fit side by side.

@@ -2,7 +2,8 @@
 //! producer is, what becomes of cursors, dead letters and replies, and when there is no room.
 //!
 //! The ledger decides, without a file or a clock; an [`Engine`] keeps. Every store commits by it, so that no two of them
-//! understand a promise differently.
+//! understand a promise differently. What it needs to know, such as names, limits and checksums, is here with it: this is
+//! all that a store of another kind is written with.
 
 mod cursors;
 mod deposit;
@@ -10,38 +11,52 @@ mod engine;
 
 use tenfour_proto::{MailboxName, Settlement, Stored, TemporaryCode};
 
-pub(crate) use deposit::replay;
-pub(crate) use engine::{Comparison, Engine, Letter, Need, PlacedRun, ProducerState, Question};
+pub use deposit::replay;
+pub use engine::{Comparison, Engine, Letter, Need, Opened, PlacedRun, ProducerState, Question};
+
+pub use crate::checksum::{Prefix, reply_sum};
+pub use crate::mailboxes::{Mailbox, Mailboxes};
+pub use crate::policy::Policy;
+pub use crate::quota::{Quota, cost};
+pub use crate::retention::spares_keys;
+pub use crate::source_word::{source_of, source_word};
 
 use crate::batch::{Answered, Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorOutcome};
-use crate::mailboxes::Mailboxes;
-use crate::policy::Policy;
-use crate::quota::{Quota, cost_of};
+use crate::quota::cost_of;
+
+/// What a batch would come to.
+#[derive(Clone, Debug)]
+enum Ruling {
+    Settled(Settlement),
+    NotNow(TemporaryCode),
+    TakenOver,
+}
 
 /// What a transaction would come to. Nothing of it is true before the commit.
 #[derive(Debug)]
-pub(crate) struct Draft {
-    batches: Vec<Result<Settlement, TemporaryCode>>,
+pub struct Draft {
+    batches: Vec<Ruling>,
     cursors: Vec<CursorOutcome>,
     answered: Vec<Answered>,
 }
 
 impl Draft {
     /// Every batch and cursor has to come again.
-    pub(crate) fn nothing(batches: usize, cursors: usize, why: TemporaryCode) -> Self {
+    pub fn nothing(batches: usize, cursors: usize, why: TemporaryCode) -> Self {
         Draft {
-            batches: vec![Err(why); batches],
+            batches: vec![Ruling::NotNow(why); batches],
             cursors: vec![CursorOutcome::NotNow; cursors],
             answered: Vec::new(),
         }
     }
 
     /// The commit has happened, and is as durable as the store says: from here on it is true.
-    pub(crate) fn after_commit(self, mailboxes: impl IntoIterator<Item = (MailboxName, u64)>) -> Committed {
+    pub fn after_commit(self, mailboxes: impl IntoIterator<Item = (MailboxName, u64)>) -> Committed {
         let outcome = |ruling| match ruling {
-            Ok(settlement) => BatchOutcome::Settled(Stored::after_commit(settlement)),
-            Err(code) => BatchOutcome::NotNow(code),
+            Ruling::Settled(settlement) => BatchOutcome::Settled(Stored::after_commit(settlement)),
+            Ruling::NotNow(code) => BatchOutcome::NotNow(code),
+            Ruling::TakenOver => BatchOutcome::TakenOver,
         };
         Committed {
             outcomes: self.batches.into_iter().map(outcome).collect(),
@@ -53,7 +68,7 @@ impl Draft {
 }
 
 /// Works through all batches and cursors of one transaction.
-pub(crate) fn draft<'a, E: Engine<'a>>(
+pub fn draft<'a, E: Engine<'a>>(
     engine: &mut E,
     mailboxes: &mut Mailboxes,
     quota: &Quota,
@@ -71,7 +86,7 @@ pub(crate) fn draft<'a, E: Engine<'a>>(
             .batches
             .push(match full.check(engine, mailboxes, quota, batch) {
                 Ok(()) => settle(engine, mailboxes, batch)?,
-                Err(code) => Err(code),
+                Err(code) => Ruling::NotNow(code),
             });
     }
     engine.end_messages()?;
@@ -127,15 +142,17 @@ fn settle<'a, E: Engine<'a>>(
     engine: &mut E,
     mailboxes: &mut Mailboxes,
     batch: &'a Batch,
-) -> Result<Result<Settlement, TemporaryCode>, E::Error> {
+) -> Result<Ruling, E::Error> {
     let policy = Policy::of(&batch.sender, batch.kind());
-    let Some(mut state) = engine.open_producer(batch, policy)? else {
-        return Ok(Err(TemporaryCode::Busy));
+    let mut state = match engine.open_producer(batch, policy)? {
+        Opened::Open(state) => state,
+        Opened::TooMany => return Ok(Ruling::NotNow(TemporaryCode::Busy)),
+        Opened::TakenOver => return Ok(Ruling::TakenOver),
     };
     let numbered = batch.producer.is_some().then_some(&mut state);
     let settlement = deposit::deposit(engine, mailboxes, numbered, policy.in_turn, batch)?;
     if batch.producer.is_some() {
         engine.save_producer(batch, state)?;
     }
-    Ok(Ok(settlement))
+    Ok(Ruling::Settled(settlement))
 }

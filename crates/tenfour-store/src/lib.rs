@@ -27,7 +27,7 @@ mod cursor;
 mod data_directory;
 mod error;
 mod file_identity;
-mod ledger;
+pub mod ledger;
 mod lock;
 mod mailboxes;
 mod memory;
@@ -36,6 +36,7 @@ mod quota;
 mod replies;
 mod retention;
 mod room;
+mod source_word;
 mod sqlite;
 mod store;
 mod store_files;
@@ -54,5 +55,5 @@ pub use sqlite::{
     Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer,
     SqliteOptions, SqliteStore, Verdict, check,
 };
-pub use store::{MAX_MAILBOXES, MailboxInfo, Reader, Readers, Removal, Store};
+pub use store::{Claim, Claimant, MAX_MAILBOXES, MailboxInfo, Reader, Readers, Removal, Store};
 pub use tenfour_proto::Stored;

@@ -8,27 +8,28 @@ use crate::MAX_MAILBOXES;
 
 /// One mailbox.
 #[derive(Clone, Debug)]
-pub(crate) struct Mailbox {
+pub struct Mailbox {
     /// Its number, from 1, never used again.
-    pub(crate) id: i64,
-    pub(crate) name: MailboxName,
+    pub id: i64,
+    /// Its name.
+    pub name: MailboxName,
     /// The highest offset given.
-    pub(crate) last: u64,
+    pub last: u64,
     /// `last` was raised since the last commit.
-    pub(crate) raised: bool,
+    pub raised: bool,
     /// It has no row yet.
-    pub(crate) is_new: bool,
+    pub is_new: bool,
     /// It was removed: nobody sees it, and its offsets go on when it is used again.
-    pub(crate) is_removed: bool,
+    pub is_removed: bool,
     /// It is used again since the last commit.
-    pub(crate) is_revived: bool,
+    pub is_revived: bool,
     /// Whose share it is taken from.
     maker: Option<Sender>,
 }
 
 /// All mailboxes. Small: there are at most [`MAX_MAILBOXES`], and those that were removed.
 #[derive(Debug, Default)]
-pub(crate) struct Mailboxes {
+pub struct Mailboxes {
     all: Vec<Mailbox>,
     by_name: HashMap<MailboxName, usize>,
     /// Messages come in stretches for one mailbox.
@@ -41,14 +42,7 @@ pub(crate) struct Mailboxes {
 
 impl Mailboxes {
     /// Adds a mailbox that exists already; its oldest message says who has made it.
-    pub(crate) fn load(
-        &mut self,
-        id: i64,
-        name: MailboxName,
-        last: u64,
-        is_removed: bool,
-        maker: Option<Sender>,
-    ) {
+    pub fn load(&mut self, id: i64, name: MailboxName, last: u64, is_removed: bool, maker: Option<Sender>) {
         self.by_name.insert(name.clone(), self.all.len());
         let maker = maker.filter(|_| !is_kept_free(&name));
         if !is_removed {
@@ -68,7 +62,7 @@ impl Mailboxes {
     }
 
     /// Nobody sees it any more.
-    pub(crate) fn remove(&mut self, id: i64) {
+    pub fn remove(&mut self, id: i64) {
         if let Some(mailbox) = self
             .all
             .iter_mut()
@@ -91,7 +85,7 @@ impl Mailboxes {
     }
 
     /// The mailbox of that name, made by the sender if it is new; `None` if there are too many, or too many of that sender.
-    pub(crate) fn open(&mut self, name: &MailboxName, maker: Option<&Sender>) -> Option<&mut Mailbox> {
+    pub fn open(&mut self, name: &MailboxName, maker: Option<&Sender>) -> Option<&mut Mailbox> {
         let index = match self.all.get(self.latest) {
             Some(latest) if latest.name == *name => self.latest,
             _ => match self.by_name.get(name) {
@@ -132,17 +126,18 @@ impl Mailboxes {
     }
 
     /// The number of a mailbox that exists.
-    pub(crate) fn find(&self, name: &MailboxName) -> Option<i64> {
+    pub fn find(&self, name: &MailboxName) -> Option<i64> {
         self.get(name).map(|mailbox| mailbox.id)
     }
 
     /// A mailbox that exists.
-    pub(crate) fn get(&self, name: &MailboxName) -> Option<&Mailbox> {
+    pub fn get(&self, name: &MailboxName) -> Option<&Mailbox> {
         let index = self.by_name.get(name)?;
         self.all.get(*index).filter(|mailbox| !mailbox.is_removed)
     }
 
-    pub(crate) fn by_id(&self, id: i64) -> Option<&Mailbox> {
+    /// The mailbox with that number, also one that was removed.
+    pub fn by_id(&self, id: i64) -> Option<&Mailbox> {
         // Ids count from 1 in the order of loading, unless a file was edited by hand.
         let guess = usize::try_from(id - 1).ok().and_then(|index| self.all.get(index));
         guess
@@ -150,12 +145,13 @@ impl Mailboxes {
             .or_else(|| self.all.iter().find(|mailbox| mailbox.id == id))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mailbox> {
+    /// All of them, also those that were removed.
+    pub fn iter(&self) -> impl Iterator<Item = &Mailbox> {
         self.all.iter()
     }
 
     /// The mailboxes whose last offset was raised since the last call.
-    pub(crate) fn take_raised(&mut self) -> Vec<Mailbox> {
+    pub fn take_raised(&mut self) -> Vec<Mailbox> {
         self.all
             .iter_mut()
             .filter(|mailbox| mailbox.raised)

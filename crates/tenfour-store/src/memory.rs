@@ -189,6 +189,7 @@ mod tests {
         let asked = Batch {
             sender: Sender::Anonymous,
             producer: Some((producer, ProducerKind::OneShot)),
+            epoch: 0,
             source: Source {
                 listener: Listener::Native,
                 address: None,

@@ -24,24 +24,28 @@ pub const REPLY_HOURS: i64 = 2;
 
 /// The rules for one kind of producer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
+pub struct Policy {
     /// Stands for it in the store.
-    pub(crate) kind: i64,
+    pub kind: i64,
     /// Most of them, of one sender.
-    pub(crate) most: u64,
+    pub most: u64,
     /// Only the sequence behind the mark is stored. What comes out of turn is neither stored nor refused: it may
     /// have overtaken others on its way, and will come again.
-    pub(crate) in_turn: bool,
+    pub in_turn: bool,
 }
 
 impl Policy {
-    pub(crate) const ONE_SHOT: i64 = 0;
-    pub(crate) const OUTBOX: i64 = 1;
+    /// Used by one process, once.
+    pub const ONE_SHOT: i64 = 0;
+    /// Of an outbox.
+    pub const OUTBOX: i64 = 1;
     /// Its mark is forgotten; only its messages are left.
-    pub(crate) const FORGOTTEN: i64 = 2;
-    pub(crate) const DATAGRAM: i64 = 3;
+    pub const FORGOTTEN: i64 = 2;
+    /// Of datagrams.
+    pub const DATAGRAM: i64 = 3;
 
-    pub(crate) fn of(sender: &Sender, kind: ProducerKind) -> Self {
+    /// Those that hold for a producer.
+    pub fn of(sender: &Sender, kind: ProducerKind) -> Self {
         let (kind, most) = match (sender, kind) {
             (Sender::Datagram, _) => (Self::DATAGRAM, MAX_DATAGRAM_PRODUCERS),
             (_, ProducerKind::OneShot) => (Self::ONE_SHOT, MAX_ONE_SHOT_PRODUCERS),
@@ -55,7 +59,7 @@ impl Policy {
     }
 
     /// The hour before which a producer of this kind was used for the last time, if it is to be forgotten now.
-    pub(crate) fn forgotten_before(kind: i64, now: i64) -> Option<i64> {
+    pub fn forgotten_before(kind: i64, now: i64) -> Option<i64> {
         match kind {
             Self::ONE_SHOT => Some(now - ONE_SHOT_HOURS),
             Self::DATAGRAM => Some(now - DATAGRAM_HOURS),

@@ -7,14 +7,14 @@ use tenfour_proto::Message;
 use crate::batch::Batch;
 
 /// What a message takes beside its words: its row, with its place in the table.
-pub(crate) const ROW: u64 = 64;
+pub const ROW: u64 = 64;
 
 /// What a producer takes that nobody knew before: its mark, in the table and the index. Its first message pays.
-pub(crate) const PRODUCER: u64 = 128;
+pub const PRODUCER: u64 = 128;
 
 /// Bytes that a message of a sender without a key is charged: what it costs, not what it says. Empty lines filled a disk
 /// while the quota counted nothing.
-pub(crate) fn cost(sequence: u64, message: &Message) -> u64 {
+pub fn cost(sequence: u64, message: &Message) -> u64 {
     let words = message
         .content_type
         .as_ref()
@@ -25,7 +25,7 @@ pub(crate) fn cost(sequence: u64, message: &Message) -> u64 {
 }
 
 /// The same of all in a batch.
-pub(crate) fn cost_of(batch: &Batch) -> u64 {
+pub fn cost_of(batch: &Batch) -> u64 {
     let sequence = |sequence| if batch.producer.is_some() { sequence } else { 0 };
     let costs = batch.messages.iter();
     costs
@@ -33,15 +33,17 @@ pub(crate) fn cost_of(batch: &Batch) -> u64 {
         .sum()
 }
 
+/// What they may hold together.
 #[derive(Debug)]
-pub(crate) struct Quota {
+pub struct Quota {
     bytes: u64,
     /// It was said that it is used up.
     said: AtomicBool,
 }
 
 impl Quota {
-    pub(crate) fn new(bytes: u64) -> Self {
+    /// So many bytes.
+    pub fn new(bytes: u64) -> Self {
         Quota {
             bytes,
             said: AtomicBool::new(false),
@@ -49,7 +51,7 @@ impl Quota {
     }
 
     /// There is room for so much beside what is held already.
-    pub(crate) fn has_room(&self, held: u64, wanted: u64) -> bool {
+    pub fn has_room(&self, held: u64, wanted: u64) -> bool {
         let has_room = held + wanted <= self.bytes;
         if !has_room && !self.said.swap(true, Ordering::Relaxed) {
             tracing::warn!(

@@ -31,7 +31,7 @@ impl Retain {
 
 /// The oldest message of a mailbox that is limited to so many bytes does not make room for strangers' unless it is one of
 /// theirs. `known` is what keys have in it, `strangers` what the others cost.
-pub(crate) fn spares_keys(limit: u64, known: u64, strangers: u64) -> bool {
+pub fn spares_keys(limit: u64, known: u64, strangers: u64) -> bool {
     strangers > limit / 2 && known <= limit / 2
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tenfour_proto::{CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Stored};
+use tenfour_proto::native::ProducerKind;
+use tenfour_proto::{
+    CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Stored, TemporaryCode,
+};
 
 use crate::batch::{Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorInfo, Position};
@@ -24,6 +27,11 @@ pub trait Store: Send {
     /// has something for it; any other one has a thread of its own.
     fn blocks(&self) -> bool {
         true
+    }
+
+    /// Its calls wait for another machine, so none is made on the thread of a connection.
+    fn is_remote(&self) -> bool {
+        false
     }
 
     /// Stores every message that is not refused and moves the cursors, in one transaction with one flush, and
@@ -51,6 +59,22 @@ pub trait Store: Send {
 
     /// The highest sequence of the producer that is settled; 0 for a producer that is not known.
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError>;
+
+    /// Takes a producer for a connection, and ends what was claimed before: from here on nothing is stored under an older claim,
+    /// at any server. Behind everything that was deposited under one, wherever. A store of one process needs no claims: there
+    /// the connections of the process settle it.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn claim(&mut self, sender: &Sender, producer: ProducerId, by: &Claimant) -> Result<Claim, StoreError> {
+        let _ = by;
+        let high_water_mark = self.high_water_mark(sender, producer)?;
+        Ok(Claim::Held {
+            epoch: 0,
+            high_water_mark,
+        })
+    }
 
     /// The mark that a producer had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
     /// tell.
@@ -123,6 +147,33 @@ pub trait Store: Send {
     fn reader(&self) -> Result<Box<dyn Reader>, ReadError> {
         self.readers().open()
     }
+}
+
+/// Who claims a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimant {
+    /// Its process: 16 random bytes.
+    pub process: [u8; 16],
+    /// Which of its connections this is. Of one process the later one has it, of two processes the later claim.
+    pub attempt: u64,
+    /// What the producer is, should it be new.
+    pub kind: ProducerKind,
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It holds.
+    Held {
+        /// To be named with each batch.
+        epoch: u64,
+        /// The highest sequence of the producer that is settled.
+        high_water_mark: u64,
+    },
+    /// The same process has claimed it by a later connection.
+    TakenOver,
+    /// Try again later.
+    NotNow(TemporaryCode),
 }
 
 /// What became of the wish that something be removed.

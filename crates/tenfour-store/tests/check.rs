@@ -20,6 +20,7 @@ fn batch(producer: Option<&str>, to: &[&str], first: u64) -> Batch {
     Batch {
         sender: Sender::Anonymous,
         producer: producer.map(|id| (ProducerId::of_key(id), ProducerKind::OneShot)),
+        epoch: 0,
         source: Source {
             listener: Listener::Native,
             address: None,

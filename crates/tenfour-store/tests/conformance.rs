@@ -45,6 +45,7 @@ fn batch(id: &str, messages: &[(u64, &str, &str)]) -> Batch {
     Batch {
         sender: Sender::Anonymous,
         producer: Some((producer(id), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: messages
             .iter()
@@ -57,6 +58,7 @@ fn settle(store: &mut dyn Store, batch: Batch) -> Settlement {
     match store.deposit(&[batch], 1_000).unwrap().remove(0) {
         BatchOutcome::Settled(stored) => stored.into_settlement(),
         BatchOutcome::NotNow(code) => panic!("not now: {code}"),
+        BatchOutcome::TakenOver => panic!("taken over"),
     }
 }
 

@@ -49,6 +49,7 @@ fn serve(store: &mut MemoryStore, dice: &mut Dice, datagram: &[u8]) -> Option<Ve
     let batch = Batch {
         sender: Sender::Datagram,
         producer: Some((request.producer, ProducerKind::OneShot)),
+        epoch: 0,
         source: Source {
             listener: Listener::Datagram,
             address: None,

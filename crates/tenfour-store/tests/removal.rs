@@ -25,6 +25,7 @@ fn batch(producer: &str, first: u64, to: &str, count: u64) -> Batch {
     Batch {
         sender: Sender::Key(Fingerprint::from_bytes([1; 32])),
         producer: Some((ProducerId::of_key(producer), ProducerKind::OneShot)),
+        epoch: 0,
         source: Source {
             listener: Listener::Native,
             address: None,

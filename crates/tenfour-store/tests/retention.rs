@@ -59,6 +59,7 @@ fn put(store: &mut SqliteStore, mailbox: &str, first: u64, count: u64, size: usi
     let batch = Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key(mailbox), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: (first..first + count)
             .map(|sequence| (sequence, message.clone()))

@@ -31,6 +31,7 @@ fn batch(producer: u64, number: u64) -> Batch {
     Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key(&producer.to_string()), ProducerKind::OneShot)),
+        epoch: 0,
         source: Source {
             listener: Listener::Native,
             address: None,

@@ -34,6 +34,7 @@ fn put(store: &mut SqliteStore, first: u64, count: u64) {
     let batch = Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key("s"), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages,
     };
@@ -280,6 +281,7 @@ fn many_producers_are_read_again_from_their_rows() {
     let one = |n: u32| Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key(&n.to_string()), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
@@ -370,6 +372,7 @@ fn answered(path: &Path, reply: &'static str) {
     let question = Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key("q"), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "?").asking())],
     };
@@ -488,6 +491,7 @@ fn sizes_are_counted_over_restarts_and_deletions() {
         let batch = Batch {
             sender: Sender::Anonymous,
             producer: None,
+            epoch: 0,
             source: SOURCE,
             messages: (1..=count).map(|n| (n, message.clone())).collect(),
         };
@@ -532,6 +536,7 @@ fn an_outbox_is_never_forgotten() {
     let batch = Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key("o"), ProducerKind::Outbox)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
@@ -556,6 +561,7 @@ fn an_outbox_that_is_finished_is_forgotten_like_any_producer() {
     let batch = |kind| Batch {
         sender: Sender::Anonymous,
         producer: Some((producer, kind)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };
@@ -604,6 +610,7 @@ fn offsets_are_not_used_again_after_their_messages_are_gone() {
     let one = |n: u64| Batch {
         sender: Sender::Anonymous,
         producer: Some((ProducerId::of_key("b"), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(n, Message::new("bench".parse().unwrap(), "x"))],
     };
@@ -637,6 +644,7 @@ fn producers_of_datagrams_are_known_for_a_day() {
     let batch = Batch {
         sender: Sender::Datagram,
         producer: Some((producer, ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(1, Message::new(MailboxName::inbox(), "x"))],
     };

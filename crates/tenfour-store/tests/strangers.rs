@@ -29,6 +29,7 @@ fn batch(sender: Sender, producer: Option<u64>, sequence: u64, body: &str) -> Ba
     Batch {
         sender,
         producer: producer.map(|number| (ProducerId::of_key(&number.to_string()), ProducerKind::OneShot)),
+        epoch: 0,
         source: SOURCE,
         messages: vec![(sequence, message)],
     }
@@ -43,6 +44,7 @@ fn settled(store: &mut dyn Store, batch: Batch) -> Option<(u64, bool)> {
         }
         BatchOutcome::NotNow(TemporaryCode::Full) => None,
         BatchOutcome::NotNow(code) => panic!("not now: {code}"),
+        BatchOutcome::TakenOver => panic!("taken over"),
     }
 }
 

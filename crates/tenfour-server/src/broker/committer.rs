@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tenfour_proto::{ProducerId, Sender, Stored, TemporaryCode};
-use tenfour_store::{Batch, BatchOutcome, Store, StoreError};
+use tenfour_store::{Batch, BatchOutcome, Claim, Claimant, Store, StoreError};
 
 use super::completions::Completion;
 use super::consumer_group::ConsumerGroup;
-use super::job::{Deposit, Job, Resumed, StoreGone};
+use super::job::{Deposit, Job, NotResumed, Resumed, StoreGone};
 use super::shared::Shared;
 use tenfour_identity::clock::wall_clock;
 use tenfour_identity::lock;
@@ -91,12 +91,18 @@ fn work(
                 after,
                 has_receipts,
                 most,
+                claim,
                 reply,
             } => {
                 result = result.and_then(|()| commit(store, gathered, shared));
                 let answer = match &result {
-                    Ok(()) => resume(store, &sender, producer, after, has_receipts, most),
-                    Err(_) => Err(StoreGone),
+                    Ok(()) => match claim {
+                        Some(by) => {
+                            claim_and_resume(store, &sender, producer, &by, after, has_receipts, most)
+                        }
+                        None => resume(store, &sender, producer, after, has_receipts, most),
+                    },
+                    Err(_) => Err(NotResumed::Gone(StoreGone)),
                 };
                 let _ = reply.send(answer);
             }
@@ -234,29 +240,84 @@ fn resume(
     after: Option<u64>,
     has_receipts: bool,
     most: usize,
-) -> Result<Resumed, StoreGone> {
-    let answer = store
-        .high_water_mark(sender, producer)
-        .and_then(|high_water_mark| {
-            let receipts = match after {
-                Some(after) if after < high_water_mark => store.replay(sender, producer, after, most)?,
-                _ => Stored::default(),
-            };
-            let forgotten = if high_water_mark == 0 && has_receipts {
-                store.forgotten_high_water_mark(sender, producer)?
-            } else {
-                0
-            };
-            Ok(Resumed {
+) -> Result<Resumed, NotResumed> {
+    let high_water_mark = store.high_water_mark(sender, producer).map_err(unreadable)?;
+    past(
+        store,
+        sender,
+        producer,
+        high_water_mark,
+        after,
+        has_receipts,
+        most,
+    )
+    .map_err(unreadable)
+}
+
+/// The same for a connection that sends from here on.
+fn claim_and_resume(
+    store: &mut dyn Store,
+    sender: &Sender,
+    producer: ProducerId,
+    by: &Claimant,
+    after: Option<u64>,
+    has_receipts: bool,
+    most: usize,
+) -> Result<Resumed, NotResumed> {
+    match store.claim(sender, producer, by).map_err(unreadable)? {
+        Claim::Held {
+            epoch,
+            high_water_mark,
+        } => {
+            let past = past(
+                store,
+                sender,
+                producer,
                 high_water_mark,
-                forgotten,
-                receipts,
+                after,
+                has_receipts,
+                most,
+            );
+            Ok(Resumed {
+                epoch,
+                ..past.map_err(unreadable)?
             })
-        });
-    answer.map_err(|error| {
-        tracing::error!(%error, "a stream's mark cannot be read");
-        StoreGone
+        }
+        Claim::TakenOver => Err(NotResumed::TakenOver),
+        Claim::NotNow(code) => Err(NotResumed::NotNow(code)),
+    }
+}
+
+/// What a client may lack that goes on at this mark.
+fn past(
+    store: &mut dyn Store,
+    sender: &Sender,
+    producer: ProducerId,
+    high_water_mark: u64,
+    after: Option<u64>,
+    has_receipts: bool,
+    most: usize,
+) -> Result<Resumed, StoreError> {
+    let receipts = match after {
+        Some(after) if after < high_water_mark => store.replay(sender, producer, after, most)?,
+        _ => Stored::default(),
+    };
+    let forgotten = if high_water_mark == 0 && has_receipts {
+        store.forgotten_high_water_mark(sender, producer)?
+    } else {
+        0
+    };
+    Ok(Resumed {
+        epoch: 0,
+        high_water_mark,
+        forgotten,
+        receipts,
     })
+}
+
+fn unreadable(error: StoreError) -> NotResumed {
+    tracing::error!(%error, "a producer's mark cannot be read");
+    NotResumed::Gone(StoreGone)
 }
 
 /// One transaction, one flush, one answer for each deposit and cursor.
@@ -271,6 +332,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
         let emptied = Batch {
             sender: deposit.batch.sender.clone(),
             producer: deposit.batch.producer,
+            epoch: deposit.batch.epoch,
             source: deposit.batch.source,
             messages: Vec::new(),
         };
@@ -310,6 +372,7 @@ fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Re
                 deposit.batch = batch;
                 deposit.turn_away(code);
             }
+            BatchOutcome::TakenOver => deposit.completions.put(Completion::TakenOver),
         }
     }
     let saved = cursors.iter().zip(changes).zip(versions).zip(committed.cursors);

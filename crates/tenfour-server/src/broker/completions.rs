@@ -20,6 +20,8 @@ pub(crate) enum Completion {
         last: u64,
         code: TemporaryCode,
     },
+    /// Nothing of it is stored: another server has the producer.
+    TakenOver,
     /// The store failed: nobody knows.
     Gone,
 }

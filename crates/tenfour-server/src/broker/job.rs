@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use tenfour_proto::{CursorName, Listener, MailboxName, ProducerId, Sender, Source, Stored, TemporaryCode};
-use tenfour_store::{Batch, Removal};
+use tenfour_store::{Batch, Claimant, Removal};
 use tokio::sync::oneshot;
 
 use super::completions::{Completion, Completions};
@@ -24,11 +24,24 @@ pub(crate) struct StoreGone;
 /// Where a producer goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Resumed {
+    /// To be named with what is deposited; 0 without a claim.
+    pub(crate) epoch: u64,
     /// The highest sequence that is settled.
     pub(crate) high_water_mark: u64,
     /// What the mark was before the producer was forgotten.
     pub(crate) forgotten: u64,
     pub(crate) receipts: Stored,
+}
+
+/// Why a producer does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotResumed {
+    #[error(transparent)]
+    Gone(#[from] StoreGone),
+    #[error("another connection sends on this stream now")]
+    TakenOver,
+    #[error("not now: {0}")]
+    NotNow(TemporaryCode),
 }
 
 pub(super) enum Job {
@@ -40,7 +53,9 @@ pub(super) enum Job {
         has_receipts: bool,
         /// Runs of its past.
         most: usize,
-        reply: oneshot::Sender<Result<Resumed, StoreGone>>,
+        /// It is for a connection that sends from here on.
+        claim: Option<Claimant>,
+        reply: oneshot::Sender<Result<Resumed, NotResumed>>,
     },
     /// What has changed of a cursor until the commit.
     SaveCursor(Arc<ConsumerGroup>),

@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     /// The store's calls may wait.
     pub(super) blocks: bool,
+    /// They wait for another machine.
+    pub(super) is_remote: bool,
     pub(super) readers: ReaderPool,
     /// Reads of the store at once.
     pub(super) read_turns: Semaphore,

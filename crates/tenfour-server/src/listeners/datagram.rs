@@ -219,6 +219,7 @@ impl Listening {
         let batch = Batch {
             sender,
             producer,
+            epoch: 0,
             source: Source {
                 listener: Listener::Datagram,
                 address: Some(peer),
@@ -271,11 +272,17 @@ impl Listening {
                     // Not the next one: silence, so that reordering makes no false receipt.
                     None => self.context.counters.count(Counter::DatagramOutOfTurn),
                 },
-                (Completion::NotNow { .. } | Completion::Gone, Expected::Plain(count)) => {
+                (
+                    Completion::NotNow { .. } | Completion::TakenOver | Completion::Gone,
+                    Expected::Plain(count),
+                ) => {
                     self.context.counters.count_many(Counter::DatagramDropped, count);
                 }
                 // Its sender repeats it.
-                (Completion::NotNow { .. } | Completion::Gone, Expected::Request { .. }) => {
+                (
+                    Completion::NotNow { .. } | Completion::TakenOver | Completion::Gone,
+                    Expected::Request { .. },
+                ) => {
                     self.context.counters.count(Counter::DatagramDropped);
                 }
             }

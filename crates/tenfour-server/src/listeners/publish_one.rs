@@ -33,6 +33,7 @@ pub(crate) async fn store(
     let batch = Batch {
         sender,
         producer: producer.map(|producer| (producer, ProducerKind::OneShot)),
+        epoch: 0,
         source,
         messages: vec![(1, message)],
     };
@@ -49,6 +50,6 @@ pub(crate) async fn store(
             }
         }
         Some(Completion::NotNow { code, .. }) => Err(Unstored::NotNow(code)),
-        Some(Completion::Gone) | None => Err(Unstored::Failed),
+        Some(Completion::TakenOver | Completion::Gone) | None => Err(Unstored::Failed),
     }
 }

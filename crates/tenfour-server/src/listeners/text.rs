@@ -218,6 +218,7 @@ impl Connection {
                 Batch {
                     sender: Sender::Anonymous,
                     producer: None,
+                    epoch: 0,
                     source,
                     messages,
                 },
@@ -241,7 +242,7 @@ impl Connection {
                         self.reset();
                     }
                 }
-                Completion::Gone => return false,
+                Completion::TakenOver | Completion::Gone => return false,
             }
         }
         true

@@ -129,7 +129,7 @@ pub(crate) fn extend(runs: &mut Vec<Run>, first: u64, mailbox: &MailboxName, off
 
 /// The answer to a client that continues a producer: what is above `after` in the first `most` runs, holes being
 /// refusals. `runs` ends with the run at the mark, or has more than `most` of them.
-pub(crate) fn replay(
+pub fn replay(
     mailboxes: &Mailboxes,
     runs: impl IntoIterator<Item = PlacedRun>,
     after: u64,

@@ -9,7 +9,7 @@ use crate::cursor::CursorChange;
 use crate::policy::Policy;
 
 /// What the ledger needs of a store, within one transaction.
-pub(crate) trait Engine<'a> {
+pub trait Engine<'a> {
     /// Why it could not do something: nothing of the transaction is true then.
     type Error;
 
@@ -21,12 +21,8 @@ pub(crate) trait Engine<'a> {
     /// Numbers of mailboxes that take nothing of senders without an identity now.
     fn closed_to_synthetic(&self) -> &HashSet<i64>;
 
-    /// The batch's producer, made if it is new; what is appended next belongs to the batch. `None`: its sender has too many.
-    fn open_producer(
-        &mut self,
-        batch: &'a Batch,
-        policy: Policy,
-    ) -> Result<Option<ProducerState>, Self::Error>;
+    /// The batch's producer, made if it is new; what is appended next belongs to the batch.
+    fn open_producer(&mut self, batch: &'a Batch, policy: Policy) -> Result<Opened, Self::Error>;
     /// Keeps how far the producer of the batch is. A repeat is a use, too.
     fn save_producer(&mut self, batch: &'a Batch, state: ProducerState) -> Result<(), Self::Error>;
     /// Keeps a run that the producer's state no longer names.
@@ -66,14 +62,28 @@ pub(crate) trait Engine<'a> {
     fn keep_reply(&mut self, question: &Question, reply: &Reply) -> Result<bool, Self::Error>;
 }
 
+/// A batch's producer, or why there is none.
+#[derive(Clone, Copy, Debug)]
+pub enum Opened {
+    /// What is known of it.
+    Open(ProducerState),
+    /// It is new, and its sender has too many.
+    TooMany,
+    /// Another server has claimed it since the batch's connection did.
+    TakenOver,
+}
+
 /// Room that something takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Need {
-    pub(crate) messages: u64,
+pub struct Need {
+    /// Messages.
+    pub messages: u64,
     /// Of their bodies.
-    pub(crate) message_bytes: u64,
-    pub(crate) replies: u64,
-    pub(crate) reply_bytes: u64,
+    pub message_bytes: u64,
+    /// Replies.
+    pub replies: u64,
+    /// Of their bodies.
+    pub reply_bytes: u64,
 }
 
 impl Need {
@@ -92,39 +102,50 @@ impl Need {
 
 /// A message on its way to the dead letters, with all that is known of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Letter {
+pub struct Letter {
     /// Number of its producer.
-    pub(crate) producer: i64,
-    pub(crate) sequence: u64,
-    pub(crate) source: Option<Source>,
+    pub producer: i64,
+    /// Its sequence there; 0 without one.
+    pub sequence: u64,
+    /// Where it came in.
+    pub source: Option<Source>,
     /// Where it lay first; the ledger says so where that is nowhere said.
-    pub(crate) origin: Option<Origin>,
-    pub(crate) is_synthetic: bool,
-    pub(crate) message: Message,
+    pub origin: Option<Origin>,
+    /// Its sender showed no key.
+    pub is_synthetic: bool,
+    /// The message, addressed to the dead letters.
+    pub message: Message,
 }
 
 /// A message that asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub struct Question {
     /// Number of its producer.
-    pub(crate) row: i64,
-    pub(crate) sender: Sender,
-    pub(crate) producer: ProducerId,
-    pub(crate) sequence: u64,
+    pub row: i64,
+    /// Who asked.
+    pub sender: Sender,
+    /// By which producer.
+    pub producer: ProducerId,
+    /// By which message.
+    pub sequence: u64,
 }
 
 /// A stretch of a producer as the store keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PlacedRun {
-    pub(crate) first: u64,
-    pub(crate) count: u64,
+pub struct PlacedRun {
+    /// Its first sequence.
+    pub first: u64,
+    /// How many there are.
+    pub count: u64,
     /// Number of the mailbox.
-    pub(crate) mailbox: i64,
-    pub(crate) offset: u64,
+    pub mailbox: i64,
+    /// Where the first one lies.
+    pub offset: u64,
 }
 
 impl PlacedRun {
-    pub(crate) fn offset_of(&self, sequence: u64) -> Option<u64> {
+    /// Where a sequence lies that is in it.
+    pub fn offset_of(&self, sequence: u64) -> Option<u64> {
         (sequence >= self.first && sequence - self.first < self.count)
             .then(|| self.offset + (sequence - self.first))
     }
@@ -132,19 +153,21 @@ impl PlacedRun {
 
 /// What the store knows of a producer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ProducerState {
+pub struct ProducerState {
     /// Number of the producer in the store.
-    pub(crate) row: i64,
+    pub row: i64,
     /// The highest sequence settled.
-    pub(crate) high_water_mark: u64,
+    pub high_water_mark: u64,
     /// The run that ends at the mark; earlier ones are kept apart.
-    pub(crate) last_run: Option<PlacedRun>,
+    pub last_run: Option<PlacedRun>,
 }
 
 /// How a repeated message compares with the one that is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
+pub enum Comparison {
+    /// It is the same.
     Same,
+    /// It is another one under the same number.
     Different,
     /// Deleted since; its content can no longer be checked.
     Gone,

@@ -9,7 +9,7 @@ use super::producers::Producers;
 use super::shared::{Kept, OVERHEAD, Shared};
 use crate::Batch;
 use crate::cursor::CursorChange;
-use crate::ledger::{Comparison, Engine, Letter, Need, PlacedRun, ProducerState, Question};
+use crate::ledger::{Comparison, Engine, Letter, Need, Opened, PlacedRun, ProducerState, Question};
 use crate::policy::Policy;
 use crate::replies;
 use crate::retention::Rules;
@@ -53,14 +53,10 @@ impl<'a> Engine<'a> for Transaction<'a> {
         &self.shared.closed
     }
 
-    fn open_producer(
-        &mut self,
-        batch: &'a Batch,
-        policy: Policy,
-    ) -> Result<Option<ProducerState>, Infallible> {
+    fn open_producer(&mut self, batch: &'a Batch, policy: Policy) -> Result<Opened, Infallible> {
         let state = self.producers.open(batch, policy, self.hours, self.shared);
         self.batch = state.map(|state| (batch, state.row as u32));
-        Ok(state)
+        Ok(state.map_or(Opened::TooMany, Opened::Open))
     }
 
     fn save_producer(&mut self, batch: &'a Batch, state: ProducerState) -> Result<(), Infallible> {

@@ -1,7 +1,5 @@
 //! How keys, offsets and sources stand in their columns.
 
-use tenfour_proto::{Listener, Source};
-
 /// The low bits of a message's key are its offset, the high bits the number of its mailbox.
 pub(super) const OFFSET_BITS: u32 = 48;
 
@@ -25,31 +23,5 @@ pub(super) const MAKER: &str = "(SELECT sender.name FROM message
     JOIN stream ON stream.id = message.stream JOIN sender ON sender.id = stream.sender
     WHERE message.id BETWEEN mailbox.id << 48 AND mailbox.id << 48 | 0xffffffffffff ORDER BY message.id LIMIT 1)";
 
-/// A source as it is stored: nothing for the native listener, else `LISTENER` or `LISTENER ADDRESS`.
-pub(super) fn source_word(source: &Source) -> Option<String> {
-    match (source.listener, source.address) {
-        (Listener::Native, _) => None,
-        (listener, None) => Some(listener.to_string()),
-        (listener, Some(address)) => Some(format!("{listener} {address}")),
-    }
-}
-
-/// The source that a stored word stands for.
-pub(super) fn source_of(word: Option<&str>) -> Option<Source> {
-    let Some(word) = word else {
-        return Some(Source {
-            listener: Listener::Native,
-            address: None,
-        });
-    };
-    let (listener, address) = match word.split_once(' ') {
-        Some((listener, address)) => (listener, Some(address.parse().ok()?)),
-        None => (word, None),
-    };
-    Some(Source {
-        listener: listener.parse().ok()?,
-        address,
-    })
-}
-
+/// Of a key, the offset.
 pub(super) const OFFSET_MASK: i64 = (1 << OFFSET_BITS) - 1;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::columns::{message_key, source_word};
+use super::columns::message_key;
 use super::reader::{known_producer, message_at};
 use super::row_error::RowError;
 use crate::cursor::CursorChange;
 use crate::ledger::Letter;
+use crate::source_word::source_word;
 
 /// The message of that key; `None` if it is gone, or damaged.
 pub(super) fn letter(

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tenfour_proto::{CursorName, Item, MailboxName, Message, ProducerId, Reply, Sender};
 
-use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key, source_of};
+use super::columns::{FIRST_OFFSET, LAST_OFFSET, OFFSET_MASK, message_key};
 use super::connection::guard;
 use super::hours::Clock;
 use super::open::folder_of;
@@ -20,6 +20,7 @@ use super::sizes::Published;
 use super::{cursors, replies};
 use crate::checksum::Prefix;
 use crate::data_directory;
+use crate::source_word::source_of;
 use crate::store_files::{copy_name, make_private_file};
 use crate::{CURSOR_HOURS, CopyError, CursorInfo, MailboxInfo, Position, ReadError, Reader};
 

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 use tenfour_proto::{ProducerId, Reply, Sender};
 
+use crate::checksum::reply_sum;
 use crate::ledger::Question;
 use crate::policy::REPLY_HOURS;
 
@@ -54,7 +55,7 @@ pub(super) fn keep(
             sequence,
             hours,
             reply.code,
-            checksum(question.row, sequence, reply),
+            reply_sum(question.row, question.sequence, reply),
             &reply.body[..],
         ))?;
     Ok(rows == 1)
@@ -89,7 +90,7 @@ pub(super) fn find(
         )
         .optional()?;
     Ok(found.and_then(|(row, sum, reply)| {
-        let is_sound = i64::from(checksum(row, sequence as i64, &reply)) == sum;
+        let is_sound = i64::from(reply_sum(row, sequence, &reply)) == sum;
         if !is_sound {
             tracing::error!(%producer, sequence, "a reply is damaged");
         }
@@ -113,13 +114,4 @@ pub(super) fn sweep(connection: &Connection, hours: i64) -> rusqlite::Result<boo
         )?
         .execute((hours - REPLY_HOURS, SWEEP))?;
     Ok(deleted == SWEEP as usize)
-}
-
-fn checksum(producer: i64, sequence: i64, reply: &Reply) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&producer.to_le_bytes());
-    hasher.update(&sequence.to_le_bytes());
-    hasher.update(&[u8::from(reply.code.is_some()), reply.code.unwrap_or(0)]);
-    hasher.update(&reply.body);
-    hasher.finalize()
 }

@@ -29,6 +29,8 @@ pub(super) struct ProducerHeld {
     pub(super) held: Held,
     /// At the time of WELCOME. Up to here a message is a repeat, and the store says what became of it.
     pub(super) high_water_mark: u64,
+    /// Of the claim.
+    pub(super) epoch: u64,
     pub(super) id: (ProducerId, ProducerKind),
     pub(super) asked: Asked,
 }

@@ -60,6 +60,7 @@ impl Connection {
             let batch = Batch {
                 sender: Sender::Key(key),
                 producer: Some(producer.id),
+                epoch: producer.epoch,
                 // Its key says who it is.
                 source: Source {
                     listener: Listener::Native,
@@ -120,6 +121,7 @@ impl Connection {
                     self.context.counters.count(Counter::NotNow);
                     self.machine.handle_not_now(epoch, code, PAUSE);
                 }
+                Completion::TakenOver => self.taken_over(),
                 Completion::Gone => self.machine.fail(
                     ErrorCode::Internal,
                     "the store failed; nothing without a receipt is stored for certain",

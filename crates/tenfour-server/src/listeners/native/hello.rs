@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tenfour_proto::native::{self, ErrorCode, Hello, Resumption, Server as Machine, WelcomeTerms};
 use tenfour_proto::{Fingerprint, Listener, ProducerId, Sender, Stored, TemporaryCode};
+use tenfour_store::Claimant;
 
 use super::admitted::{Admitted, ProducerHeld};
 use super::connection::Connection;
 use super::questions::Asked;
 use super::status::{PAST, RUNS};
 use crate::admission::counters::Counter;
-use crate::broker::Payer;
+use crate::broker::{NotResumed, Payer};
 
 /// Runs of the past that come with a WELCOME. Whoever lacks more has been sending to many mailboxes at once.
 const FEW_RUNS: usize = 256;
@@ -66,10 +67,15 @@ impl Connection {
             else {
                 return self.taken_over();
             };
+            let claim = Claimant {
+                process: hello.process,
+                attempt: hello.attempt,
+                kind: wish.kind,
+            };
             let after = (wish.resumption == Resumption::Continue).then_some(wish.settled);
-            match context
+            let epoch = match context
                 .broker
-                .resume(sender, wish.id, after, wish.receipted > 0, FEW_RUNS)
+                .resume(sender, wish.id, after, wish.receipted > 0, FEW_RUNS, Some(claim))
                 .await
             {
                 Ok(resumed) => {
@@ -80,12 +86,16 @@ impl Connection {
                     high_water_mark = Some(resumed.high_water_mark.max(forgotten.unwrap_or(0)));
                     known = resumed.high_water_mark;
                     receipts = resumed.receipts;
+                    resumed.epoch
                 }
+                Err(NotResumed::TakenOver) => return self.taken_over(),
+                Err(NotResumed::NotNow(code)) => return self.machine.go_away(code),
                 Err(error) => return deny(&mut self.machine, ErrorCode::Internal, &error.to_string()),
-            }
+            };
             producer = Some(ProducerHeld {
                 held,
                 high_water_mark: known,
+                epoch,
                 id: (wish.id, wish.kind),
                 asked: Asked::default(),
             });
@@ -173,7 +183,7 @@ impl Connection {
             let sender = Sender::Key(key);
             let more = context
                 .broker
-                .resume(sender, producer, Some(settled), false, RUNS);
+                .resume(sender, producer, Some(settled), false, RUNS, None);
             receipts = match more.await {
                 Ok(resumed) => resumed.receipts,
                 Err(error) => {

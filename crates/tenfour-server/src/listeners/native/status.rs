@@ -31,7 +31,7 @@ impl Connection {
                     };
                     let found = context
                         .broker
-                        .resume(Sender::Key(key), producer, Some(after), false, RUNS)
+                        .resume(Sender::Key(key), producer, Some(after), false, RUNS, None)
                         .await;
                     let Ok(found) = found else {
                         break StatusEnd::Failed;
