@@ -13,10 +13,11 @@ fn crates() -> PathBuf {
 }
 
 /// Of which crate each may know.
-const KNOWS: [(&str, &[&str]); 9] = [
+const KNOWS: [(&str, &[&str]); 10] = [
     ("tenfour-proto", &[]),
     ("tenfour-checker", &[]),
     ("tenfour-store", &["tenfour-proto"]),
+    ("tenfour-store-postgres", &["tenfour-proto", "tenfour-store"]),
     ("tenfour-identity", &["tenfour-proto"]),
     ("tenfour-worker", &["tenfour-proto"]),
     (

@@ -27,6 +27,13 @@ pub struct Mailbox {
     maker: Option<Sender>,
 }
 
+impl Mailbox {
+    /// Whose share of the mailboxes it is of.
+    pub fn maker(&self) -> Option<&Sender> {
+        self.maker.as_ref()
+    }
+}
+
 /// All mailboxes. Small: there are at most [`MAX_MAILBOXES`], and those that were removed.
 #[derive(Debug, Default)]
 pub struct Mailboxes {
@@ -59,6 +66,30 @@ impl Mailboxes {
             is_removed,
             is_revived: false,
         });
+    }
+
+    /// Takes over how another server has left a mailbox that may be known here.
+    pub fn place(&mut self, id: i64, name: MailboxName, last: u64, is_removed: bool, maker: Option<Sender>) {
+        let known = self.by_name.get(&name).and_then(|index| self.all.get_mut(*index));
+        let Some(known) = known else {
+            return self.load(id, name, last, is_removed, maker);
+        };
+        (known.id, known.last) = (id, last);
+        if is_removed {
+            self.remove(id);
+        } else if known.is_removed {
+            let maker = maker.filter(|_| !is_kept_free(&name));
+            (known.is_removed, known.maker) = (false, maker.clone());
+            self.live += 1;
+            self.count_made(maker.as_ref());
+        }
+    }
+
+    /// There is a mailbox of that number, of which nothing but the name may be known.
+    pub fn know(&mut self, id: i64, name: MailboxName) {
+        if !self.by_name.contains_key(&name) {
+            self.load(id, name, 0, false, None);
+        }
     }
 
     /// Nobody sees it any more.

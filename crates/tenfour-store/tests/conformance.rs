@@ -11,6 +11,8 @@ use tenfour_store::{
     MAX_MAILBOXES, MailboxInfo, MemoryStore, Retain, Rules, SqliteOptions, SqliteStore, Store,
 };
 
+use tenfour_store_postgres::{Address, Demand, PostgresOptions, PostgresStore};
+
 const SOURCE: Source = Source {
     listener: Listener::Native,
     address: None,
@@ -27,6 +29,21 @@ fn each_with_memory(limit: u64, conversation: impl Fn(&mut dyn Store)) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     conversation(&mut SqliteStore::open(path, SqliteOptions::default()).unwrap());
+    if let Some(mut store) = on_postgres() {
+        conversation(&mut store);
+    }
+}
+
+/// A new one, in a database of its own; `None` where there is no PostgreSQL.
+fn on_postgres() -> Option<PostgresStore> {
+    let cluster = tenfour_test_postgres::shared()?;
+    let address: Address = cluster.url(&cluster.new_database()).parse().unwrap();
+    tenfour_store_postgres::init(&address).unwrap();
+    let options = PostgresOptions {
+        demand: Demand::Disk,
+        anonymous_quota: None,
+    };
+    Some(PostgresStore::open(&address, options).unwrap())
 }
 
 fn mailbox(name: &str) -> MailboxName {

@@ -1,0 +1,49 @@
+//! What a receipt is to mean, and whether the database does that.
+
+/// What a receipt of a store on PostgreSQL is to mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demand {
+    /// The database has flushed it on a standby, too: it is refused where no synchronous standby is named.
+    #[default]
+    Replicated,
+    /// Replicated below the database, as its operator says: what it has flushed counts as that.
+    Declared,
+    /// Flushed by a single database.
+    Disk,
+}
+
+/// Settings of the database that a receipt depends on, as they are now.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) flushes: bool,
+    /// Pages are written whole, so that a power cut tears none.
+    pub(crate) whole_pages: bool,
+    pub(crate) standbys: String,
+}
+
+/// In SQL, what [`Settings`] are made of.
+pub(crate) const SETTINGS: &str = "current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names')";
+
+impl Settings {
+    /// From the columns of [`SETTINGS`], which begin there.
+    pub(crate) fn of(row: &tokio_postgres::Row, begin: usize) -> Result<Self, tokio_postgres::Error> {
+        Ok(Settings {
+            flushes: row.try_get::<_, &str>(begin)? == "on",
+            whole_pages: row.try_get::<_, &str>(begin + 1)? == "on",
+            standbys: row.try_get(begin + 2)?,
+        })
+    }
+
+    /// What is missing for that demand, in words.
+    pub(crate) fn lacks(&self, demand: Demand) -> Option<&'static str> {
+        if !self.flushes {
+            Some("fsync is off: a power cut would take what was acknowledged")
+        } else if !self.whole_pages {
+            Some("full_page_writes is off: a power cut would tear its pages")
+        } else if demand == Demand::Replicated && self.standbys.trim().is_empty() {
+            Some("it names no synchronous standby (synchronous_standby_names)")
+        } else {
+            None
+        }
+    }
+}

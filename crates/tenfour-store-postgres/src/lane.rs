@@ -1,0 +1,92 @@
+//! The lane of a server: it says which of its commits have happened, and lets only one process be that server.
+
+use std::time::Instant;
+
+use futures_util::try_join;
+
+use crate::durability::{Demand, Settings};
+use crate::error::Trouble;
+use crate::session::Session;
+
+/// The first of every transaction: nobody else commits by this lane meanwhile, and the settings are those of now.
+pub(crate) const LOCK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
+        current_setting('synchronous_standby_names')
+    FROM lane WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE";
+
+/// The last of every transaction: it has happened if this is there. It also makes each commit write something, so that each
+/// waits for its replication, and for that of all that was visible to it.
+pub(crate) const DONE: &str = "INSERT INTO done(lane, number) VALUES ($1, $2)";
+
+/// A server is seen this often.
+pub(crate) const SEEN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A place among those that write.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) id: i64,
+    pub(crate) token: [u8; 16],
+    /// Of this connection.
+    pub(crate) epoch: i64,
+    /// The last commit that has happened.
+    pub(crate) number: i64,
+    pub(crate) seen: Instant,
+}
+
+impl Lane {
+    /// A new one.
+    pub(crate) fn take(session: &Session) -> Result<Self, Trouble> {
+        let mut token = [0; 16];
+        getrandom::fill(&mut token).map_err(|error| Trouble::Failed(error.to_string().into()))?;
+        let software = concat!("tenfour ", env!("CARGO_PKG_VERSION"));
+        let id = session.run(async {
+            session.begin().await?;
+            let row = session
+                .client()
+                .query_one(
+                    "INSERT INTO lane(token, epoch, seen, software) VALUES ($1, 1, now(), $2) RETURNING id",
+                    &[&&token[..], &software],
+                )
+                .await?;
+            session.commit().await?;
+            Ok(row.try_get(0)?)
+        })?;
+        Ok(Lane {
+            id,
+            token,
+            epoch: 1,
+            number: 0,
+            seen: Instant::now(),
+        })
+    }
+
+    /// Begins a transaction of this lane, if the database does what is demanded of it; what is polled after it is sent after it.
+    pub(crate) async fn begin(&self, session: &Session, demand: Option<Demand>) -> Result<(), Trouble> {
+        let lock = async {
+            let row = session
+                .client()
+                .query_opt(session.statement(LOCK)?, &[&self.id, &self.epoch])
+                .await?;
+            row.map(|row| Settings::of(&row, 0))
+                .transpose()
+                .map_err(Trouble::from)
+        };
+        let ((), settings) = try_join!(session.begin(), lock)?;
+        let Some(settings) = settings else {
+            return Err(Trouble::Fenced);
+        };
+        let lacks = demand.and_then(|demand| settings.lacks(demand));
+        lacks.map_or(Ok(()), |why| Err(Trouble::Unsafe(why)))
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(&self, session: &Session) -> Result<(), Trouble> {
+        let number = self.number + 1;
+        let done = async {
+            let statement = session.statement(DONE)?;
+            session.client().execute(statement, &[&self.id, &number]).await?;
+            Ok(())
+        };
+        try_join!(done, session.commit())?;
+        Ok(())
+    }
+}

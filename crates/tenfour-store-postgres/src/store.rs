@@ -1,0 +1,252 @@
+//! The store, as every store is used.
+
+use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender, Stored, TemporaryCode};
+use tenfour_store::ledger::{Draft, Mailbox, Mailboxes, Quota};
+use tenfour_store::{
+    Batch, Claim, Claimant, Committed, CursorChange, ReadError, Readers, Removal, Rules, Store, StoreError,
+};
+
+use crate::address::Address;
+use crate::durability::Demand;
+use crate::error::{PostgresError, Trouble};
+use crate::hours::Hours;
+use crate::lane::Lane;
+use crate::producers::Counts;
+use crate::reader::PostgresReader;
+use crate::retention::Retention;
+use crate::session::Session;
+use crate::sizes::Sizes;
+use crate::streams::Streams;
+use crate::writer::Writer;
+use crate::{claim, commit, cursors, past, removal, schema};
+
+/// Most that senders without a key may hold unless said otherwise: nobody knows how large the database's disk is.
+const USUAL_QUOTA: u64 = 1 << 30;
+
+/// How a store on PostgreSQL is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PostgresOptions {
+    /// What a receipt is to mean.
+    pub demand: Demand,
+    /// Senders without a key may hold so many bytes together, about; 1 GiB unless said.
+    pub anonymous_quota: Option<u64>,
+}
+
+/// Messages in a PostgreSQL, replicated before they are said to be stored.
+pub struct PostgresStore(Writer);
+
+impl PostgresStore {
+    /// Opens the store in a database. Must not be called where tasks run.
+    ///
+    /// # Errors
+    ///
+    /// There is none, it is of a later version, the database cannot be reached or does not keep what receipts would promise.
+    pub fn open(address: &Address, options: PostgresOptions) -> Result<Self, PostgresError> {
+        let id = schema::inspect(address, options.demand)?;
+        let session =
+            Session::connect(address, 0, STATEMENTS).map_err(|trouble| schema::refusal(address, trouble))?;
+        let refusal = |trouble| schema::refusal(address, trouble);
+        let lane = Lane::take(&session).map_err(refusal)?;
+        let hours = Hours::start(&session).map_err(refusal)?;
+        let mut writer = Writer {
+            address: address.clone(),
+            demand: options.demand,
+            id,
+            statements: STATEMENTS,
+            lane,
+            mailboxes: Mailboxes::default(),
+            sizes: Sizes::default(),
+            quota: Quota::new(options.anonymous_quota.unwrap_or(USUAL_QUOTA)),
+            retention: Retention::default(),
+            hours,
+            counts: Counts::default(),
+            streams: Streams::default(),
+            said_unsafe: false,
+            has_failed: false,
+            session: None,
+        };
+        writer.look_at_mailboxes(&session).map_err(refusal)?;
+        writer.session = Some(session);
+        Ok(PostgresStore(writer))
+    }
+
+    /// Says what mailboxes keep; without it, everything.
+    pub fn retain(&mut self, rules: Rules) {
+        self.0.retention = Retention::by(rules);
+    }
+}
+
+/// All that is prepared.
+const STATEMENTS: &[&str] = &[
+    crate::lane::LOCK,
+    crate::lane::DONE,
+    crate::pack::INSERT,
+    crate::streams::SELECT,
+    claim::CLAIM,
+    claim::OWN,
+    past::STATE,
+    commit::SENDERS,
+    commit::STREAMS,
+    commit::LAST_RUNS,
+    commit::NEW_STREAMS,
+    crate::runs::INSERT,
+    crate::runs::ABOVE,
+    crate::runs::EARLIER,
+    commit::USED,
+    crate::mailboxes::LOCK,
+    crate::mailboxes::ENDS,
+    crate::mailboxes::ALL,
+    crate::mailboxes::INSERT,
+    crate::mailboxes::REVIVE,
+    cursors::LOCK,
+    cursors::MOVE,
+    cursors::FORGET,
+    cursors::GIVE,
+    crate::replies::KEEP,
+    crate::housekeeping::COUNT,
+    crate::housekeeping::DELETE,
+    crate::transaction::PACK_AT,
+];
+
+impl Store for PostgresStore {
+    fn id(&self) -> [u8; 16] {
+        self.0.id
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Disk
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn commit(
+        &mut self,
+        batches: &[Batch],
+        cursors: &[CursorChange],
+        time: i64,
+    ) -> Result<Committed, StoreError> {
+        self.0.check()?;
+        let committed = self
+            .0
+            .transaction(|store, session, plan| commit::commit(store, session, batches, cursors, time, plan));
+        match committed {
+            Ok((draft, raised)) => {
+                self.0.said_unsafe = false;
+                let raised = raised.into_iter();
+                Ok(draft.after_commit(raised.map(|mailbox: Mailbox| (mailbox.name, mailbox.last))))
+            }
+            Err(trouble @ (Trouble::Full | Trouble::Unsafe(_))) => {
+                self.0.say(&trouble);
+                self.0.look_again()?;
+                let code = match trouble {
+                    Trouble::Full => TemporaryCode::Full,
+                    _ => TemporaryCode::Busy,
+                };
+                Ok(Draft::nothing(batches.len(), cursors.len(), code).after_commit([]))
+            }
+            Err(trouble) => Err(self.0.failed(trouble)),
+        }
+    }
+
+    fn claim(&mut self, sender: &Sender, producer: ProducerId, by: &Claimant) -> Result<Claim, StoreError> {
+        self.0.check()?;
+        let claimed = self
+            .0
+            .transaction(|store, session, plan| claim::claim(store, session, sender, producer, by, plan));
+        self.0.unless_full(claimed, Claim::NotNow(TemporaryCode::Full))
+    }
+
+    fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {
+        self.0.check()?;
+        let read = self.0.read(|_, session| past::state(session, sender, producer));
+        Ok(read
+            .map_err(|trouble| self.0.failed(trouble))?
+            .map_or(0, |state| state.high_water_mark))
+    }
+
+    fn forgotten_high_water_mark(
+        &mut self,
+        sender: &Sender,
+        producer: ProducerId,
+    ) -> Result<u64, StoreError> {
+        self.0.check()?;
+        let read = self.0.read(|_, session| past::state(session, sender, producer));
+        Ok(read
+            .map_err(|trouble| self.0.failed(trouble))?
+            .map_or(0, |state| state.forgotten))
+    }
+
+    fn replay(
+        &mut self,
+        sender: &Sender,
+        producer: ProducerId,
+        after: u64,
+        most: usize,
+    ) -> Result<Stored, StoreError> {
+        self.0.check()?;
+        let read = self.0.read(|store, session| {
+            past::replay(&mut store.mailboxes, session, sender, producer, after, most)
+        });
+        read.map_err(|trouble| self.0.failed(trouble))
+    }
+
+    fn finish(&mut self, sender: &Sender, producers: &[ProducerId]) -> Result<bool, StoreError> {
+        self.0.check()?;
+        let finished = self
+            .0
+            .transaction(|store, session, plan| claim::finish(store, session, sender, producers, plan));
+        self.0.counts = Counts::default();
+        self.0.unless_full(finished.map(|()| true), false)
+    }
+
+    fn remove_mailbox(&mut self, mailbox: &MailboxName, last: Option<u64>) -> Result<Removal, StoreError> {
+        self.0.check()?;
+        let removed = self
+            .0
+            .transaction(|store, session, plan| store.remove_piece(session, mailbox, last, plan));
+        self.0.unless_full(removed, Removal::Full)
+    }
+
+    fn remove_cursor(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Removal, StoreError> {
+        self.0.check()?;
+        let removed = self
+            .0
+            .transaction(|store, session, plan| removal::remove_cursor(store, session, mailbox, name, plan));
+        self.0.unless_full(removed, Removal::Full)
+    }
+
+    fn verify(&mut self) -> Result<(), StoreError> {
+        self.0.check()?;
+        self.0.be_seen().map_err(|trouble| self.0.failed(trouble))
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.0.check()?;
+        let tidied = self.0.tidy_up(true);
+        self.0.unless_full(tidied, false)
+    }
+
+    fn tidy_under_load(&mut self) -> Result<bool, StoreError> {
+        self.0.check()?;
+        let tidied = self.0.tidy_up(false);
+        self.0.unless_full(tidied, false)
+    }
+
+    fn readers(&self) -> Readers {
+        let (address, lane, hours) = (self.0.address.clone(), self.0.lane.id, self.0.hours.clock());
+        Readers::new(move || {
+            let reader = PostgresReader::open(&address, lane, hours.clone());
+            Ok(Box::new(reader.map_err(ReadError::from)?))
+        })
+    }
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("address", &self.0.address)
+            .finish_non_exhaustive()
+    }
+}
