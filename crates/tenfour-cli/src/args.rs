@@ -11,6 +11,7 @@ mod read;
 mod removal;
 mod send;
 mod serve;
+mod store;
 
 use std::ffi::OsString;
 
@@ -28,6 +29,7 @@ pub use read::{Receive, Status, Tail};
 pub use removal::{Cursor, CursorVerb, Mailbox, MailboxVerb, Removal};
 pub use send::{Ask, Content, Send};
 pub use serve::{Listener, Serve};
+pub use store::{Store, StoreVerb};
 
 /// Send a message to a process on another machine, and know that it arrived.
 ///
@@ -123,6 +125,7 @@ verbs! {
     Mailbox "mailbox" "Remove mailboxes from a server"
     Cursor "cursor" "Remove cursors from a server"
     Backup "backup" "Fetch the whole store of a running server, as a file"
+    Store "store" "Make a store in a database"
     Check "check" "Read a whole store and name what is damaged; changes nothing"
     Keys "keys" "Show, trust, allow and remove keys"
     Invite "invite" "Let another machine in: prints a token for `tenfour join`"

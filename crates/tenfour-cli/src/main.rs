@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Mailbox(mailbox) => on_this_thread(verbs::removal::mailbox(mailbox)),
         Verb::Cursor(cursor) => on_this_thread(verbs::removal::cursor(cursor)),
         Verb::Backup(backup) => on_this_thread(verbs::backup::run(backup)),
+        Verb::Store(store) => verbs::store::run(store),
         Verb::Check(check) => verbs::check::run(check),
         Verb::Keys(keys) => verbs::keys::run(keys),
         Verb::Invite(invite) => on_this_thread(verbs::invite::run(invite)),

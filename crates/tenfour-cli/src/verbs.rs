@@ -15,4 +15,5 @@ pub mod send;
 pub mod serve;
 pub mod shell;
 pub mod status;
+pub mod store;
 pub mod tail;

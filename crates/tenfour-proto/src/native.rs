@@ -45,4 +45,4 @@ pub use server::{Server, ServerEvent, ServerOptions, WelcomeTerms};
 pub use splitter::Splitter;
 pub use status::{StatusEnd, StatusRequest, StatusRow, StatusValue};
 pub use transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
-pub use version::{ALPN, PLACES, SOFTWARE, VERSION};
+pub use version::{ALPN, PLACES, REPLICATED, SOFTWARE, VERSION};

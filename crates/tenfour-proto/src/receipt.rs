@@ -15,6 +15,8 @@ pub enum Durability {
     Os,
     /// Flushed to stable storage: survives a crash of the machine.
     Disk,
+    /// Flushed on a second machine, too: survives the loss of one.
+    Replicated,
 }
 
 impl Durability {
@@ -24,6 +26,7 @@ impl Durability {
             Durability::Memory => 0,
             Durability::Os => 1,
             Durability::Disk => 2,
+            Durability::Replicated => 3,
         }
     }
 
@@ -33,16 +36,23 @@ impl Durability {
             0 => Some(Durability::Memory),
             1 => Some(Durability::Os),
             2 => Some(Durability::Disk),
+            3 => Some(Durability::Replicated),
             _ => None,
         }
     }
 
-    /// `disk`, `os` or `memory`.
+    /// What of it is said to those who know no more than `disk`: that is true, too.
+    pub fn at_most_disk(self) -> Self {
+        self.min(Durability::Disk)
+    }
+
+    /// `replicated`, `disk`, `os` or `memory`.
     pub fn as_str(self) -> &'static str {
         match self {
             Durability::Memory => "memory",
             Durability::Os => "os",
             Durability::Disk => "disk",
+            Durability::Replicated => "replicated",
         }
     }
 }
@@ -59,9 +69,12 @@ impl FromStr for Durability {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "disk" => Ok(Durability::Disk),
+            "replicated" => Ok(Durability::Replicated),
             "os" => Ok(Durability::Os),
             "memory" => Ok(Durability::Memory),
-            other => Err(format!("`{other}` is none of `disk`, `os`, `memory`")),
+            other => Err(format!(
+                "`{other}` is none of `replicated`, `disk`, `os`, `memory`"
+            )),
         }
     }
 }

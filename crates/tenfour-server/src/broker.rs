@@ -79,7 +79,7 @@ impl Broker {
             durability,
             blocks: store.blocks(),
             is_remote: store.is_remote(),
-            readers: ReaderPool::new(store.readers()),
+            readers: ReaderPool::new(store.readers(), !store.is_remote()),
             read_turns: Semaphore::new(READERS),
             groups: Mutex::default(),
             owned: Mutex::new(Some(store)),

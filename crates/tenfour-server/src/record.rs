@@ -56,7 +56,7 @@ pub struct Record {
     /// Name of the file that it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the receipt means: `disk`, `os` or `memory`.
+    /// What the receipt means: `replicated`, `disk`, `os` or `memory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<&'static str>,
     /// The receipt is of an earlier delivery.

@@ -83,6 +83,11 @@ impl Writer {
                         &[&(hours - REPLY_HOURS), &ROWS],
                     )
                     .await?;
+                // A server that was not seen for a day is gone. If it is not, it has lost its place.
+                let lanes = "DELETE FROM lane WHERE seen < now() - interval '1 day'";
+                session.client().batch_execute(lanes).await?;
+                let done = "DELETE FROM done WHERE NOT EXISTS (SELECT 1 FROM lane WHERE id = done.lane)";
+                session.client().batch_execute(done).await?;
                 let before = |kind| Policy::forgotten_before(kind, hours).unwrap_or(i64::MIN);
                 let old = session
                     .client()

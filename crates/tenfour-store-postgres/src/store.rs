@@ -114,7 +114,10 @@ impl Store for PostgresStore {
     }
 
     fn durability(&self) -> Durability {
-        Durability::Disk
+        match self.0.demand {
+            Demand::Replicated | Demand::Declared => Durability::Replicated,
+            Demand::Disk => Durability::Disk,
+        }
     }
 
     fn is_remote(&self) -> bool {

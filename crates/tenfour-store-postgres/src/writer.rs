@@ -292,7 +292,10 @@ impl Drop for Writer {
     /// Nobody will ask for it any more.
     fn drop(&mut self) {
         let id = self.lane.id;
-        if let Some(session) = self.session.take() {
+        // Where tasks run nothing may wait; others remove the lane in a day.
+        if tokio::runtime::Handle::try_current().is_err()
+            && let Some(session) = self.session.take()
+        {
             let gone = session.run(async {
                 session
                     .client()

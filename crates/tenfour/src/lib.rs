@@ -60,6 +60,12 @@ pub mod server {
 #[cfg(feature = "server")]
 pub mod store {
     pub use tenfour_store::*;
+
+    /// A store that many servers share.
+    #[cfg(feature = "postgres")]
+    pub mod postgres {
+        pub use tenfour_store_postgres::*;
+    }
 }
 
 /// Handling messages: by a function, on either side, or by a program.

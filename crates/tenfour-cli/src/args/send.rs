@@ -76,7 +76,7 @@ pub struct Send {
     /// Minimum durability that counts as stored
     #[arg(
         long,
-        value_name = "disk|os|memory",
+        value_name = "replicated|disk|os|memory",
         default_value = "disk",
         env = "TENFOUR_DURABILITY"
     )]
@@ -131,7 +131,7 @@ pub struct Ask {
     /// Minimum durability that counts as stored
     #[arg(
         long,
-        value_name = "disk|os|memory",
+        value_name = "replicated|disk|os|memory",
         default_value = "disk",
         env = "TENFOUR_DURABILITY"
     )]

@@ -15,17 +15,22 @@ use crate::amount::parse_size;
 /// `tenfour serve`
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Store file, or `memory` to keep nothing [default: store.db in the data folder]
-    #[arg(long, value_name = "PATH|memory", env = "TENFOUR_STORE")]
-    pub store: Option<PathBuf>,
-    /// What a receipt means: `disk` (flushed) or `os` (not flushed)
+    /// Store file, or `memory` to keep nothing, or postgres://USER@HOST[,HOST]/DATABASE, which many servers may share
+    /// [default: store.db in the data folder]
     #[arg(
         long,
-        value_name = "disk|os",
-        default_value = "disk",
-        env = "TENFOUR_DURABILITY"
+        value_name = "PATH|memory|URL",
+        env = "TENFOUR_STORE",
+        hide_env_values = true
     )]
-    pub durability: Durability,
+    pub store: Option<PathBuf>,
+    /// What a receipt means: `replicated` (flushed on two machines), `disk` (flushed) or `os` (not flushed)
+    /// [default: disk; replicated with postgres://]
+    #[arg(long, value_name = "replicated|disk|os", env = "TENFOUR_DURABILITY")]
+    pub durability: Option<Durability>,
+    /// The database replicates what it flushes in a way that it does not show (with postgres://)
+    #[arg(long, env = "TENFOUR_ENGINE_REPLICATES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub engine_replicates: bool,
     /// Text listener [default: 127.0.0.1:50544 and [::1]:50544]
     #[arg(long, value_name = "ADDR:PORT|off", num_args = 0..=1, default_missing_value = "default", env = "TENFOUR_TEXT", value_delimiter = ',')]
     pub text: Vec<String>,

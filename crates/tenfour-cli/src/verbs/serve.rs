@@ -6,16 +6,15 @@ mod key_file;
 pub mod page;
 mod port_owner;
 mod sockets;
+mod store;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tenfour::Server;
 use tenfour::identity::{Home, Invitations};
 use tenfour::proto::limits;
 use tenfour::server::{Access, ServeError, ServerConfig};
-use tenfour::store::{MemoryStore, OpenError, Retain, Rules, SqliteOptions, SqliteStore, Store};
 
-use super::bench::load::is_of_bench;
 use crate::args::{self, Listener};
 use crate::exit::Failure;
 use crate::{allocator, output, service_manager, setup, signals};
@@ -34,7 +33,7 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let identity = setup::identity(&arguments.identity)?;
     let own = identity.fingerprint();
     // The store first: nothing that was recovered may be served before it is on the disk.
-    let store = open_store(&arguments, home.as_ref())?;
+    let store = tokio::task::block_in_place(|| store::open(&arguments, home.as_ref()))?;
     let mut sockets = sockets::bind(&arguments)?;
 
     let mut config = ServerConfig::new(identity);
@@ -114,92 +113,6 @@ fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Acce
             .with_invitations(Invitations::new(&home.invitations(), &keys));
     }
     Ok(if open { access.open_to_everybody() } else { access })
-}
-
-/// Bytes of bodies that a mailbox of `tenfour bench` keeps: nobody reads them, so they must not fill a disk.
-const BENCH_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The same in memory, where a small message costs more than twice its bytes.
-const BENCH_BYTES_IN_MEMORY: u64 = 24 * 1024 * 1024;
-
-/// What mailboxes keep.
-fn rules(arguments: &args::Serve, bench_bytes: u64) -> Rules {
-    let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
-    Box::new(move |mailbox| {
-        if is_of_bench(mailbox) {
-            return Retain {
-                bytes: Some(bench_bytes),
-                unread: true,
-                idle: true,
-                ..Retain::FOREVER
-            };
-        }
-        let rule = rules.iter().find(|(pattern, _)| pattern.covers(mailbox));
-        Retain {
-            unread: unread.iter().any(|pattern| pattern.covers(mailbox)),
-            ..rule.map_or(Retain::FOREVER, |rule| rule.1)
-        }
-    })
-}
-
-fn open_store(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {
-    let path: PathBuf = match (&arguments.store, home) {
-        (Some(path), _) if path == Path::new("memory") => {
-            if !arguments.retain.is_empty() {
-                return Err(Failure::usage(
-                    "--retain is for a store on disk; one in memory keeps nothing for long",
-                ));
-            }
-            let mut store = MemoryStore::default();
-            store.retain(rules(arguments, BENCH_BYTES_IN_MEMORY));
-            return Ok(Box::new(match arguments.anonymous_quota {
-                Some(quota) => store.with_anonymous_quota(quota),
-                None => store,
-            }));
-        }
-        (Some(path), _) => path.clone(),
-        (None, Some(home)) => home.store(),
-        (None, None) => {
-            return Err(setup::home()
-                .err()
-                .unwrap_or_else(|| Failure::local("there is no home directory")));
-        }
-    };
-    if arguments.durability == tenfour::Durability::Memory {
-        return Err(
-            Failure::usage("a store on disk is `disk` or `os`").hint("to keep nothing: --store memory")
-        );
-    }
-    let options = SqliteOptions {
-        durability: arguments.durability,
-        anonymous_quota: arguments.anonymous_quota,
-    };
-    match SqliteStore::open(&path, options) {
-        Ok(mut store) => {
-            store.retain(rules(arguments, BENCH_BYTES));
-            Ok(Box::new(store))
-        }
-        Err(error) => Err(store_failure(&error)),
-    }
-}
-
-fn store_failure(error: &OpenError) -> Failure {
-    let failure = Failure::caused(error);
-    match error {
-        OpenError::InUse { .. } => failure.hint("one server owns a store; name another one: --store PATH"),
-        OpenError::Aliased { .. } => failure.hint(
-            "its log would lie beside another name, and be lost with it: mount the folder (-v FOLDER:/data), and remove other links",
-        ),
-        OpenError::Schema { .. } => failure.hint("it was not touched; move it away, or restore a backup"),
-        OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --store PATH"),
-        OpenError::ForeignLog { .. } => {
-            failure.hint("its owner was killed; put its store back, or move it away")
-        }
-        OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
-        OpenError::Network { .. } => failure.hint("name a place on a local disk: --store PATH"),
-        _ if error.is_full() => failure.hint("make room on that disk; nothing was lost"),
-        _ => failure,
-    }
 }
 
 /// How many files we may have open.

@@ -19,7 +19,7 @@ use super::send_window::{DeliveryState, ResumeState, SendWindow};
 use super::splitter::Splitter;
 use super::status::{StatusEnd, StatusRow};
 use super::transfer::Credit;
-use super::{Fault, PLACES, VERSION};
+use super::{Fault, PLACES, REPLICATED, VERSION};
 use crate::{
     Durability, Item, MailboxName, Message, Moment, Place, ProducerId, Reply, Settlement, TemporaryCode,
     limits,
@@ -208,7 +208,7 @@ impl Client {
             process: self.options.process,
             attempt: self.attempt,
             durability: self.options.durability,
-            features: PLACES,
+            features: PLACES | REPLICATED,
             producer: self.options.producer.map(|(id, resumption, kind)| ProducerWish {
                 id,
                 receipted: self.window.receipted(),

@@ -16,7 +16,7 @@ use super::reply_frames::AnswerFrame;
 use super::splitter::Splitter;
 use super::status::StatusRequest;
 use super::transfer::{Credit, MessageFrame, Pause, ReceiptFrame};
-use super::{ErrorCode, Fault, PLACES, VERSION};
+use super::{ErrorCode, Fault, PLACES, REPLICATED, VERSION};
 use crate::ack_sequencer::AckSequencer;
 use crate::limits;
 use crate::{
@@ -352,9 +352,12 @@ impl Server {
         if self.phase != Phase::Deciding {
             return;
         }
-        self.durability = terms.durability;
-        self.features = hello.features & PLACES;
-        if terms.durability < hello.durability {
+        self.features = hello.features & (PLACES | REPLICATED);
+        self.durability = match self.features & REPLICATED {
+            0 => terms.durability.at_most_disk(),
+            _ => terms.durability,
+        };
+        if self.durability < hello.durability {
             self.fail(
                 ErrorCode::Durability,
                 "this server's store is less durable than demanded",
@@ -388,7 +391,7 @@ impl Server {
             max_message: self.options.max_message,
             credit: self.options.credit,
             heartbeat_ms: u32::try_from(self.options.heartbeat.as_millis()).unwrap_or(u32::MAX),
-            durability: terms.durability,
+            durability: self.durability,
             high_water_mark: terms.high_water_mark,
             features: self.features,
             rights: terms.rights,

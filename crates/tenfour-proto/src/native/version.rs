@@ -11,3 +11,6 @@ pub const SOFTWARE: &str = concat!("tenfour/", env!("CARGO_PKG_VERSION"));
 
 /// The bit of *features* of who knows places: READ behind a place, READ_START, CLAIM, and the step *skipped*.
 pub const PLACES: u64 = 1;
+
+/// The bit of *features* of who knows the durability `replicated`; to others it is `disk`.
+pub const REPLICATED: u64 = 2;

@@ -25,9 +25,11 @@ pub(super) struct ReaderPool {
 }
 
 impl ReaderPool {
-    pub(super) fn new(readers: Readers) -> Self {
+    /// With `keeps_one`, one is opened now; a store on another machine cannot be moved away.
+    pub(super) fn new(readers: Readers, keeps_one: bool) -> Self {
         // If this fails it is tried again by whoever wants to read, who is told why.
-        let first = readers.open().map(|reader| (Instant::now(), reader));
+        let first = keeps_one.then(|| readers.open().ok()).flatten();
+        let first = first.map(|reader| (Instant::now(), reader));
         ReaderPool {
             readers,
             idle: Mutex::new(Vec::from_iter(first)),

@@ -259,7 +259,7 @@ impl Listening {
                         producer,
                         sequence,
                     },
-                ) => match Verdict::of(&stored, self.context.broker.durability()) {
+                ) => match Verdict::of(&stored, self.context.broker.durability().at_most_disk()) {
                     Some(verdict) => self.answer(
                         peer,
                         local,

@@ -55,7 +55,10 @@ fn accepted(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, alive: 
     context.tell_connected(peer, Listener::Text);
     tracing::debug!(%peer, "text connection");
     let mut connection = Connection {
-        machine: Machine::new(context.config.limits.max_message, context.broker.durability()),
+        machine: Machine::new(
+            context.config.limits.max_message,
+            context.broker.durability().at_most_disk(),
+        ),
         stream,
         context: Arc::clone(context),
         pass,
