@@ -218,13 +218,7 @@ pub(crate) fn inspect(address: &Address, demand: Demand) -> Result<[u8; 16], Pos
 }
 
 fn connect(address: &Address) -> Result<Session, PostgresError> {
-    Session::connect(address, 0, &[]).map_err(|trouble| match trouble {
-        Trouble::Lost(why) => PostgresError::Unreachable {
-            address: address.to_string(),
-            why,
-        },
-        other => refusal(address, other),
-    })
+    Session::connect(address, 0, &[]).map_err(|trouble| refusal(address, trouble))
 }
 
 /// The settings that a receipt depends on, of a database whose text is UTF-8.
@@ -259,8 +253,11 @@ pub(crate) fn refusal(address: &Address, trouble: Trouble) -> PostgresError {
             PostgresError::Failed { address, why }
         };
     }
-    PostgresError::Failed {
-        address,
-        why: trouble.text(),
+    match trouble {
+        Trouble::Lost(why) => PostgresError::Unreachable { address, why },
+        other => PostgresError::Failed {
+            address,
+            why: other.text(),
+        },
     }
 }

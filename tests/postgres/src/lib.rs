@@ -2,12 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod replicated;
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use replicated::Replicated;
 
 /// The owner of every database here.
 const OWNER: &str = "tenfour";
@@ -114,12 +118,11 @@ impl Cluster {
         ])
         .arg(&data);
         finish(made);
-        Cluster::on(folder, settings)
+        Cluster::on(folder, free_port(), settings)
     }
 
     /// Starts on a folder whose data are there.
-    fn on(folder: PathBuf, settings: &str) -> Self {
-        let port = free_port();
+    fn on(folder: PathBuf, port: u16, settings: &str) -> Self {
         let all = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = 60\n\
              shared_buffers = 32MB\nlog_min_messages = error\n{settings}\n",
@@ -148,7 +151,7 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    fn control(&self, arguments: &[&str]) {
+    fn control(&self, arguments: &[&str]) -> Command {
         let mut control = program("pg_ctl");
         control
             .args(arguments)
@@ -156,14 +159,24 @@ impl Cluster {
             .arg(self.data())
             .arg("-l")
             .arg(self.folder.join("log"))
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        finish(control);
+        control
     }
 
     /// Starts it again after [`kill`](Self::kill).
     pub fn resume(&self) {
-        self.control(&["start"]);
+        // A child that had just been forked may have the memory of the old one for a moment longer.
+        for _ in 0..50 {
+            let started = self.control(&["start"]).status();
+            if started.is_ok_and(|status| status.success()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        panic!("a cluster does not start:\n{log}");
     }
 
     /// Ends it as a power cut would, but for what the system's cache holds.
@@ -191,7 +204,7 @@ impl Cluster {
 
     /// A standby becomes a primary.
     pub fn promote(&self) {
-        self.control(&["promote"]);
+        finish(self.control(&["promote"]));
     }
 
     /// The postmaster and its children.
@@ -232,8 +245,8 @@ impl Cluster {
         found
     }
 
-    /// A standby of it that streams under that name, with these lines added to its settings.
-    pub fn standby(&self, name: &str, settings: &str) -> Self {
+    /// A standby of it that streams under that name and listens there, with these lines added to its settings.
+    pub fn standby_at(&self, name: &str, port: u16, settings: &str) -> Self {
         let folder = new_folder();
         let mut copied = program("pg_basebackup");
         copied
@@ -248,7 +261,7 @@ impl Cluster {
             "primary_conninfo = 'host=127.0.0.1 port={} user={OWNER} application_name={name}'\n{settings}",
             self.port
         );
-        Cluster::on(folder, &follow)
+        Cluster::on(folder, port, &follow)
     }
 
     /// Runs statements in a database, and gives what they print.
