@@ -12,6 +12,7 @@ mod fair_queue;
 mod job;
 mod latency;
 mod memory_budget;
+mod news;
 mod reader_pool;
 mod reply_router;
 mod shared;
@@ -25,7 +26,7 @@ use tenfour_identity::lock;
 use tenfour_proto::{CursorName, Durability, Fingerprint, MailboxName, ProducerId, Reply, Sender};
 use tenfour_store::{Batch, Claimant, ReadError, Reader, Removal, Store};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::task::block_in_place;
 
 use commit_notifier::CommitNotifier;
@@ -39,6 +40,9 @@ use reader_pool::{READERS, ReaderPool};
 use reply_router::Replies;
 pub(crate) use reply_router::{Overflow, ReplySlot};
 use shared::{Queue, Shared};
+
+/// Claims of other servers that are not looked at yet. What is missed shows with the next message.
+const CLAIMS: usize = 1_024;
 
 /// Why there is no cursor.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +66,12 @@ pub(crate) struct Broker(Arc<Shared>);
 impl Broker {
     /// Gives the store to a thread of its own, if there is anything to wait for.
     pub(crate) fn start(
-        store: Box<dyn Store>,
+        mut store: Box<dyn Store>,
         budget_bytes: u64,
     ) -> std::io::Result<(Self, Option<JoinHandle<()>>)> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        store.end_with(Arc::clone(&stopping));
+        let news = store.news();
         let durability = store.durability();
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::default()),
@@ -85,8 +92,16 @@ impl Broker {
             owned: Mutex::new(Some(store)),
             under_way: Arc::default(),
             untidy: AtomicBool::new(true),
+            claims: broadcast::Sender::new(CLAIMS),
+            stopping,
         });
         let broker = Broker(Arc::clone(&shared));
+        if let Some(source) = news {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("news".into())
+                .spawn(move || news::run(source, &shared))?;
+        }
         if !shared.blocks {
             return Ok((broker, None));
         }
@@ -322,8 +337,14 @@ impl Broker {
         !*self.0.failed.borrow() && !self.0.displaced.load(Ordering::Relaxed)
     }
 
+    /// Producers that other servers have claimed, with the epoch.
+    pub(crate) fn claims_elsewhere(&self) -> broadcast::Receiver<(Sender, ProducerId, u64)> {
+        self.0.claims.subscribe()
+    }
+
     /// Takes nothing more; the writer finishes what it has and ends.
     pub(crate) fn close(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
         lock(&self.0.queue).closed = true;
         self.0.wake.notify_one();
     }

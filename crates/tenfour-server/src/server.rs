@@ -8,7 +8,7 @@ use tenfour_proto::{CursorName, CursorNameError, MailboxName, MailboxNameError};
 use tenfour_store::Store;
 use tenfour_worker::{Handler, HandlerOptions, NameError};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
 use crate::admission::connections::ConnectionRegistry;
 use crate::admission::counters::Counters;
@@ -171,6 +171,17 @@ impl Server {
         for start in handlers {
             start(Arc::clone(&context), alive.clone());
         }
+        let (leases, mut claims) = (context.leases.clone(), context.broker.claims_elsewhere());
+        let elsewhere = tokio::spawn(async move {
+            loop {
+                match claims.recv().await {
+                    Ok((sender, producer, epoch)) => leases.claimed_elsewhere(sender, producer, epoch),
+                    // What was missed shows with the next message.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
         drop(alive);
         let mut failed = context.broker.failed();
         let store_failed = tokio::select! {
@@ -184,6 +195,7 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
         context.broker.close();
+        elsewhere.abort();
         if let Some(writer) = writer {
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }

@@ -29,6 +29,7 @@ mod hours;
 mod housekeeping;
 mod lane;
 mod mailboxes;
+mod news;
 mod pack;
 mod past;
 mod producers;

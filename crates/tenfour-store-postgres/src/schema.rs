@@ -113,6 +113,7 @@ CREATE TABLE reply(                     -- to messages that asked; kept for an h
     code     smallint,                  -- null: no handler could do it
     sum      bigint NOT NULL,
     body     bytea NOT NULL,
+    at       bigint GENERATED ALWAYS AS IDENTITY UNIQUE,  -- about the order in which they came
     PRIMARY KEY(stream, sequence)
 );
 CREATE INDEX reply_hours ON reply(hours);

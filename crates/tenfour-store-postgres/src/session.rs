@@ -12,8 +12,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::Address;
@@ -41,6 +42,7 @@ pub(crate) struct Session {
     statements: HashMap<&'static str, Statement>,
     /// The wait for a standby was cancelled: what was committed then is not replicated.
     unreplicated: Arc<AtomicBool>,
+    notifications: UnboundedReceiver<Notification>,
 }
 
 impl Drop for Session {
@@ -82,10 +84,11 @@ impl Session {
             .build()
             .map_err(|error| Trouble::Lost(error.to_string()))?;
         let unreplicated = Arc::new(AtomicBool::new(false));
+        let (notify, notifications) = unbounded_channel();
         let opening = async {
             match tls {
-                Some(tls) => open(config, tls, Arc::clone(&unreplicated)).await,
-                None => open(config, NoTls, Arc::clone(&unreplicated)).await,
+                Some(tls) => open(config, tls, Arc::clone(&unreplicated), notify).await,
+                None => open(config, NoTls, Arc::clone(&unreplicated), notify).await,
             }
         };
         let preparing = async {
@@ -109,7 +112,28 @@ impl Session {
             client,
             statements: statements.iter().copied().zip(prepared).collect(),
             unreplicated,
+            notifications,
         })
+    }
+
+    /// Waits for a word of another server, for which this session listens; `None` when the connection is lost.
+    pub(crate) async fn notification(&mut self) -> Option<Notification> {
+        self.notifications.recv().await
+    }
+
+    /// One that is here already.
+    pub(crate) fn next_notification(&mut self) -> Option<Notification> {
+        self.notifications.try_recv().ok()
+    }
+
+    /// The runtime, for what borrows the session itself.
+    pub(crate) fn take_runtime(&mut self) -> Option<Runtime> {
+        self.runtime.take()
+    }
+
+    /// Gives it back.
+    pub(crate) fn give_runtime(&mut self, runtime: Runtime) {
+        self.runtime = Some(runtime);
     }
 
     /// To be used within [`run`](Self::run).
@@ -176,7 +200,12 @@ pub(crate) async fn pipeline(all: Vec<Sent<'_>>) -> Result<(), Trouble> {
 }
 
 /// Connects, and has the connection driven by the runtime of now.
-async fn open<T>(config: &Config, tls: T, unreplicated: Arc<AtomicBool>) -> Result<Client, Trouble>
+async fn open<T>(
+    config: &Config,
+    tls: T,
+    unreplicated: Arc<AtomicBool>,
+    notify: UnboundedSender<Notification>,
+) -> Result<Client, Trouble>
 where
     T: MakeTlsConnect<Socket> + 'static,
     T::Stream: Send + 'static,
@@ -186,12 +215,17 @@ where
     let (client, mut connection) = config.connect(tls).await?;
     tokio::spawn(async move {
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-            if let AsyncMessage::Notice(notice) = message {
-                // The only word of it that a client gets (PostgreSQL's src/backend/replication/syncrep.c).
-                if notice.message().contains("synchronous replication") {
-                    unreplicated.store(true, Ordering::Relaxed);
+            match message {
+                AsyncMessage::Notice(notice) => {
+                    // The only word of it that a client gets (PostgreSQL's src/backend/replication/syncrep.c).
+                    if notice.message().contains("synchronous replication") {
+                        unreplicated.store(true, Ordering::Relaxed);
+                    }
+                    tracing::warn!(notice = notice.message(), "the database says");
                 }
-                tracing::warn!(notice = notice.message(), "the database says");
+                // Nobody listens where this fails.
+                AsyncMessage::Notification(notification) => _ = notify.send(notification),
+                _ => {}
             }
         }
     });

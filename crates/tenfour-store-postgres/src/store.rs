@@ -1,9 +1,13 @@
 //! The store, as every store is used.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender, Stored, TemporaryCode};
 use tenfour_store::ledger::{Draft, Mailbox, Mailboxes, Quota};
 use tenfour_store::{
-    Batch, Claim, Claimant, Committed, CursorChange, ReadError, Readers, Removal, Rules, Store, StoreError,
+    Batch, Claim, Claimant, Committed, CursorChange, News, ReadError, Readers, Removal, Rules, Store,
+    StoreError,
 };
 
 use crate::address::Address;
@@ -11,6 +15,7 @@ use crate::durability::Demand;
 use crate::error::{PostgresError, Trouble};
 use crate::hours::Hours;
 use crate::lane::Lane;
+use crate::news::{PostgresNews, Word, Words};
 use crate::producers::Counts;
 use crate::reader::PostgresReader;
 use crate::retention::Retention;
@@ -61,6 +66,8 @@ impl PostgresStore {
             hours,
             counts: Counts::default(),
             streams: Streams::default(),
+            words: Words::default(),
+            stopping: Arc::default(),
             said_unsafe: false,
             has_failed: false,
             session: None,
@@ -137,6 +144,12 @@ impl Store for PostgresStore {
         match committed {
             Ok((draft, raised)) => {
                 self.0.said_unsafe = false;
+                for mailbox in &raised {
+                    self.0.words.say(Word::Raised(mailbox.name.clone(), mailbox.last));
+                }
+                if draft.has_answers() {
+                    self.0.words.say(Word::Answered);
+                }
                 let raised = raised.into_iter();
                 Ok(draft.after_commit(raised.map(|mailbox: Mailbox| (mailbox.name, mailbox.last))))
             }
@@ -158,6 +171,9 @@ impl Store for PostgresStore {
         let claimed = self
             .0
             .transaction(|store, session, plan| claim::claim(store, session, sender, producer, by, plan));
+        if let Ok(Claim::Held { epoch, .. }) = claimed {
+            self.0.words.say(Word::Claimed(epoch, producer, sender.clone()));
+        }
         self.0.unless_full(claimed, Claim::NotNow(TemporaryCode::Full))
     }
 
@@ -235,6 +251,16 @@ impl Store for PostgresStore {
         self.0.check()?;
         let tidied = self.0.tidy_up(false);
         self.0.unless_full(tidied, false)
+    }
+
+    fn news(&mut self) -> Option<Box<dyn News>> {
+        let (news, words) = PostgresNews::new(self.0.address.clone(), self.0.lane.id);
+        self.0.words = words;
+        Some(Box::new(news))
+    }
+
+    fn end_with(&mut self, stopping: Arc<AtomicBool>) {
+        self.0.stopping = stopping;
     }
 
     fn readers(&self) -> Readers {

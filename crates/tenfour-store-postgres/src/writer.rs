@@ -1,5 +1,7 @@
 //! What a server has of the store, and the frame of every transaction.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tenfour_store::StoreError;
@@ -11,6 +13,7 @@ use crate::error::Trouble;
 use crate::hours::Hours;
 use crate::lane::{Lane, SEEN};
 use crate::mailboxes::{ALL, place};
+use crate::news::Words;
 use crate::producers::Counts;
 use crate::retention::Retention;
 use crate::session::{PAUSE, Session};
@@ -37,6 +40,10 @@ pub(crate) struct Writer {
     pub(crate) hours: Hours,
     pub(crate) counts: Counts,
     pub(crate) streams: Streams,
+    /// For other servers.
+    pub(crate) words: Words,
+    /// Nothing is waited for any more.
+    pub(crate) stopping: Arc<AtomicBool>,
     /// It was said that the database is not safe enough any more.
     pub(crate) said_unsafe: bool,
     pub(crate) has_failed: bool,
@@ -164,6 +171,11 @@ impl Writer {
     /// Finds the primary, and what became of the last commit: true if it has happened. Waits as long as it takes.
     pub(crate) fn recover(&mut self) -> Result<bool, Trouble> {
         for attempt in 0.. {
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err(Trouble::Lost(
+                    "the server stops while the database is lost".to_owned(),
+                ));
+            }
             match self.recover_at(attempt) {
                 Ok((session, number)) => {
                     if number < self.lane.number {

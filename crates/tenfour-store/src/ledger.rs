@@ -51,6 +51,11 @@ impl Draft {
         }
     }
 
+    /// Replies are in it that were not there before.
+    pub fn has_answers(&self) -> bool {
+        !self.answered.is_empty()
+    }
+
     /// The commit has happened, and is as durable as the store says: from here on it is true.
     pub fn after_commit(self, mailboxes: impl IntoIterator<Item = (MailboxName, u64)>) -> Committed {
         let outcome = |ruling| match ruling {

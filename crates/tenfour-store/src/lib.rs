@@ -55,5 +55,5 @@ pub use sqlite::{
     Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer,
     SqliteOptions, SqliteStore, Verdict, check,
 };
-pub use store::{Claim, Claimant, MAX_MAILBOXES, MailboxInfo, Reader, Readers, Removal, Store};
+pub use store::{Claim, Claimant, Heard, MAX_MAILBOXES, MailboxInfo, News, Reader, Readers, Removal, Store};
 pub use tenfour_proto::Stored;

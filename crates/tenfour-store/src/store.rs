@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tenfour_proto::native::ProducerKind;
 use tenfour_proto::{
     CursorName, Durability, Item, MailboxName, ProducerId, Reply, Sender, Stored, TemporaryCode,
 };
 
-use crate::batch::{Batch, BatchOutcome, Committed};
+use crate::batch::{Answered, Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorInfo, Position};
 use crate::error::{CopyError, ReadError, StoreError};
 
@@ -140,6 +141,16 @@ pub trait Store: Send {
         Ok(false)
     }
 
+    /// Hears of what other servers do with the same store; `None` where there are no others. To be asked for once.
+    fn news(&mut self) -> Option<Box<dyn News>> {
+        None
+    }
+
+    /// When this has become true, another machine is waited for no longer: what is under way fails.
+    fn end_with(&mut self, stopping: Arc<AtomicBool>) {
+        let _ = stopping;
+    }
+
     /// What opens other views of the same messages, for other threads.
     fn readers(&self) -> Readers;
 
@@ -189,6 +200,30 @@ pub enum Removal {
     Refilled,
     /// There is no room to note it.
     Full,
+}
+
+/// Tells what other servers have done with a store. What is missed is told later.
+pub trait News: Send {
+    /// Waits until there is something, at most so long.
+    fn wait(&mut self, longest: Duration) -> Vec<Heard>;
+}
+
+/// Something that another server has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A mailbox has messages up to this offset.
+    Raised(MailboxName, u64),
+    /// A reply was written down.
+    Answered(Answered),
+    /// A producer was claimed: what is held under an older epoch is not held any more.
+    Claimed {
+        /// Whose it is.
+        sender: Sender,
+        /// The producer.
+        producer: ProducerId,
+        /// Of the claim.
+        epoch: u64,
+    },
 }
 
 /// Opens readers of a store, on any thread. Cheap to clone.

@@ -1,6 +1,7 @@
 //! Who may send on a producer: of one process the later attempt, of two processes the later one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tenfour_proto::{ProducerId, Sender};
@@ -23,6 +24,8 @@ struct Holder {
 /// The right to deposit as a producer, until another connection takes it.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
+    /// Of the claim in the store, once there is one.
+    epoch: AtomicU64,
     taken: Mutex<bool>,
     told: Notify,
 }
@@ -36,6 +39,11 @@ impl Lease {
             deposit();
         }
         !*taken
+    }
+
+    /// The store has given the producer to this connection.
+    pub(crate) fn claimed(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// Waits until another connection has it.
@@ -99,6 +107,18 @@ impl Leases {
     }
 }
 
+impl Leases {
+    /// A connection to another server has claimed the producer.
+    pub(crate) fn claimed_elsewhere(&self, sender: Sender, producer: ProducerId, epoch: u64) {
+        if let Some(holder) = lock(&self.0).get(&(sender, producer)) {
+            let own = holder.lease.epoch.load(Ordering::Relaxed);
+            if own != 0 && own < epoch {
+                holder.lease.take();
+            }
+        }
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let mut all = lock(&self.leases.0);
@@ -136,5 +156,24 @@ mod tests {
         );
         drop(other);
         assert!(lock(&leases.0).is_empty());
+    }
+
+    #[test]
+    fn a_later_claim_at_another_server_ends_the_one_here() {
+        let leases = Leases::default();
+        let held = leases
+            .claim(Sender::Anonymous, ProducerId::of_key("s"), [1; 16], 1)
+            .unwrap();
+        let elsewhere = |epoch| leases.claimed_elsewhere(Sender::Anonymous, ProducerId::of_key("s"), epoch);
+        elsewhere(7);
+        assert!(
+            held.lease().while_held(|| {}),
+            "not claimed here yet: the store decides"
+        );
+        held.lease().claimed(8);
+        elsewhere(7);
+        assert!(held.lease().while_held(|| {}), "heard late");
+        elsewhere(9);
+        assert!(!held.lease().while_held(|| panic!("taken")));
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 
-use tenfour_proto::{CursorName, Durability, MailboxName};
+use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender};
 use tenfour_store::Store;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::commit_notifier::CommitNotifier;
 use super::consumer_group::ConsumerGroup;
@@ -45,6 +45,10 @@ pub(super) struct Shared {
     pub(super) under_way: Arc<AtomicUsize>,
     /// Something was done since the store last put itself in order, on whichever thread.
     pub(super) untidy: AtomicBool,
+    /// Producers that other servers have claimed.
+    pub(super) claims: broadcast::Sender<(Sender, ProducerId, u64)>,
+    /// Nothing more is taken.
+    pub(super) stopping: Arc<AtomicBool>,
 }
 
 /// The consumer groups that somebody reads in, or that are not saved yet.

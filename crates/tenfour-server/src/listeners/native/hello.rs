@@ -86,6 +86,7 @@ impl Connection {
                     high_water_mark = Some(resumed.high_water_mark.max(forgotten.unwrap_or(0)));
                     known = resumed.high_water_mark;
                     receipts = resumed.receipts;
+                    held.lease().claimed(resumed.epoch);
                     resumed.epoch
                 }
                 Err(NotResumed::TakenOver) => return self.taken_over(),

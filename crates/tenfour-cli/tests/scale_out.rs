@@ -1,0 +1,156 @@
+//! Several servers in front of one PostgreSQL: to whoever sends, reads or asks they are one.
+
+mod support;
+
+use std::process::Stdio;
+
+use support::{Home, Lines, SERVE, Served, mailbox};
+use tenfour_test_postgres::Cluster;
+
+/// A database with a store in it; `None` where there is no PostgreSQL.
+fn store(home: &Home) -> Option<(&'static Cluster, String, String)> {
+    let cluster = tenfour_test_postgres::shared()?;
+    let database = cluster.new_database();
+    let url = cluster.url(&database);
+    home.run(&["store", "init", &url]).ok();
+    Some((cluster, database, url))
+}
+
+fn serve(home: &Home, url: &str, more: &[&str]) -> Served {
+    home.serve_with(&[&["--store", url, "--durability", "disk"], more].concat())
+}
+
+#[test]
+fn what_is_stored_by_one_server_is_known_to_the_other() {
+    let home = Home::new();
+    let Some((cluster, database, url)) = store(&home) else {
+        return;
+    };
+    let (one, other) = (serve(&home, &url, &[]), serve(&home, &url, &[]));
+    home.run(&["send", &one.native, "one", "--id", "x"]).ok();
+    home.run(&["send", &other.native, "one", "--id", "x"]).ok();
+    home.run(&["send", &other.native, "another", "--id", "x"])
+        .failed(65, "another message");
+    home.run(&["send", &other.native, "two"]).ok();
+    for served in [&one, &other] {
+        assert_eq!(mailbox(&home, &served.native), ["one", "two"]);
+    }
+    let rows = cluster.sql(
+        &database,
+        "SELECT mailbox, \"offset\", text FROM tenfour.messages",
+    );
+    assert_eq!(rows, "inbox|1|one\ninbox|2|two");
+    // Both stop, and another one goes on.
+    assert_eq!((one.stop(), other.stop()), (Some(0), Some(0)));
+    assert_eq!(cluster.sql(&database, "SELECT count(*) FROM tenfour.lane"), "0");
+    let third = serve(&home, &url, &[]);
+    home.run(&["send", &third.native, "one", "--id", "x"]).ok();
+    assert_eq!(mailbox(&home, &third.native), ["one", "two"]);
+}
+
+#[test]
+fn whoever_follows_at_one_server_sees_what_comes_to_the_other() {
+    let home = Home::new();
+    let Some((_, _, url)) = store(&home) else { return };
+    let (one, other) = (serve(&home, &url, &[]), serve(&home, &url, &[]));
+    let mut follower = home
+        .command(&["tail", "-f", &other.native])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = Lines::of(follower.stdout.take().unwrap());
+    home.run(&["send", &one.native, "first"]).ok();
+    lines.wait_for("first");
+    home.run(&["send", &one.native, "second"]).ok();
+    lines.wait_for("second");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    // A mailbox that is removed at the one is gone at the other.
+    home.run(&["send", &one.at("old"), "x"]).ok();
+    home.run(&["mailbox", "rm", "old", "--server", &other.native, "--yes"])
+        .ok();
+    let status = home.run(&["status", &one.native]).ok();
+    assert!(!status.contains("old "), "{status}");
+    home.run(&["send", &one.at("old"), "again"]).ok();
+    assert_eq!(mailbox(&home, &other.at("old")), ["again"]);
+}
+
+#[test]
+fn whoever_asks_one_server_is_answered_by_the_others_handler() {
+    let home = Home::new();
+    let Some((_, _, url)) = store(&home) else { return };
+    let one = serve(&home, &url, &[]);
+    let _other = serve(&home, &url, &["--exec", "tr", "a-z", "A-Z"]);
+    for question in ["why", "how"] {
+        assert_eq!(
+            home.run(&["ask", &one.native, question]).ok(),
+            question.to_uppercase()
+        );
+    }
+}
+
+/// A receipt is late when the database is away, and never false; the server waits for it.
+#[test]
+fn a_database_that_is_away_for_a_while_costs_time_only() {
+    if !tenfour_test_postgres::is_installed() {
+        return;
+    }
+    let home = Home::new();
+    let cluster = Cluster::start("");
+    let url = cluster.url(&cluster.new_database());
+    home.run(&["store", "init", &url]).ok();
+    let served = serve(&home, &url, &[]);
+    home.run(&["send", &served.native, "before"]).ok();
+    cluster.kill();
+    home.run(&["send", &served.native, "lost", "--timeout", "1s", "--id", "lost"])
+        .failed(69, "no answer in time");
+    let mut late = home
+        .command(&["send", &served.native, "late", "--timeout", "60s"])
+        .spawn()
+        .unwrap();
+    served.log.wait_for("the database is lost");
+    cluster.resume();
+    assert_eq!(late.wait().unwrap().code(), Some(0));
+    // What nobody knew is known now: it is there once.
+    home.run(&["send", &served.native, "lost", "--id", "lost"]).ok();
+    let mut stored = mailbox(&home, &served.native);
+    stored.sort();
+    assert_eq!(stored, ["before", "late", "lost"]);
+    // It stops although the database is away again.
+    cluster.kill();
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn what_a_database_lacks_is_said_at_the_start() {
+    let home = Home::new();
+    let Some(cluster) = tenfour_test_postgres::shared() else {
+        return;
+    };
+    let database = cluster.new_database();
+    let url = cluster.url(&database);
+    let start = |url: &str, more: &[&str]| home.run(&[&SERVE[..], &["--store", url], more].concat());
+    let single = ["--durability", "disk"];
+    start(&url, &single).failed(1, "tenfour store init");
+    home.run(&["store", "init", &url]).ok();
+    home.run(&["store", "init", &url]).ok();
+    start(&url, &[]).failed(1, "--durability disk");
+    start(&url, &["--durability", "os"]).failed(2, "`replicated` or `disk`");
+    start("postgres://db/x?sslmode=require", &single).failed(2, "verify-full");
+    start(&cluster.url("nowhere"), &single).failed(1, "does not exist");
+    start("postgres://tenfour@127.0.0.1:1/x", &single).failed(1, "look whether it runs");
+    home.run(&["store", "init", "store.db"]).failed(2, "--store PATH");
+    cluster.sql(&database, "UPDATE tenfour.store SET version = 99");
+    start(&url, &single).failed(1, "use the newer tenfour");
+    cluster.sql(
+        "postgres",
+        "CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0",
+    );
+    home.run(&["store", "init", &cluster.url("bytes")])
+        .failed(1, "ENCODING 'UTF8'");
+    cluster.sql("postgres", "CREATE ROLE guest LOGIN");
+    let guest = cluster.url(&cluster.new_database()).replace("tenfour@", "guest@");
+    home.run(&["store", "init", &guest]).failed(1, "GRANT CREATE");
+    let unsafe_one = Cluster::start("fsync = off");
+    start(&unsafe_one.url("postgres"), &single).failed(1, "fsync is off");
+}
