@@ -46,6 +46,7 @@ const KNOWS: [(&str, &[&str]); 10] = [
             "tenfour-proto",
             "tenfour-server",
             "tenfour-store",
+            "tenfour-store-postgres",
             "tenfour-worker",
         ],
     ),

@@ -5,6 +5,7 @@ mod handler;
 mod key_file;
 pub mod page;
 mod port_owner;
+mod rules;
 mod sockets;
 mod store;
 

@@ -7,39 +7,13 @@ use std::path::{Path, PathBuf};
 
 use tenfour::Durability;
 use tenfour::identity::Home;
-use tenfour::store::{MemoryStore, OpenError, Retain, Rules, SqliteOptions, SqliteStore, Store};
+use tenfour::store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store};
 
-use super::super::bench::load::is_of_bench;
 use super::super::store::is_database;
+use super::rules::{BENCH_BYTES, BENCH_BYTES_IN_MEMORY, rules};
 use crate::args;
 use crate::exit::Failure;
 use crate::setup;
-
-/// Bytes of bodies that a mailbox of `tenfour bench` keeps: nobody reads them, so they must not fill a disk.
-const BENCH_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The same in memory, where a small message costs more than twice its bytes.
-const BENCH_BYTES_IN_MEMORY: u64 = 24 * 1024 * 1024;
-
-/// What mailboxes keep.
-fn rules(arguments: &args::Serve, bench_bytes: u64) -> Rules {
-    let (rules, unread) = (arguments.retain.clone(), arguments.retain_unread.clone());
-    Box::new(move |mailbox| {
-        if is_of_bench(mailbox) {
-            return Retain {
-                bytes: Some(bench_bytes),
-                unread: true,
-                idle: true,
-                ..Retain::FOREVER
-            };
-        }
-        let rule = rules.iter().find(|(pattern, _)| pattern.covers(mailbox));
-        Retain {
-            unread: unread.iter().any(|pattern| pattern.covers(mailbox)),
-            ..rule.map_or(Retain::FOREVER, |rule| rule.1)
-        }
-    })
-}
 
 /// Opens what `--store` names.
 pub(super) fn open(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {

@@ -6,9 +6,9 @@ use tenfour::Durability;
 use tenfour::store::Store;
 use tenfour::store::postgres::{Demand, PostgresOptions, PostgresStore};
 
-use super::{BENCH_BYTES, rules};
 use crate::args;
 use crate::exit::Failure;
+use crate::verbs::serve::rules::{BENCH_BYTES, rules};
 use crate::verbs::store::{address, failure};
 
 /// Opens it. What it promises must be what is demanded.
