@@ -118,6 +118,7 @@ fn change(dice: &mut Dice) -> CursorChange {
             .into_iter()
             .map(|offset| (offset, Reply::new(format!("to {offset}"))))
             .collect(),
+        gives_back: false,
     }
 }
 

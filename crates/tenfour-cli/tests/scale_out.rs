@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Stdio;
 
-use support::{Home, Lines, SERVE, Served, mailbox};
+use support::{Home, Lines, Receiving, SERVE, Served, mailbox, wait_for};
 use tenfour_test_postgres::Cluster;
 
 /// A database with a store in it; `None` where there is no PostgreSQL.
@@ -87,6 +87,80 @@ fn whoever_asks_one_server_is_answered_by_the_others_handler() {
             question.to_uppercase()
         );
     }
+}
+
+/// What is given out by one server is not given out by the other.
+#[test]
+fn consumers_at_two_servers_share_the_work() {
+    let home = Home::new();
+    let Some((cluster, database, url)) = store(&home) else {
+        return;
+    };
+    let (one, other) = (serve(&home, &url, &[]), serve(&home, &url, &[]));
+    let workers = [
+        Receiving::start(&home, &one, &["--as", "w"]),
+        Receiving::start(&home, &other, &["--as", "w"]),
+    ];
+    let lines: String = (0..2_000).map(|number| format!("{number}\n")).collect();
+    home.run_with_input(&["send", "-l", &one.native], lines.as_bytes())
+        .ok();
+    let all = || {
+        let parts: Vec<Vec<String>> = workers.iter().map(|worker| worker.out.all()).collect();
+        (parts[0].len() + parts[1].len(), parts)
+    };
+    wait_for("all of it", || all().0 >= 2_000);
+    let parts = all().1;
+    assert!(parts.iter().all(|part| !part.is_empty()), "one had nothing");
+    let mut handled = parts.concat();
+    handled.sort_by_key(|line| line.parse::<u64>().unwrap());
+    let sent: Vec<&str> = lines.lines().collect();
+    assert_eq!(handled, sent);
+    let floor = "SELECT floor FROM tenfour.cursor WHERE name = 'w'";
+    wait_for("the cursor behind it", || cluster.sql(&database, floor) == "2000");
+    assert_eq!(cluster.sql(&database, "SELECT count(*) FROM tenfour.given"), "0");
+}
+
+/// What a reader of a lost server had is given to another one, when it is known that the server is lost; and the work of a
+/// reader that went is given at once.
+#[test]
+fn the_work_of_a_server_that_is_killed_is_done_by_the_other() {
+    let home = Home::new();
+    let Some((cluster, database, url)) = store(&home) else {
+        return;
+    };
+    let (one, other) = (serve(&home, &url, &[]), serve(&home, &url, &[]));
+    for number in 0..10 {
+        home.run(&["send", &one.native, &number.to_string()]).ok();
+    }
+    let begun = home.path().join("begun");
+    let _slow = Receiving::start(
+        &home,
+        &one,
+        &[
+            "--as",
+            "w",
+            "--sh",
+            &format!("touch {}; sleep 100", begun.display()),
+        ],
+    );
+    wait_for("the slow one", || begun.exists());
+    let quick = Receiving::start(&home, &other, &["--as", "w"]);
+    one.kill();
+    let lanes = "UPDATE tenfour.lane SET seen = now() - interval '16 seconds' WHERE id = (SELECT min(id) FROM tenfour.lane)";
+    cluster.sql(&database, lanes);
+    wait_for("all of it", || quick.out.all().len() >= 10);
+    let mut done = quick.out.all();
+    done.sort();
+    assert_eq!(done, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    // A reader that goes leaves nothing behind.
+    drop(quick);
+    home.run(&["send", &other.native, "more"]).ok();
+    let third = serve(&home, &url, &[]);
+    let last = Receiving::start(&home, &third, &["--as", "w"]);
+    last.out.wait_for("more");
+    assert_eq!(last.out.all(), ["more"]);
+    let dead = home.run(&["status", &third.native]).ok();
+    assert!(!dead.contains("dead/"), "{dead}");
 }
 
 /// A receipt is late when the database is away, and never false; the server waits for it.

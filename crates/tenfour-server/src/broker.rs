@@ -263,8 +263,8 @@ impl Broker {
             })?;
             let (mailbox, name) = key.clone();
             let group = match (position, begin) {
-                (Some(position), _) => ConsumerGroup::loaded(mailbox, name, position),
-                (None, Some(begin)) => ConsumerGroup::new(mailbox, name, begin),
+                (Some(position), _) => ConsumerGroup::loaded(mailbox, name, position, self.0.is_remote),
+                (None, Some(begin)) => ConsumerGroup::new(mailbox, name, begin, self.0.is_remote),
                 (None, None) => return Ok(None),
             };
             let mut groups = lock(&self.0.groups);
@@ -289,6 +289,13 @@ impl Broker {
     pub(crate) fn save_cursor(&self, cursor: &Arc<ConsumerGroup>) {
         if cursor.claim_saving(Instant::now()) {
             self.push(Job::SaveCursor(Arc::clone(cursor)));
+        }
+    }
+
+    /// Has messages drawn for a cursor that has nothing to offer up to `last`, if they have to be.
+    pub(crate) fn draw(&self, cursor: &Arc<ConsumerGroup>, last: u64) {
+        if cursor.claim_drawing(last, Instant::now()) {
+            self.push(Job::Draw(Arc::clone(cursor)));
         }
     }
 

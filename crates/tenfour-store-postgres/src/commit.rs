@@ -167,7 +167,7 @@ pub(crate) fn commit(
         }));
     }
     for change in &rows.cursors {
-        writing.push(Box::pin(cursors::advance(session, change, hours)));
+        writing.push(Box::pin(cursors::advance(session, store.lane.id, change, hours)));
     }
     writing.push(Box::pin(store.lane.end(session)));
     session.run(pipeline(writing))?;

@@ -15,12 +15,32 @@ pub(crate) const LOCK: &str = "SELECT cursor.mailbox, cursor.name FROM cursor
     JOIN unnest($1::text[], $2::text[]) AS wanted(mailbox, name) USING (mailbox, name)
     ORDER BY cursor.id FOR NO KEY UPDATE OF cursor";
 
-pub(crate) const MOVE: &str = "INSERT INTO cursor(mailbox, name, floor, used) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (mailbox, name) DO UPDATE SET floor = greatest(cursor.floor, excluded.floor), used = excluded.used";
+/// Makes it, or says that it is used. What a server has done may lie beyond all that was drawn.
+pub(crate) const MOVE: &str = "INSERT INTO cursor(mailbox, name, floor, next, used) VALUES ($1, $2, $3::bigint, $3::bigint + 1, $4)
+    ON CONFLICT (mailbox, name) DO UPDATE SET next = greatest(cursor.next, excluded.next), used = excluded.used";
+
+/// Blocks of a server that are all done up to an offset.
+pub(crate) const END_BLOCKS: &str = "DELETE FROM block USING cursor WHERE block.cursor = cursor.id
+    AND cursor.mailbox = $1 AND cursor.name = $2 AND block.lane = $3 AND block.last <= $4";
+
+/// And one that is done in part.
+pub(crate) const TRIM_BLOCK: &str =
+    "UPDATE block SET first = $4::bigint + 1 FROM cursor WHERE block.cursor = cursor.id
+    AND cursor.mailbox = $1 AND cursor.name = $2 AND block.lane = $3 AND block.first <= $4";
+
+pub(crate) const GIVE_BACK: &str = "UPDATE block SET lane = NULL FROM cursor WHERE block.cursor = cursor.id
+    AND cursor.mailbox = $1 AND cursor.name = $2 AND block.lane = $3";
+
+/// All are done that were drawn and are in no block.
+pub(crate) const RAISE: &str = "UPDATE cursor SET floor = greatest(floor, least(next, coalesce(
+        (SELECT min(first) FROM block WHERE block.cursor = cursor.id), next)) - 1)
+    WHERE mailbox = $1 AND name = $2";
 
 /// What was known of messages that are all done.
 pub(crate) const FORGET: &str = "DELETE FROM given USING cursor
-    WHERE given.cursor = cursor.id AND cursor.mailbox = $1 AND cursor.name = $2 AND given.\"offset\" <= cursor.floor";
+    WHERE given.cursor = cursor.id AND cursor.mailbox = $1 AND cursor.name = $2 AND (given.\"offset\" <= cursor.floor
+       OR given.\"offset\" < cursor.next AND NOT EXISTS (
+          SELECT 1 FROM block WHERE block.cursor = cursor.id AND given.\"offset\" BETWEEN block.first AND block.last))";
 
 pub(crate) const GIVE: &str = "INSERT INTO given(cursor, \"offset\", attempts, done)
     SELECT cursor.id, new.\"offset\", new.attempts, new.done
@@ -54,7 +74,12 @@ pub(crate) fn key(row: &Row) -> Result<(MailboxName, CursorName), Trouble> {
 }
 
 /// Moves a cursor, or makes it, in the transaction of now.
-pub(crate) async fn advance(session: &Session, change: &CursorChange, hours: i64) -> Result<(), Trouble> {
+pub(crate) async fn advance(
+    session: &Session,
+    lane: i64,
+    change: &CursorChange,
+    hours: i64,
+) -> Result<(), Trouble> {
     let client = session.client();
     let (mailbox, name) = (change.mailbox.as_str(), change.name.as_str());
     let offsets: Vec<i64> = change
@@ -76,11 +101,25 @@ pub(crate) async fn advance(session: &Session, change: &CursorChange, hours: i64
             .await?;
         Ok::<_, Trouble>(())
     };
-    let forgotten = async {
+    let of_lane = |sql: &'static str| async move {
+        let statement = session.statement(sql)?;
         client
-            .execute(session.statement(FORGET)?, &[&mailbox, &name])
+            .execute(statement, &[&mailbox, &name, &lane, &floor])
             .await?;
+        Ok::<_, Trouble>(())
+    };
+    let given_back = async {
+        if change.gives_back {
+            let statement = session.statement(GIVE_BACK)?;
+            client.execute(statement, &[&mailbox, &name, &lane]).await?;
+        }
         Ok(())
+    };
+    let of_all = |sql: &'static str| async move {
+        client
+            .execute(session.statement(sql)?, &[&mailbox, &name])
+            .await?;
+        Ok::<_, Trouble>(())
     };
     let given = async {
         if !offsets.is_empty() {
@@ -91,7 +130,15 @@ pub(crate) async fn advance(session: &Session, change: &CursorChange, hours: i64
         }
         Ok(())
     };
-    try_join!(moved, forgotten, given)?;
+    try_join!(
+        moved,
+        of_lane(END_BLOCKS),
+        of_lane(TRIM_BLOCK),
+        given,
+        given_back,
+        of_all(RAISE),
+        of_all(FORGET)
+    )?;
     Ok(())
 }
 
@@ -135,6 +182,14 @@ pub(crate) async fn delete(
     name: Option<&CursorName>,
 ) -> Result<u64, Trouble> {
     let (mailbox, name) = (mailbox.as_str(), name.map(CursorName::as_str));
+    session
+        .client()
+        .execute(
+            "DELETE FROM block USING cursor WHERE block.cursor = cursor.id AND cursor.mailbox = $1
+               AND coalesce(cursor.name = $2, true)",
+            &[&mailbox, &name],
+        )
+        .await?;
     session
         .client()
         .execute(

@@ -23,6 +23,7 @@ mod address;
 mod claim;
 mod commit;
 mod cursors;
+mod draw;
 mod durability;
 mod error;
 mod hours;

@@ -96,8 +96,16 @@ CREATE TABLE cursor(
     mailbox  text NOT NULL,
     name     text NOT NULL,
     floor    bigint NOT NULL,           -- all messages up to here are done
+    next     bigint NOT NULL,           -- the first one that no server has drawn
     used     bigint NOT NULL,           -- the store's hours at its last use
     UNIQUE(mailbox, name)
+);
+CREATE TABLE block(                     -- messages of a cursor, not all done, that one server gives out
+    cursor   integer NOT NULL,
+    first    bigint NOT NULL,
+    last     bigint NOT NULL,
+    lane     bigint,                    -- of the server; null: anybody may have them
+    PRIMARY KEY(cursor, first)
 );
 CREATE TABLE given(                     -- messages above the floor that readers have begun with
     cursor   integer NOT NULL,

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use tenfour_proto::{CursorName, Durability, MailboxName, ProducerId, Sender, Stored, TemporaryCode};
 use tenfour_store::ledger::{Draft, Mailbox, Mailboxes, Quota};
 use tenfour_store::{
-    Batch, Claim, Claimant, Committed, CursorChange, News, ReadError, Readers, Removal, Rules, Store,
-    StoreError,
+    Batch, Claim, Claimant, Committed, CursorChange, News, Portion, ReadError, Readers, Removal, Rules,
+    Store, StoreError,
 };
 
 use crate::address::Address;
@@ -23,7 +23,7 @@ use crate::session::Session;
 use crate::sizes::Sizes;
 use crate::streams::Streams;
 use crate::writer::Writer;
-use crate::{claim, commit, cursors, past, removal, schema};
+use crate::{claim, commit, cursors, draw, past, removal, schema};
 
 /// Most that senders without a key may hold unless said otherwise: nobody knows how large the database's disk is.
 const USUAL_QUOTA: u64 = 1 << 30;
@@ -107,6 +107,10 @@ const STATEMENTS: &[&str] = &[
     crate::mailboxes::REVIVE,
     cursors::LOCK,
     cursors::MOVE,
+    cursors::END_BLOCKS,
+    cursors::TRIM_BLOCK,
+    cursors::GIVE_BACK,
+    cursors::RAISE,
     cursors::FORGET,
     cursors::GIVE,
     crate::replies::KEEP,
@@ -251,6 +255,20 @@ impl Store for PostgresStore {
         self.0.check()?;
         let tidied = self.0.tidy_up(false);
         self.0.unless_full(tidied, false)
+    }
+
+    fn draw(
+        &mut self,
+        mailbox: &MailboxName,
+        name: &CursorName,
+        most: u64,
+        is_first: bool,
+    ) -> Result<Portion, StoreError> {
+        self.0.check()?;
+        let drawn = self.0.transaction(|store, session, plan| {
+            draw::draw(store, session, mailbox, name, most, is_first, plan)
+        });
+        self.0.unless_full(drawn, Portion::default())
     }
 
     fn news(&mut self) -> Option<Box<dyn News>> {

@@ -52,6 +52,19 @@ pub struct CursorChange {
     pub bury: Vec<u64>,
     /// These messages are done, and to those of them that asked this is the reply, in the same transaction.
     pub answers: Vec<(u64, Reply)>,
+    /// Nobody reads by it here any more: what was [drawn](crate::Store::draw) and is not done is for other servers.
+    pub gives_back: bool,
+}
+
+/// Messages of a cursor that are for one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// First and last offsets. No other server gives these out.
+    pub ranges: Vec<(u64, u64)>,
+    /// What is known of messages in them.
+    pub states: Vec<(u64, AckState)>,
+    /// The last offset of the mailbox.
+    pub end: u64,
 }
 
 /// What became of a [`CursorChange`].

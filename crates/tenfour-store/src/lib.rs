@@ -43,7 +43,9 @@ mod store_files;
 
 pub use batch::{Answered, Batch, BatchOutcome, Committed};
 pub use check::{Checked, Finding};
-pub use cursor::{AckState, CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Position};
+pub use cursor::{
+    AckState, CURSOR_HOURS, CursorChange, CursorInfo, CursorOutcome, MAX_CURSORS, Portion, Position,
+};
 pub use error::{Cause, CopyError, OpenError, ReadError, StoreError};
 pub use memory::{DEFAULT_MEMORY_LIMIT, MemoryStore};
 pub use policy::{

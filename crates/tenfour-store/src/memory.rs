@@ -204,6 +204,7 @@ mod tests {
             out_of_order: vec![],
             bury: vec![],
             answers: vec![(1, Reply::new("!"))],
+            gives_back: false,
         };
         store.commit(&[], &[answer], 0).unwrap();
         let hour = Duration::from_secs(3600);

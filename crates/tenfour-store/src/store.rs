@@ -10,7 +10,7 @@ use tenfour_proto::{
 };
 
 use crate::batch::{Answered, Batch, BatchOutcome, Committed};
-use crate::cursor::{CursorChange, CursorInfo, Position};
+use crate::cursor::{CursorChange, CursorInfo, Portion, Position};
 use crate::error::{CopyError, ReadError, StoreError};
 
 /// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
@@ -30,7 +30,8 @@ pub trait Store: Send {
         true
     }
 
-    /// Its calls wait for another machine, so none is made on the thread of a connection.
+    /// It is on another machine, and other servers may have it, too: none of its calls is made on the thread of a connection, and
+    /// messages of cursors are [drawn](Self::draw).
     fn is_remote(&self) -> bool {
         false
     }
@@ -139,6 +140,23 @@ pub trait Store: Send {
     /// The same when there is always something else to do: only what would grow without end otherwise.
     fn tidy_under_load(&mut self) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    /// Takes messages of a cursor that no other server gives out, about so many; with `is_first` also those that this server has
+    /// taken already. For a store that [is remote](Self::is_remote): in any other one all are this server's.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn draw(
+        &mut self,
+        mailbox: &MailboxName,
+        name: &CursorName,
+        most: u64,
+        is_first: bool,
+    ) -> Result<Portion, StoreError> {
+        let _ = (mailbox, name, most, is_first);
+        Ok(Portion::default())
     }
 
     /// Hears of what other servers do with the same store; `None` where there are no others. To be asked for once.

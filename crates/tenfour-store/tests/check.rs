@@ -83,6 +83,7 @@ fn store_with_a_short_past() -> (TempDir, PathBuf) {
         )],
         bury: vec![2],
         answers: vec![(1, Reply::new("yes"))],
+        gives_back: false,
     };
     store.commit(&[], &[change], 2).unwrap();
     (folder, path)

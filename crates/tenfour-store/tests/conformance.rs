@@ -519,6 +519,7 @@ fn cursor(committed: u64, out_of_order: &[(u64, AckState)], bury: &[u64]) -> Cur
         committed,
         out_of_order: out_of_order.to_vec(),
         bury: bury.to_vec(),
+        gives_back: false,
     }
 }
 

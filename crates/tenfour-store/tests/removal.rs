@@ -69,6 +69,7 @@ fn use_cursor(store: &mut dyn Store, to: &str, name: &str, committed: u64) {
         out_of_order: vec![],
         bury: vec![],
         answers: vec![],
+        gives_back: false,
     };
     store.commit(&[], &[change], 1_000).unwrap();
 }

@@ -87,6 +87,7 @@ fn read_to(store: &mut SqliteStore, committed: u64) {
         out_of_order: Vec::new(),
         bury: Vec::new(),
         answers: Vec::new(),
+        gives_back: false,
     };
     store.commit(&[], &[change], 1).unwrap();
 }

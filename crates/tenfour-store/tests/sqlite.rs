@@ -384,6 +384,7 @@ fn answered(path: &Path, reply: &'static str) {
         out_of_order: Vec::new(),
         bury: Vec::new(),
         answers: vec![(1, Reply::new(reply))],
+        gives_back: false,
     };
     store.commit(&[], &[answer], 1).unwrap();
 }
@@ -447,6 +448,7 @@ fn a_cursor_that_nobody_used_for_thirty_days_holds_nothing_back() {
             out_of_order: Vec::new(),
             bury: Vec::new(),
             answers: Vec::new(),
+            gives_back: false,
         };
         store.commit(&[], &[change], 1).unwrap();
     };

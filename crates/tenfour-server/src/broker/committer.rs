@@ -107,6 +107,19 @@ fn work(
                 let _ = reply.send(answer);
             }
             Job::SaveCursor(cursor) => gathered.cursors.push(cursor),
+            Job::Draw(cursor) => {
+                // What was given back before comes first.
+                result = result
+                    .and_then(|()| commit(store, gathered, shared))
+                    .and_then(|()| {
+                        let Some((most, is_first)) = cursor.wanted() else {
+                            return Ok(());
+                        };
+                        let portion = store.draw(cursor.mailbox(), cursor.name(), most, is_first)?;
+                        cursor.drawn(portion, Instant::now());
+                        Ok(())
+                    });
+            }
             Job::Remove {
                 mailbox,
                 cursor,

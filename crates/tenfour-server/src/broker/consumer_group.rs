@@ -1,5 +1,6 @@
 //! A cursor in use: which reader has which message, and what is to be written down.
 
+mod share;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,15 +8,25 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tenfour_proto::{CursorName, MailboxName, Progress, Reply, Step};
-use tenfour_store::{CursorChange, CursorOutcome, Position};
+use tenfour_store::{AckState, CursorChange, CursorOutcome, Portion, Position};
 use tokio::sync::watch;
 
 use tenfour_identity::lock;
 
+use share::Share;
 use state::{Held, State};
+
+/// Messages that are drawn at once. Those of a server that is lost wait until it is known to be.
+const PORTION: u64 = 256;
 
 /// When there is no room for dead letters, the next try is so much later.
 const NO_ROOM: Duration = Duration::from_millis(500);
+
+/// What is known of a message that another server gave out.
+const DONE: AckState = AckState {
+    attempts: 0,
+    done: true,
+};
 
 /// Shared by its readers and the writer.
 #[derive(Debug)]
@@ -32,13 +43,26 @@ impl ConsumerGroup {
         &self.name
     }
 
-    pub(super) fn loaded(mailbox: MailboxName, name: CursorName, position: Position) -> Self {
+    /// With `is_shared` other servers may have readers of it, too: messages are drawn before they are offered.
+    pub(super) fn loaded(
+        mailbox: MailboxName,
+        name: CursorName,
+        mut position: Position,
+        is_shared: bool,
+    ) -> Self {
+        if is_shared {
+            // It comes with what is drawn.
+            position.out_of_order.clear();
+        }
         ConsumerGroup {
             mailbox,
             name,
             state: Mutex::new(State {
                 next: position.committed + 1,
                 position,
+                portion: is_shared.then(Share::default),
+                elsewhere: BTreeSet::new(),
+                members: 0,
                 held: BTreeMap::new(),
                 waiting: BTreeMap::new(),
                 touched: BTreeSet::new(),
@@ -57,12 +81,12 @@ impl ConsumerGroup {
     }
 
     /// One that the store is yet to make.
-    pub(super) fn new(mailbox: MailboxName, name: CursorName, committed: u64) -> Self {
+    pub(super) fn new(mailbox: MailboxName, name: CursorName, committed: u64, is_shared: bool) -> Self {
         let position = Position {
             committed,
             ..Position::default()
         };
-        let cursor = ConsumerGroup::loaded(mailbox, name, position);
+        let cursor = ConsumerGroup::loaded(mailbox, name, position, is_shared);
         {
             let mut state = lock(&cursor.state);
             state.version = 1;
@@ -75,6 +99,7 @@ impl ConsumerGroup {
     pub(crate) fn join(&self) -> u64 {
         let mut state = lock(&self.state);
         state.readers += 1;
+        state.members += 1;
         state.readers
     }
 
@@ -99,9 +124,10 @@ impl ConsumerGroup {
             state.waiting.remove(&offset);
             offered.push(state.give(reader, offset));
         }
-        while offered.len() < most && state.next <= last && state.has_room() {
-            let offset = state.next;
-            state.next += 1;
+        while offered.len() < most
+            && state.has_room()
+            && let Some(offset) = state.next_new(last)
+        {
             if !state
                 .position
                 .out_of_order
@@ -131,10 +157,12 @@ impl ConsumerGroup {
     /// Messages below `first` are not kept any more.
     pub(crate) fn gone_below(&self, first: u64) {
         let mut state = lock(&self.state);
-        if first <= state.position.committed + 1 {
+        if let Some(share) = &mut state.portion {
+            share.gone_below(first);
+        } else if first <= state.position.committed + 1 {
             return;
         }
-        state.position.committed = first - 1;
+        state.position.committed = state.position.committed.max(first - 1);
         state.next = state.next.max(first);
         state.position.out_of_order = state.position.out_of_order.split_off(&first);
         state.held = state.held.split_off(&first);
@@ -242,6 +270,7 @@ impl ConsumerGroup {
     /// A reader has gone: what it had begun with has failed, the rest is as if it had never been given out.
     pub(crate) fn leave(&self, reader: u64, retries: Option<u32>, now: Instant) {
         let mut state = lock(&self.state);
+        state.members -= 1;
         let retries = retries.filter(|_| self.may_bury());
         let had: Vec<(u64, Held)> = state
             .held
@@ -265,7 +294,9 @@ impl ConsumerGroup {
     /// A reader has nothing, and nothing up to `last` is left to be given out.
     pub(crate) fn is_drained(&self, reader: u64, last: u64) -> bool {
         let state = lock(&self.state);
-        state.next > last && state.waiting.is_empty() && state.held.values().all(|held| held.reader != reader)
+        state.is_given(last)
+            && state.waiting.is_empty()
+            && state.held.values().all(|held| held.reader != reader)
     }
 
     /// When there is something to do without anybody's word: something can be saved again, or given out again,
@@ -277,7 +308,39 @@ impl ConsumerGroup {
             .filter(|_| wants_more)
             .into_iter()
             .chain(state.retry)
+            .chain(state.portion.as_ref().filter(|_| wants_more).and_then(Share::due))
             .min()
+    }
+
+    /// There is nothing to be offered up to `last`, and there may be something to be drawn: the caller has it drawn.
+    pub(super) fn claim_drawing(&self, last: u64, now: Instant) -> bool {
+        let mut state = lock(&self.state);
+        let is_made = state.made;
+        state
+            .portion
+            .as_mut()
+            .is_some_and(|share| is_made && share.begin_drawing(last, now))
+    }
+
+    /// How many messages are to be drawn, and whether it is for the first time. `None`: nobody is here any more.
+    pub(super) fn wanted(&self) -> Option<(u64, bool)> {
+        let mut state = lock(&self.state);
+        if state.members == 0 {
+            state.give_back();
+            return None;
+        }
+        Some((PORTION, state.portion.as_ref()?.is_new()))
+    }
+
+    /// This was drawn.
+    pub(super) fn drawn(&self, portion: Portion, now: Instant) {
+        lock(&self.state).drawn(portion, now);
+        self.changed.send_replace(());
+    }
+
+    /// Where it reads.
+    pub(super) fn mailbox(&self) -> &MailboxName {
+        &self.mailbox
     }
 
     /// Changes up to this version are saved.
@@ -314,10 +377,13 @@ impl ConsumerGroup {
         let mut state = lock(&self.state);
         state.queued = false;
         let touched = std::mem::take(&mut state.touched);
+        let elsewhere = std::mem::take(&mut state.elsewhere).into_iter();
         let out_of_order = touched
             .into_iter()
             .filter_map(|offset| Some((offset, *state.position.out_of_order.get(&offset)?)))
+            .chain(elsewhere.map(|offset| (offset, DONE)))
             .collect();
+        let gives_back = state.portion.is_some() && state.members == 0;
         let change = CursorChange {
             mailbox: self.mailbox.clone(),
             name: self.name.clone(),
@@ -325,7 +391,11 @@ impl ConsumerGroup {
             out_of_order,
             bury: std::mem::take(&mut state.bury),
             answers: std::mem::take(&mut state.answers),
+            gives_back,
         };
+        if gives_back {
+            state.give_back();
+        }
         for offset in &change.bury {
             tracing::warn!(mailbox = %self.mailbox, offset, cursor = %self.name, "no reader could handle this message: it goes to the dead letters");
         }
@@ -371,7 +441,81 @@ mod tests {
     const NONE: &BTreeSet<u64> = &BTreeSet::new();
 
     fn cursor() -> ConsumerGroup {
-        ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0)
+        ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0, false)
+    }
+
+    fn portion(ranges: &[(u64, u64)], states: &[(u64, AckState)], end: u64) -> Portion {
+        Portion {
+            ranges: ranges.to_vec(),
+            states: states.to_vec(),
+            end,
+        }
+    }
+
+    #[test]
+    fn of_a_shared_cursor_only_what_is_drawn_is_offered() {
+        let cursor = ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0, true);
+        let now = Instant::now();
+        let a = cursor.join();
+        save(&cursor);
+        assert_eq!(cursor.offer(a, 99, 9, now), []);
+        assert!(cursor.claim_drawing(99, now) && !cursor.claim_drawing(99, now));
+        let tried = AckState {
+            attempts: 2,
+            done: false,
+        };
+        cursor.drawn(portion(&[(5, 6), (9, 9)], &[(6, tried), (9, DONE)], 20), now);
+        assert_eq!(cursor.offer(a, 99, 9, now), [(5, 0), (6, 2)]);
+        cursor.report(a, &[step(5, 2, Step::Ack)], NONE, 99, None, now);
+        assert_eq!(
+            save(&cursor).committed,
+            9,
+            "over what others have, and what was done before"
+        );
+        // Those of a server that is gone lie below.
+        assert!(cursor.claim_drawing(20, now), "there may be more");
+        cursor.drawn(portion(&[(1, 2)], &[], 20), now);
+        assert_eq!(cursor.offer(a, 99, 9, now), [(1, 0), (2, 0)]);
+        assert_eq!(save(&cursor).committed, 0);
+        cursor.report(a, &[step(1, 1, Step::Ack)], NONE, 99, None, now);
+        let change = save(&cursor);
+        assert_eq!((change.committed, change.gives_back), (1, false));
+        // The last reader goes: what is not done is for others.
+        cursor.leave(a, None, now);
+        let change = save(&cursor);
+        assert_eq!((change.committed, change.gives_back), (1, true));
+        let b = cursor.join();
+        assert_eq!(cursor.offer(b, 99, 9, now), []);
+    }
+
+    #[test]
+    fn nothing_to_draw_is_asked_for_again_when_something_comes_or_after_a_while() {
+        let cursor = ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0, true);
+        let now = Instant::now();
+        let a = cursor.join();
+        save(&cursor);
+        assert!(cursor.claim_drawing(3, now));
+        cursor.drawn(portion(&[], &[], 3), now);
+        assert!(cursor.is_drained(a, 3) && !cursor.is_drained(a, 4));
+        assert!(!cursor.claim_drawing(3, now));
+        assert!(cursor.claim_drawing(4, now));
+        cursor.drawn(portion(&[], &[], 4), now);
+        let due = cursor.due(true).unwrap();
+        assert!(due > now && cursor.claim_drawing(4, due));
+    }
+
+    #[test]
+    fn what_another_server_gave_out_is_done_by_whoever_had_it() {
+        let cursor = ConsumerGroup::new(MailboxName::inbox(), "worker".parse().unwrap(), 0, true);
+        let now = Instant::now();
+        let a = cursor.join();
+        let had = BTreeSet::from([7]);
+        cursor.report(a, &[step(7, 1, Step::Ack)], &had, 9, None, now);
+        let change = save(&cursor);
+        assert_eq!(
+            (change.committed, &change.out_of_order[..]),
+            (0, &[(7, DONE)][..])
+        );
     }
 
     fn step(first: u64, count: u32, step: Step) -> Progress {

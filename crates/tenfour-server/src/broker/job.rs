@@ -59,6 +59,8 @@ pub(super) enum Job {
     },
     /// What has changed of a cursor until the commit.
     SaveCursor(Arc<ConsumerGroup>),
+    /// Messages for its readers, of a cursor that other servers have, too.
+    Draw(Arc<ConsumerGroup>),
     /// A piece of a mailbox, up to that offset, or a cursor.
     Remove {
         mailbox: MailboxName,
@@ -151,7 +153,7 @@ impl Job {
                 sender => (Rank::Known, number(sender)),
             },
             Job::Resume { sender, .. } | Job::Finish { sender, .. } => (Rank::Known, number(sender)),
-            Job::SaveCursor(cursor) => (Rank::Known, number(&Arc::as_ptr(cursor))),
+            Job::SaveCursor(cursor) | Job::Draw(cursor) => (Rank::Known, number(&Arc::as_ptr(cursor))),
             Job::Remove { mailbox, .. } => (Rank::Known, number(mailbox)),
         }
     }
@@ -176,7 +178,7 @@ impl Job {
     /// Somebody waits for the answer, who is the one that asks.
     pub(super) fn is_question(&self) -> bool {
         match self {
-            Job::Deposit(_) | Job::SaveCursor(_) => false,
+            Job::Deposit(_) | Job::SaveCursor(_) | Job::Draw(_) => false,
             Job::Resume { .. } | Job::Finish { .. } | Job::Remove { .. } => true,
         }
     }

@@ -175,6 +175,7 @@ impl GroupReader {
             .cursor
             .offer(self.reader, last, items.min(ITEMS), Instant::now());
         if offered.is_empty() {
+            self.broker.draw(&self.cursor, last);
             return Ok(None);
         }
         let (mailbox, wanted) = (self.mailbox.clone(), offered.clone());

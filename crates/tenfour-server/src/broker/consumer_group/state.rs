@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use tenfour_proto::Reply;
 use tenfour_proto::limits::MAX_OUT_OF_ORDER;
-use tenfour_store::{AckState, Position};
+use tenfour_store::{AckState, Portion, Position};
+
+use super::share::Share;
 
 /// A message that failed is given out again after this time, twice as long after each further attempt.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -27,7 +29,13 @@ pub(super) struct State {
     pub(super) touched: BTreeSet<u64>,
     pub(super) bury: Vec<u64>,
     pub(super) answers: Vec<(u64, Reply)>,
+    /// What this server may give out, where there are others; all otherwise.
+    pub(super) portion: Option<Share>,
+    /// Messages that another server gave out and a reader here has done.
+    pub(super) elsewhere: BTreeSet<u64>,
     pub(super) readers: u64,
+    /// Readers of now.
+    pub(super) members: u64,
     /// Counts changes.
     pub(super) version: u64,
     /// Up to here they are saved.
@@ -84,8 +92,54 @@ impl State {
         self.waiting.insert(offset, None);
     }
 
+    /// The next offset up to `last` that was never given out.
+    pub(super) fn next_new(&mut self, last: u64) -> Option<u64> {
+        match &mut self.portion {
+            Some(share) => share.next(last),
+            None if self.next <= last => {
+                self.next += 1;
+                Some(self.next - 1)
+            }
+            None => None,
+        }
+    }
+
+    /// Everything up to `last` was given out, here or elsewhere.
+    pub(super) fn is_given(&self, last: u64) -> bool {
+        self.portion
+            .as_ref()
+            .map_or(self.next > last, |share| share.is_given(last))
+    }
+
+    /// These are this server's from here on.
+    pub(super) fn drawn(&mut self, portion: Portion, now: Instant) {
+        let Some(share) = &mut self.portion else { return };
+        for (first, _) in &portion.ranges {
+            // Another server has had these.
+            self.position.committed = self.position.committed.min(first - 1);
+        }
+        self.position.out_of_order.extend(portion.states.iter().copied());
+        share.drawn(&portion, now);
+        self.advance();
+    }
+
+    /// Nothing is this server's any more.
+    pub(super) fn give_back(&mut self) {
+        self.portion = self.portion.as_ref().map(|_| Share::default());
+        self.held.clear();
+        self.waiting.clear();
+        self.touched.clear();
+        self.position.out_of_order.clear();
+    }
+
     /// False when there is no room to remember it.
     pub(super) fn done(&mut self, offset: u64) -> bool {
+        if self.portion.as_ref().is_some_and(|share| !share.holds(offset)) {
+            return self.elsewhere.len() < MAX_OUT_OF_ORDER && {
+                self.elsewhere.insert(offset);
+                true
+            };
+        }
         if offset <= self.position.committed {
             return true;
         }
@@ -102,13 +156,27 @@ impl State {
     /// Moves the committed offset over what is done.
     pub(super) fn advance(&mut self) {
         let position = &mut self.position;
-        while let Some(entry) = position.out_of_order.first_entry()
-            && *entry.key() == position.committed + 1
-            && entry.get().done
-        {
-            self.touched.remove(entry.key());
-            entry.remove();
-            position.committed += 1;
+        loop {
+            if let Some(entry) = position.out_of_order.first_entry()
+                && *entry.key() == position.committed + 1
+                && entry.get().done
+            {
+                self.touched.remove(entry.key());
+                entry.remove();
+                position.committed += 1;
+            } else if let Some(first) = self
+                .portion
+                .as_ref()
+                .and_then(|share| share.skip(position.committed + 1))
+            {
+                // What lies between is another server's.
+                position.committed = first - 1;
+            } else {
+                break;
+            }
+        }
+        if let Some(share) = &mut self.portion {
+            share.done_up_to(position.committed);
         }
         self.next = self.next.max(position.committed + 1);
     }
