@@ -329,9 +329,7 @@ fn connect_hint(error: &ConnectError) -> Option<String> {
         ConnectError::TextListener(address) => {
             format!("use tcp://{address}, or the port of the native listener")
         }
-        ConnectError::Durability { .. } => {
-            "add --durability memory (or os) to accept less than a flushed disk".to_owned()
-        }
+        ConnectError::Durability { .. } => "to accept less: --durability disk, os or memory".to_owned(),
         ConnectError::Unreachable(_) => {
             "is `tenfour serve` running there, and does a firewall let the port through?".to_owned()
         }

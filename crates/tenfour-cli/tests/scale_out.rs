@@ -89,6 +89,24 @@ fn whoever_asks_one_server_is_answered_by_the_others_handler() {
     }
 }
 
+/// To those who do not know the word it is `disk`, which is true, too.
+#[test]
+fn a_receipt_is_as_good_as_the_database() {
+    let home = Home::new();
+    let Some((_, _, url)) = store(&home) else { return };
+    let single = serve(&home, &url, &[]);
+    let demanded = ["--durability", "replicated", "--timeout", "5s"];
+    home.run(&[&["send", &single.native, "x"][..], &demanded].concat())
+        .failed(65, "durability `replicated`");
+    let declared = home.serve_with(&["--store", &url, "--engine-replicates", "--http", "127.0.0.1:0"]);
+    let receipt = home
+        .run(&[&["send", &declared.native, "x", "--json"][..], &demanded].concat())
+        .ok();
+    assert!(receipt.contains(r#""durability":"replicated""#), "{receipt}");
+    home.run(&["send", &declared.text_url(), "x"]).ok();
+    home.run(&["send", &declared.datagram_url(), "x"]).ok();
+}
+
 /// What is given out by one server is not given out by the other.
 #[test]
 fn consumers_at_two_servers_share_the_work() {

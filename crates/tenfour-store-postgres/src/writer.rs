@@ -140,6 +140,8 @@ impl Writer {
                 self.look_again()?;
                 Ok(later)
             }
+            // It can be done by another server, or by this one when it is started again.
+            Err(Trouble::Lost(_)) if self.stopping.load(Ordering::Relaxed) => Ok(later),
             Err(trouble) => Err(self.failed(trouble)),
         }
     }

@@ -147,7 +147,7 @@ struct Load {
 impl Load {
     async fn run(mut self) -> Result<(Histogram<u64>, Durability), (tenfour::DeliveryError, String)> {
         let mut latencies = histogram();
-        let mut durability = Durability::Disk;
+        let mut durability = Durability::Replicated;
         let mut pending = VecDeque::with_capacity(self.window);
         loop {
             let now = Instant::now();
@@ -223,7 +223,7 @@ async fn gather(
     target: &Target,
 ) -> Result<(Histogram<u64>, Durability), Failure> {
     let mut all = histogram();
-    let mut durability = Durability::Disk;
+    let mut durability = Durability::Replicated;
     for load in running {
         let outcome = load
             .await
