@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -18,9 +20,21 @@ pub struct Address {
     /// Certificates that are believed; those of the system otherwise.
     pub(crate) roots: Option<PathBuf>,
     is_encrypted: Option<bool>,
+    /// The host that last took a write, for all who have this address.
+    primary: Arc<AtomicUsize>,
 }
 
 impl Address {
+    /// The host that last took a write, or the first.
+    pub(crate) fn primary(&self) -> usize {
+        self.primary.load(Ordering::Relaxed)
+    }
+
+    /// This host has taken a write.
+    pub(crate) fn is_primary(&self, host: usize) {
+        self.primary.store(host, Ordering::Relaxed);
+    }
+
     /// Takes the password from there if the address has none.
     #[must_use]
     pub fn with_password(mut self, password: Option<&str>) -> Self {
@@ -124,6 +138,7 @@ impl FromStr for Address {
             config,
             roots,
             is_encrypted,
+            primary: Arc::default(),
         })
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Session {
     /// The wait for a standby was cancelled: what was committed then is not replicated.
     unreplicated: Arc<AtomicBool>,
     notifications: UnboundedReceiver<Notification>,
+    /// Which one of the address.
+    host: usize,
 }
 
 impl Drop for Session {
@@ -54,20 +56,23 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Connects to the first host that takes writes. Others are tried first after `avoid` of them.
+    /// Connects to the first host that seems to be the primary: from the one that was it last, or so many behind it.
     pub(crate) fn connect(
         address: &Address,
-        avoid: usize,
+        behind: usize,
         statements: &[&'static str],
     ) -> Result<Self, Trouble> {
-        let mut hosts = address.hosts();
-        let turn = avoid % hosts.len().max(1);
+        let mut hosts: Vec<_> = address.hosts().into_iter().enumerate().collect();
+        let turn = (address.primary() + behind) % hosts.len().max(1);
         hosts.rotate_left(turn);
         let mut last = Trouble::Lost("no host is named".to_owned());
-        for (config, is_encrypted) in hosts {
+        for (host, (config, is_encrypted)) in hosts {
             let tls = if is_encrypted { Some(tls(address)?) } else { None };
             match Session::connect_to(&config, tls, statements) {
-                Ok(session) => return Ok(session),
+                Ok(mut session) => {
+                    session.host = host;
+                    return Ok(session);
+                }
                 Err(trouble) => last = trouble,
             }
         }
@@ -113,7 +118,13 @@ impl Session {
             statements: statements.iter().copied().zip(prepared).collect(),
             unreplicated,
             notifications,
+            host: 0,
         })
+    }
+
+    /// Which host of the address it is connected to.
+    pub(crate) fn host(&self) -> usize {
+        self.host
     }
 
     /// Waits for a word of another server, for which this session listens; `None` when the connection is lost.

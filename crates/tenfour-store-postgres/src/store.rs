@@ -48,10 +48,19 @@ impl PostgresStore {
     /// There is none, it is of a later version, the database cannot be reached or does not keep what receipts would promise.
     pub fn open(address: &Address, options: PostgresOptions) -> Result<Self, PostgresError> {
         let id = schema::inspect(address, options.demand)?;
-        let session =
-            Session::connect(address, 0, STATEMENTS).map_err(|trouble| schema::refusal(address, trouble))?;
         let refusal = |trouble| schema::refusal(address, trouble);
-        let lane = Lane::take(&session).map_err(refusal)?;
+        // A primary that lives and has no standby any more connects, and takes no write.
+        let mut behind = 0;
+        let (session, lane) = loop {
+            let taken = Session::connect(address, behind, STATEMENTS)
+                .and_then(|session| Ok((Lane::take(&session)?, session)));
+            match taken {
+                Ok((lane, session)) => break (session, lane),
+                Err(Trouble::Lost(_)) if behind + 1 < address.hosts().len() => behind += 1,
+                Err(trouble) => return Err(refusal(trouble)),
+            }
+        };
+        address.is_primary(session.host());
         let hours = Hours::start(&session).map_err(refusal)?;
         let mut writer = Writer {
             address: address.clone(),

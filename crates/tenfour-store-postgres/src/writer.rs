@@ -230,6 +230,7 @@ impl Writer {
             Ok((raised.try_get(0)?, last.try_get(0)?))
         })?;
         self.lane.epoch = epoch;
+        self.address.is_primary(session.host());
         Ok((session, number))
     }
 

@@ -416,16 +416,10 @@ fn whatever_is_killed_each_receipt_holds() {
             1 => nodes.bounce_primary(),
             2 => nodes.split(|| wait(Duration::from_secs(2))),
             3 => nodes.bounce_standby(|| wait(Duration::from_secs(1))),
-            _ => {
-                nodes.freeze_standbys(true);
-                wait(Duration::from_millis(1_500));
-                nodes.primary().kill();
-                nodes.freeze_standbys(false);
-                nodes.lose_primary();
-            }
+            _ => nodes.lose_standbys_then_primary(|| wait(Duration::from_millis(1_500))),
         }
     });
-    println!("primary lost, back, two at once, standby lost, standbys cut before: {counts:?}");
+    println!("primary lost, back, two at once, standby lost, standbys lost before: {counts:?}");
     assert!(outcome.verdict.is_clean(), "{}", outcome.verdict);
     assert!(outcome.behind.is_empty(), "{:#?}", outcome.behind);
     let errors = &outcome.heard.errors;
@@ -458,11 +452,7 @@ fn without_replication_the_play_finds_what_is_lost() {
         return;
     }
     let outcome = play(Duration::from_secs(15), "unreplicated", false, |nodes, _| {
-        nodes.freeze_standbys(true);
-        wait(Duration::from_millis(1_500));
-        nodes.primary().kill();
-        nodes.freeze_standbys(false);
-        nodes.lose_primary();
+        nodes.lose_standbys_then_primary(|| wait(Duration::from_millis(1_500)));
     });
     let is_lost = outcome.verdict.count(Breach::Lost) + outcome.verdict.count(Breach::Moved) > 0;
     let is_noticed = outcome.heard.errors.iter().any(|line| line.contains("went back"));

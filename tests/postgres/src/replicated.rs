@@ -60,11 +60,18 @@ impl Replicated {
         (0..NODES).filter(move |node| *node != primary)
     }
 
-    /// Stops both standbys where they are, or lets them go on.
-    pub fn freeze_standbys(&self, is_frozen: bool) {
+    /// Ends both standbys, and after a while the primary; a standby goes on with what it had. (One that only stands still would
+    /// find the rest in the buffers of its connection.)
+    pub fn lose_standbys_then_primary(&mut self, meanwhile: impl FnOnce()) {
         for node in self.standbys() {
-            self.nodes[node].freeze(is_frozen);
+            self.nodes[node].kill();
         }
+        meanwhile();
+        self.primary().kill();
+        for node in self.standbys() {
+            self.nodes[node].resume();
+        }
+        self.lose_primary();
     }
 
     /// Ends the primary, and makes the standby that has most the next one.
