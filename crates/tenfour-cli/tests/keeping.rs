@@ -113,5 +113,5 @@ fn a_backup_of_a_running_server_is_a_whole_store() {
     let memory = home.serve_with(&["--store", "memory"]);
     let third = home.path().join("third.db");
     home.run(&["backup", third.to_str().unwrap(), &memory.native])
-        .failed(65, "keeps nothing on disk");
+        .failed(65, "not a file");
 }

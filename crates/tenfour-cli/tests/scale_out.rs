@@ -69,6 +69,7 @@ fn whoever_follows_at_one_server_sees_what_comes_to_the_other() {
     home.run(&["send", &one.at("old"), "x"]).ok();
     home.run(&["mailbox", "rm", "old", "--server", &other.native, "--yes"])
         .ok();
+    home.run(&["backup", "copy.db", &one.native]).failed(65, "pg_dump");
     let status = home.run(&["status", &one.native]).ok();
     assert!(!status.contains("old "), "{status}");
     home.run(&["send", &one.at("old"), "again"]).ok();
@@ -231,6 +232,7 @@ fn what_a_database_lacks_is_said_at_the_start() {
     start("postgres://db/x?sslmode=require", &single).failed(2, "verify-full");
     start(&cluster.url("nowhere"), &single).failed(1, "does not exist");
     start("postgres://tenfour@127.0.0.1:1/x", &single).failed(1, "look whether it runs");
+    home.run(&["check", &url]).failed(2, "pg_amcheck");
     home.run(&["store", "init", "store.db"]).failed(2, "--store PATH");
     cluster.sql(&database, "UPDATE tenfour.store SET version = 99");
     start(&url, &single).failed(1, "use the newer tenfour");

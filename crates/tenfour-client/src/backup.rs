@@ -13,8 +13,8 @@ pub enum BackupError {
     /// This key may not have everything.
     #[error("this key may not have a backup")]
     NotAllowed,
-    /// The server keeps its messages in memory.
-    #[error("the server keeps nothing on disk")]
+    /// The server keeps its messages in memory, or in a database.
+    #[error("the server's store is not a file")]
     NoFile,
     /// The server makes a copy first, and has no room for it.
     #[error("the server has no room for a copy of its store")]

@@ -142,8 +142,8 @@ pub enum ReadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
-    /// There is no file to copy.
-    #[error("the store is in memory")]
+    /// There is no file to copy: it is in memory, or in a database.
+    #[error("the store is not a file")]
     NoFile,
     /// There is no room for a copy.
     #[error("there is no room for a copy of the store")]

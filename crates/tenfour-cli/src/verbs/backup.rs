@@ -113,7 +113,9 @@ fn failure(error: &BackupError) -> Failure {
         BackupError::NotAllowed => Failure::new(Code::NotAllowed, error.to_string())
             .hint("use the server's own key, or on the server: tenfour keys allow FINGERPRINT admin"),
         BackupError::Write(_) => Failure::local(error.to_string()),
-        BackupError::NoFile => Failure::new(Code::Refused, error.to_string()),
+        BackupError::NoFile => Failure::new(Code::Refused, error.to_string()).hint(
+            "in memory there is nothing to save; a database is saved by its own tools, such as pg_dump",
+        ),
         _ => Failure::new(Code::Unavailable, error.to_string()),
     }
 }

@@ -7,6 +7,7 @@ use crate::args::Check;
 use crate::escape::safe;
 use crate::exit::Failure;
 use crate::progress::progress;
+use crate::verbs::store::is_database;
 use crate::{output, setup};
 
 /// Prints what is wrong, one a line.
@@ -15,6 +16,11 @@ pub fn run(arguments: Check) -> Result<(), Failure> {
         Some(path) => path,
         None => setup::home()?.store(),
     };
+    if is_database(&path) {
+        return Err(Failure::usage("only stores in files are checked").hint(
+            "a database checks itself: pg_amcheck; a message that is damaged is said so when it is read",
+        ));
+    }
     let progress = progress(None, "{spinner} {pos} messages");
     let found = |finding: &tenfour::store::Finding| {
         progress.suspend(|| output::answer_line(&safe(&finding.to_string())));
