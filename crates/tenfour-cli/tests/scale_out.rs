@@ -69,7 +69,8 @@ fn whoever_follows_at_one_server_sees_what_comes_to_the_other() {
     home.run(&["send", &one.at("old"), "x"]).ok();
     home.run(&["mailbox", "rm", "old", "--server", &other.native, "--yes"])
         .ok();
-    home.run(&["backup", "copy.db", &one.native]).failed(65, "pg_dump");
+    home.run(&["backup", "copy.db", &one.native])
+        .failed(65, "pg_dump");
     let status = home.run(&["status", &one.native]).ok();
     assert!(!status.contains("old "), "{status}");
     home.run(&["send", &one.at("old"), "again"]).ok();
