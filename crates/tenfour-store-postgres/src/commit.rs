@@ -141,10 +141,7 @@ pub(crate) fn commit(
     )?;
     let rows = transaction.into_rows();
     let raised = store.mailboxes.take_raised();
-    *plan = Some((draft, raised));
-    let Some((_, raised)) = plan else {
-        return Ok(());
-    };
+    let (_, raised) = plan.insert((draft, raised));
 
     let runs = RunColumns::of(&rows.runs);
     let mut writing: Vec<Sent<'_>> = vec![

@@ -5,6 +5,7 @@ use tenfour_store::{AckState, Portion};
 
 use crate::error::Trouble;
 use crate::session::Session;
+use crate::sql::last_offset;
 use crate::writer::Writer;
 
 /// So far the messages that are drawn may be ahead of those that are all done.
@@ -46,8 +47,7 @@ pub(crate) fn draw(
         let (cursor, floor, next): (i32, i64, i64) = (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
         let end = client
             .query_opt(
-                "SELECT greatest(gone, coalesce((SELECT last FROM pack WHERE mailbox = mailbox.id ORDER BY last DESC LIMIT 1), 0))
-                   FROM mailbox WHERE name = $1",
+                concat!("SELECT ", last_offset!(), " FROM mailbox WHERE name = $1"),
                 &[&mailbox],
             )
             .await?;

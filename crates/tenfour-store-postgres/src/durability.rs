@@ -21,16 +21,13 @@ pub(crate) struct Settings {
     pub(crate) standbys: String,
 }
 
-/// In SQL, what [`Settings`] are made of.
-pub(crate) const SETTINGS: &str = "current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names')";
-
 impl Settings {
-    /// From the columns of [`SETTINGS`], which begin there.
-    pub(crate) fn of(row: &tokio_postgres::Row, begin: usize) -> Result<Self, tokio_postgres::Error> {
+    /// From the first columns, as [`settings`](crate::sql::settings) has them.
+    pub(crate) fn of(row: &tokio_postgres::Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Settings {
-            flushes: row.try_get::<_, &str>(begin)? == "on",
-            whole_pages: row.try_get::<_, &str>(begin + 1)? == "on",
-            standbys: row.try_get(begin + 2)?,
+            flushes: row.try_get::<_, &str>(0)? == "on",
+            whole_pages: row.try_get::<_, &str>(1)? == "on",
+            standbys: row.try_get(2)?,
         })
     }
 

@@ -46,18 +46,14 @@ impl Writer {
     /// A piece of what can wait; true when there is more.
     pub(crate) fn tidy_up(&mut self, is_idle: bool) -> Result<bool, Trouble> {
         if self.sizes.is_due() || self.hours.is_due() {
-            let Some(session) = self.session.take() else {
+            let looked = self.beside(|writer, session| {
+                if writer.hours.is_due() {
+                    writer.hours.look(session)?;
+                }
+                writer.look_at_mailboxes(session)
+            });
+            if looked?.is_none() {
                 return Ok(false);
-            };
-            let looked = match self.hours.is_due() {
-                true => self.hours.look(&session),
-                false => Ok(()),
-            };
-            match looked.and_then(|()| self.look_at_mailboxes(&session)) {
-                Ok(()) => self.session = Some(session),
-                // The next transaction finds out.
-                Err(Trouble::Lost(_)) => return Ok(false),
-                Err(trouble) => return Err(trouble),
             }
         }
         if is_idle && self.retention.swept != Some(self.hours.now()) {
@@ -124,19 +120,10 @@ impl Writer {
         {
             return Ok(false);
         }
-        let Some(session) = self.session.take() else {
+        let old = self.beside(|writer, session| writer.next_old(session, is_idle))?;
+        let Some(old) = old.flatten() else {
             return Ok(false);
         };
-        let next = self.next_old(&session, is_idle);
-        let old = match next {
-            Ok(old) => {
-                self.session = Some(session);
-                old
-            }
-            Err(Trouble::Lost(_)) => return Ok(false),
-            Err(trouble) => return Err(trouble),
-        };
-        let Some(old) = old else { return Ok(false) };
         let deleted = self.transaction(|store, session, plan| {
             session.run(store.lane.begin(session, Some(store.demand)))?;
             *plan = Some(delete(session, old.mailbox.id, old.last)?);

@@ -4,14 +4,18 @@ use std::time::Instant;
 
 use futures_util::try_join;
 
+use crate::address::Address;
 use crate::durability::{Demand, Settings};
 use crate::error::Trouble;
 use crate::session::Session;
+use crate::sql::settings;
 
 /// The first of every transaction: nobody else commits by this lane meanwhile, and the settings are those of now.
-pub(crate) const LOCK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
-        current_setting('synchronous_standby_names')
-    FROM lane WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE";
+pub(crate) const LOCK: &str = concat!(
+    "SELECT ",
+    settings!(),
+    " FROM lane WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE"
+);
 
 /// The last of every transaction: it has happened if this is there. It also makes each commit write something, so that each
 /// waits for its replication, and for that of all that was visible to it.
@@ -19,6 +23,21 @@ pub(crate) const DONE: &str = "INSERT INTO done(lane, number) VALUES ($1, $2)";
 
 /// A server is seen this often.
 pub(crate) const SEEN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Says that the server is there.
+pub(crate) const BE_SEEN: &str = "UPDATE lane SET seen = now() WHERE id = $1";
+
+/// A session that reads what a server of that lane may tell. What is visible may not be replicated yet: a write of our own,
+/// which is, comes first.
+pub(crate) fn connect(address: &Address, lane: i64, statements: &[&'static str]) -> Result<Session, Trouble> {
+    let session = Session::connect(address, 0, statements)?;
+    session.run(async {
+        session.begin().await?;
+        session.client().execute(BE_SEEN, &[&lane]).await?;
+        session.commit().await
+    })?;
+    Ok(session)
+}
 
 /// A place among those that write.
 #[derive(Debug)]
@@ -66,7 +85,7 @@ impl Lane {
                 .client()
                 .query_opt(session.statement(LOCK)?, &[&self.id, &self.epoch])
                 .await?;
-            row.map(|row| Settings::of(&row, 0))
+            row.map(|row| Settings::of(&row))
                 .transpose()
                 .map_err(Trouble::from)
         };

@@ -42,6 +42,7 @@ mod runs;
 mod schema;
 mod session;
 mod sizes;
+mod sql;
 mod store;
 mod streams;
 mod transaction;

@@ -4,24 +4,28 @@ use tenfour_proto::MailboxName;
 use tenfour_store::ledger::Mailboxes;
 
 use crate::error::Trouble;
+use crate::sql::last_offset;
 
 /// Nobody else appends to these meanwhile. In the order of their numbers, so that two commits never wait for each other.
 pub(crate) const LOCK: &str = "SELECT id FROM mailbox WHERE name = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 /// Behind the lock, in a statement of its own: it sees what was committed while the lock was waited for.
-pub(crate) const ENDS: &str = "SELECT id, name, maker, removed,
-        greatest(gone, coalesce((SELECT last FROM pack WHERE mailbox = mailbox.id ORDER BY last DESC LIMIT 1), 0))
-    FROM mailbox WHERE name = ANY($1)";
+pub(crate) const ENDS: &str = concat!(
+    "SELECT id, name, maker, removed, ",
+    last_offset!(),
+    " FROM mailbox WHERE name = ANY($1)"
+);
 
 /// All of them, with their sizes.
-pub(crate) const ALL: &str =
-    "SELECT mailbox.id, name, maker, removed, greatest(gone, coalesce(since.last, 0), coalesce(
-            (SELECT last FROM pack WHERE mailbox = mailbox.id ORDER BY last DESC LIMIT 1), 0)),
-        mailbox.bytes + coalesce(since.bytes, 0), mailbox.synthetic + coalesce(since.synthetic, 0)
+pub(crate) const ALL: &str = concat!(
+    "SELECT mailbox.id, name, maker, removed, ",
+    last_offset!(),
+    ", mailbox.bytes + coalesce(since.bytes, 0), mailbox.synthetic + coalesce(since.synthetic, 0)
     FROM mailbox LEFT JOIN LATERAL (
-        SELECT max(last) AS last, sum(bytes)::bigint AS bytes, sum(synthetic)::bigint AS synthetic
+        SELECT sum(bytes)::bigint AS bytes, sum(synthetic)::bigint AS synthetic
           FROM pack WHERE pack.mailbox = mailbox.id AND last > counted) AS since ON true
-    ORDER BY mailbox.id";
+    ORDER BY mailbox.id"
+);
 
 pub(crate) const INSERT: &str =
     "INSERT INTO mailbox(id, name, maker, gone, removed, counted, bytes, synthetic)

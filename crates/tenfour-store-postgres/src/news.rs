@@ -4,8 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use tenfour_proto::{MailboxName, ProducerId, Reply, Sender};
-use tenfour_store::ledger::reply_sum;
+use tenfour_proto::{MailboxName, ProducerId, Sender};
 use tenfour_store::{Answered, Heard, News};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_postgres::Row;
@@ -13,6 +12,8 @@ use tokio_postgres::Row;
 use crate::address::Address;
 use crate::error::Trouble;
 use crate::session::{PAUSE, Session};
+use crate::sql::last_offset;
+use crate::{lane, replies};
 
 /// Words that are not sent yet; more are not said.
 const WORDS: usize = 4_096;
@@ -29,11 +30,9 @@ const LONGEST: usize = 7_000;
 /// Replies that are looked at in one go, and so many numbers may be late.
 const REPLIES: i64 = 1_024;
 
-const ENDS: &str = "SELECT name, greatest(gone, coalesce(
-        (SELECT last FROM pack WHERE mailbox = mailbox.id ORDER BY last DESC LIMIT 1), 0))
-    FROM mailbox WHERE NOT removed";
+const ENDS: &str = concat!("SELECT name, ", last_offset!(), " FROM mailbox WHERE NOT removed");
 
-const NEW_REPLIES: &str = "SELECT at, reply.stream, sender.name, stream.stream, sequence, code, sum, body
+const NEW_REPLIES: &str = "SELECT reply.stream, code, sum, body, at, sender.name, stream.stream, sequence
     FROM reply JOIN stream ON stream.id = reply.stream JOIN sender ON sender.id = stream.sender
     WHERE at > $1 ORDER BY at LIMIT $2";
 
@@ -91,17 +90,8 @@ impl PostgresNews {
     }
 
     fn connect(&self) -> Result<Session, Trouble> {
-        let session = Session::connect(&self.address, 0, STATEMENTS)?;
-        // What is visible may not be replicated yet: a write of our own, which is, comes first.
-        session.run(async {
-            session.begin().await?;
-            session
-                .client()
-                .execute("UPDATE lane SET seen = now() WHERE id = $1", &[&self.lane])
-                .await?;
-            session.commit().await?;
-            Ok(session.client().batch_execute("LISTEN tenfour").await?)
-        })?;
+        let session = lane::connect(&self.address, self.lane, STATEMENTS)?;
+        session.run(async { Ok(session.client().batch_execute("LISTEN tenfour").await?) })?;
         Ok(session)
     }
 
@@ -250,7 +240,7 @@ impl PostgresNews {
             .query(statement, &[&(seen - REPLIES), &(2 * REPLIES)])
             .await?;
         for row in &rows {
-            let at = row.try_get(0)?;
+            let at = row.try_get(4)?;
             self.seen = self.seen.max(Some(at));
             if self.replies.insert(at) && at > seen - REPLIES {
                 heard.extend(answered(row)?.map(Heard::Answered));
@@ -264,15 +254,12 @@ impl PostgresNews {
 
 /// A reply of [`NEW_REPLIES`]; one that is damaged is none.
 fn answered(row: &Row) -> Result<Option<Answered>, Trouble> {
-    let (stream, sequence) = (row.try_get(1)?, row.try_get::<_, i64>(4)?.unsigned_abs());
-    let mut reply = Reply::new(row.try_get::<_, Vec<u8>>(7)?);
-    let code = row.try_get::<_, Option<i16>>(5)?;
-    reply.code = code.and_then(|code| u8::try_from(code).ok());
-    let is_sound = i64::from(reply_sum(stream, sequence, &reply)) == row.try_get::<_, i64>(6)?;
-    let sender = row.try_get::<_, &str>(2)?.parse();
-    let producer = <[u8; 16]>::try_from(row.try_get::<_, &[u8]>(3)?);
-    Ok(match (sender, producer) {
-        (Ok(sender), Ok(producer)) if is_sound => Some(Answered {
+    let sequence = row.try_get::<_, i64>(7)?.unsigned_abs();
+    let sender = row.try_get::<_, &str>(5)?.parse();
+    let producer = <[u8; 16]>::try_from(row.try_get::<_, &[u8]>(6)?);
+    let reply = replies::checked(row, sequence)?;
+    Ok(match (sender, producer, reply) {
+        (Ok(sender), Ok(producer), Some(reply)) => Some(Answered {
             sender,
             producer: ProducerId::from_bytes(producer),
             sequence,

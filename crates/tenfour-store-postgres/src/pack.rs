@@ -243,21 +243,29 @@ impl StoredEntry<'_> {
 
     /// It has the same content.
     pub(crate) fn is_same(&self, message: &Message) -> bool {
-        self.body == message.body
-            && self.asks == message.asks
-            && self.content_type == message.content_type.as_ref().map(|word| word.as_str())
-            && self.name == message.name.as_ref().map(|word| word.as_str())
+        is_same(self.body, self.asks, self.content_type, self.name, message)
     }
 }
 
 impl Entry {
     /// It has the same content.
     pub(crate) fn is_same(&self, message: &Message) -> bool {
-        self.body == message.body
-            && self.asks == message.asks
-            && self.content_type.as_deref() == message.content_type.as_ref().map(|word| word.as_str())
-            && self.name.as_deref() == message.name.as_ref().map(|word| word.as_str())
+        let (content_type, name) = (self.content_type.as_deref(), self.name.as_deref());
+        is_same(&self.body, self.asks, content_type, name, message)
     }
+}
+
+fn is_same(
+    body: &[u8],
+    asks: bool,
+    content_type: Option<&str>,
+    name: Option<&str>,
+    message: &Message,
+) -> bool {
+    body == message.body
+        && asks == message.asks
+        && content_type == message.content_type.as_ref().map(|word| word.as_str())
+        && name == message.name.as_ref().map(|word| word.as_str())
 }
 
 #[cfg(test)]

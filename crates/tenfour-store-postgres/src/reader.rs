@@ -9,28 +9,33 @@ use crate::error::Trouble;
 use crate::hours::Clock;
 use crate::pack::Stored;
 use crate::session::Session;
+use crate::sql::{last_offset, pack_columns};
 use crate::streams::{self, Streams};
-use crate::{cursors, replies};
+use crate::{cursors, lane, replies};
 
 /// Packs that are looked at in one go, as far as their bodies are wanted.
 const PACKS: i64 = 256;
 
 /// Packs from an offset on, until those before have the bytes.
-const READ: &str = "SELECT last, count, time, streams, sequences, sums, bodies, sources, types, names, asks, origins
-    FROM (SELECT pack.*, sum(bytes) OVER (ORDER BY last) - bytes AS before FROM pack
+const READ: &str = concat!(
+    "SELECT ",
+    pack_columns!(),
+    " FROM (SELECT pack.*, sum(bytes) OVER (ORDER BY last) - bytes AS before FROM pack
            WHERE mailbox = (SELECT id FROM mailbox WHERE name = $1) AND last >= $2 ORDER BY last LIMIT $3) AS packs
-    WHERE before < $4::bigint ORDER BY last";
+    WHERE before < $4::bigint ORDER BY last"
+);
 
-const LAST: &str = "SELECT greatest(gone, coalesce((SELECT last FROM pack WHERE mailbox = mailbox.id ORDER BY last DESC LIMIT 1), 0))
-    FROM mailbox WHERE name = $1";
+const LAST: &str = concat!("SELECT ", last_offset!(), " FROM mailbox WHERE name = $1");
 
 /// The time of the pack that holds an offset, or of the next one, and its first and last offset.
 const TIME_AT: &str = "SELECT time, last - count + 1, last FROM pack
     WHERE mailbox = (SELECT id FROM mailbox WHERE name = $1) AND last >= $2 ORDER BY last LIMIT 1";
 
-const MAILBOXES: &str = "SELECT name, (SELECT last - count + 1 FROM pack WHERE mailbox = mailbox.id ORDER BY last LIMIT 1),
-        greatest(gone, coalesce((SELECT last FROM pack WHERE mailbox = mailbox.id ORDER BY last DESC LIMIT 1), 0))
-    FROM mailbox WHERE NOT removed AND coalesce(name = $1, true) ORDER BY name";
+const MAILBOXES: &str = concat!(
+    "SELECT name, (SELECT last - count + 1 FROM pack WHERE mailbox = mailbox.id ORDER BY last LIMIT 1), ",
+    last_offset!(),
+    " FROM mailbox WHERE NOT removed AND coalesce(name = $1, true) ORDER BY name"
+);
 
 const SIZES: &str = "SELECT name, mailbox.bytes + coalesce(
         (SELECT sum(pack.bytes)::bigint FROM pack WHERE pack.mailbox = mailbox.id AND last > counted), 0)
@@ -67,7 +72,7 @@ impl PostgresReader {
         Ok(PostgresReader {
             address: address.clone(),
             lane,
-            session: Some(connect(address, lane)?),
+            session: Some(lane::connect(address, lane, STATEMENTS)?),
             streams: Streams::default(),
             hours,
         })
@@ -88,7 +93,7 @@ impl PostgresReader {
                 }
             }
         }
-        let session = connect(&self.address, self.lane)?;
+        let session = lane::connect(&self.address, self.lane, STATEMENTS)?;
         let done = work(&session, &mut self.streams, hours)?;
         self.session = Some(session);
         Ok(done)
@@ -119,20 +124,6 @@ impl PostgresReader {
             })
         })
     }
-}
-
-/// What is visible may not be replicated yet: a write of our own, which is, comes first.
-fn connect(address: &Address, lane: i64) -> Result<Session, Trouble> {
-    let session = Session::connect(address, 0, STATEMENTS)?;
-    session.run(async {
-        session.begin().await?;
-        session
-            .client()
-            .execute("UPDATE lane SET seen = now() WHERE id = $1", &[&lane])
-            .await?;
-        session.commit().await
-    })?;
-    Ok(session)
 }
 
 impl Reader for PostgresReader {

@@ -3,6 +3,7 @@
 use tenfour_proto::{ProducerId, Reply, Sender};
 use tenfour_store::REPLY_HOURS;
 use tenfour_store::ledger::{Question, reply_sum};
+use tokio_postgres::Row;
 
 use crate::error::Trouble;
 use crate::session::Session;
@@ -60,13 +61,18 @@ pub(crate) async fn find(
             ],
         )
         .await?;
-    let Some(row) = found else { return Ok(None) };
+    found.map_or(Ok(None), |row| checked(&row, sequence))
+}
+
+/// The reply of a row that begins with the number of its stream, code, checksum and body, if it is as it was written.
+pub(crate) fn checked(row: &Row, sequence: u64) -> Result<Option<Reply>, Trouble> {
+    let stream = row.try_get(0)?;
     let mut reply = Reply::new(row.try_get::<_, Vec<u8>>(3)?);
     let code = row.try_get::<_, Option<i16>>(1)?;
     reply.code = code.and_then(|code| u8::try_from(code).ok());
-    let is_sound = i64::from(reply_sum(row.try_get(0)?, sequence, &reply)) == row.try_get::<_, i64>(2)?;
+    let is_sound = i64::from(reply_sum(stream, sequence, &reply)) == row.try_get::<_, i64>(2)?;
     if !is_sound {
-        tracing::error!(%producer, sequence, "a reply is damaged");
+        tracing::error!(stream, sequence, "a reply is damaged");
     }
     Ok(is_sound.then_some(reply))
 }

@@ -1,9 +1,10 @@
 //! The tables, how they are made, and what is looked at before they are used.
 
 use crate::address::{Address, with_cause};
-use crate::durability::{Demand, SETTINGS, Settings};
+use crate::durability::{Demand, Settings};
 use crate::error::{PostgresError, Trouble};
 use crate::session::Session;
+use crate::sql::settings;
 
 /// The format of the tables.
 const VERSION: i32 = 1;
@@ -233,9 +234,9 @@ fn connect(address: &Address) -> Result<Session, PostgresError> {
 /// The settings that a receipt depends on, of a database whose text is UTF-8.
 fn look(address: &Address, session: &Session) -> Result<Settings, PostgresError> {
     let asked = session.run(async {
-        let sql = format!("SELECT {SETTINGS}, current_setting('server_encoding')");
-        let row = session.client().query_one(&sql, &[]).await?;
-        Ok((Settings::of(&row, 0)?, row.try_get::<_, String>(3)?))
+        let sql = concat!("SELECT ", settings!(), ", current_setting('server_encoding')");
+        let row = session.client().query_one(sql, &[]).await?;
+        Ok((Settings::of(&row)?, row.try_get::<_, String>(3)?))
     });
     let (settings, encoding) = asked.map_err(|trouble| refusal(address, trouble))?;
     if encoding == "UTF8" {

@@ -18,12 +18,15 @@ use crate::retention::Retention;
 use crate::runs::{EARLIER, placed};
 use crate::session::Session;
 use crate::sizes::Sizes;
+use crate::sql::pack_columns;
 use crate::streams::Streams;
 
 /// The pack that holds an offset, or the next one.
-pub(crate) const PACK_AT: &str =
-    "SELECT last, count, time, streams, sequences, sums, bodies, sources, types, names, asks, origins
-    FROM pack WHERE mailbox = $1 AND last >= $2 ORDER BY last LIMIT 1";
+pub(crate) const PACK_AT: &str = concat!(
+    "SELECT ",
+    pack_columns!(),
+    " FROM pack WHERE mailbox = $1 AND last >= $2 ORDER BY last LIMIT 1"
+);
 
 /// What the transaction knows of a producer.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ pub(crate) struct Transaction<'a> {
 
 /// What is the same for all messages of a batch.
 struct Current {
+    key: (Sender, ProducerId),
     stream: i64,
     prefix: Prefix,
     is_numbered: bool,
@@ -251,6 +255,7 @@ impl<'a> Engine<'a> for Transaction<'a> {
             is_numbered: batch.producer.is_some(),
             source: source_word(&batch.source).map(Rc::from),
             is_synthetic: batch.sender.is_synthetic(),
+            key,
         });
         Ok(Opened::Open(open.state))
     }
@@ -264,10 +269,9 @@ impl<'a> Engine<'a> for Transaction<'a> {
     }
 
     fn keep_run(&mut self, producer: i64, run: PlacedRun) -> Result<(), Trouble> {
-        let open = self
-            .producers
-            .values_mut()
-            .find(|open| open.state.row == producer);
+        // It is that of the batch that is walked through: to look for its number would be a walk for each run.
+        let key = self.current.as_ref().map(|current| &current.key);
+        let open = key.and_then(|key| self.producers.get_mut(key));
         if let Some(open) = open {
             self.runs
                 .extend(beyond(run, open.written).map(|run| (producer, run)));
@@ -426,9 +430,8 @@ impl<'a> Engine<'a> for Transaction<'a> {
     }
 
     fn question(&mut self, mailbox: i64, offset: u64) -> Result<Option<Question>, Trouble> {
-        if let Some(entry) = self.pending(mailbox, offset) {
+        if self.pending(mailbox, offset).is_some() {
             // It was stored in this very transaction: nobody can have read it.
-            let _ = entry;
             return Ok(None);
         }
         let found = self.look_at(mailbox, offset)?.and_then(|pack| {

@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::durability::Demand;
 use crate::error::Trouble;
 use crate::hours::Hours;
-use crate::lane::{Lane, SEEN};
+use crate::lane::{BE_SEEN, Lane, SEEN};
 use crate::mailboxes::{ALL, place};
 use crate::news::Words;
 use crate::producers::Counts;
@@ -83,12 +83,9 @@ impl Writer {
                 Trouble::Again if attempts < ATTEMPTS => {
                     attempts += 1;
                     if session.roll_back().is_ok() {
+                        self.session = Some(session);
                         // What others have done is why.
-                        match self.look_at_mailboxes(&session) {
-                            Ok(()) => self.session = Some(session),
-                            Err(Trouble::Lost(_)) => {}
-                            Err(trouble) => return Err(trouble),
-                        }
+                        self.beside(Self::look_at_mailboxes)?;
                     }
                 }
                 Trouble::Lost(why) => {
@@ -136,7 +133,6 @@ impl Writer {
             Ok(done) => Ok(done),
             Err(trouble @ (Trouble::Full | Trouble::Unsafe(_))) => {
                 self.say(&trouble);
-                // The mailboxes were forgotten with the transaction.
                 self.look_again()?;
                 Ok(later)
             }
@@ -146,16 +142,31 @@ impl Writer {
         }
     }
 
+    /// The mailboxes were forgotten with a transaction.
     pub(crate) fn look_again(&mut self) -> Result<(), StoreError> {
-        if let Some(session) = self.session.take() {
-            match self.look_at_mailboxes(&session) {
-                Ok(()) => self.session = Some(session),
-                // The next transaction finds out.
-                Err(Trouble::Lost(_)) => {}
-                Err(trouble) => return Err(self.failed(trouble)),
+        let looked = self.beside(Self::look_at_mailboxes);
+        looked.map(drop).map_err(|trouble| self.failed(trouble))
+    }
+
+    /// Does something outside a transaction. `None`: the database is lost, and the next transaction finds out what is the matter.
+    pub(crate) fn beside<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self, &Session) -> Result<T, Trouble>,
+    ) -> Result<Option<T>, Trouble> {
+        let Some(session) = self.session.take() else {
+            return Ok(None);
+        };
+        match work(self, &session) {
+            Ok(done) => {
+                self.session = Some(session);
+                Ok(Some(done))
             }
+            Err(Trouble::Lost(why)) => {
+                tracing::debug!(why, "the database is lost");
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
         }
-        Ok(())
     }
 
     pub(crate) fn say(&mut self, trouble: &Trouble) {
@@ -240,31 +251,17 @@ impl Writer {
             return Ok(());
         }
         self.lane.seen = Instant::now();
-        let Some(session) = self.session.take() else {
-            return Ok(());
-        };
         let (id, number) = (self.lane.id, self.lane.number);
-        let seen = session.run(async {
-            session
-                .client()
-                .execute("UPDATE lane SET seen = now() WHERE id = $1", &[&id])
-                .await?;
-            session
-                .client()
-                .execute(
-                    "DELETE FROM done WHERE lane = $1 AND number < $2",
-                    &[&id, &number],
-                )
-                .await?;
-            Ok(())
+        let seen = self.beside(|_, session| {
+            session.run(async {
+                let client = session.client();
+                client.execute(BE_SEEN, &[&id]).await?;
+                let old = "DELETE FROM done WHERE lane = $1 AND number < $2";
+                client.execute(old, &[&id, &number]).await?;
+                Ok(())
+            })
         });
-        match seen {
-            Ok(()) => self.session = Some(session),
-            // The next transaction finds out what is the matter.
-            Err(Trouble::Lost(why)) => tracing::debug!(why, "the database is lost"),
-            Err(other) => return Err(other),
-        }
-        Ok(())
+        seen.map(drop)
     }
 
     /// Reads how all mailboxes are.
