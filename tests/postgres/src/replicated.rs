@@ -111,14 +111,7 @@ impl Replicated {
 
     /// A failover asks both standbys: what is acknowledged is at one of them.
     fn promote(&mut self) {
-        let received = |node: &usize| {
-            let asked = "SELECT pg_last_wal_receive_lsn() - '0/0'";
-            self.nodes[*node]
-                .sql("postgres", asked)
-                .parse::<u64>()
-                .unwrap_or(0)
-        };
-        let Some(next) = self.standbys().max_by_key(received) else {
+        let Some(next) = self.standbys().max_by_key(|node| self.has_up_to(*node)) else {
             return;
         };
         self.nodes[next].promote();
@@ -136,9 +129,55 @@ impl Replicated {
         }
     }
 
+    /// The end of the log that a standby has, when its primary is gone: all of it is replayed sooner or later. What it says to have
+    /// received is the place where it would go on, and after a start that is the beginning of a segment.
+    fn has_up_to(&self, node: usize) -> u64 {
+        let asked = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0', pg_last_wal_replay_lsn() - '0/0'";
+        let (mut replayed, mut same) = (String::new(), 0);
+        loop {
+            let answer = self.nodes[node].sql("postgres", asked);
+            let (most, now) = answer.split_once('|').unwrap_or_default();
+            same = if now == replayed { same + 1 } else { 0 };
+            if same == 5 {
+                return most.parse().unwrap_or(0);
+            }
+            now.clone_into(&mut replayed);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
     /// A node that was the primary begins anew, at its old place.
     fn rebuild(&mut self, node: usize) {
         let port = self.nodes[node].port();
         self.nodes[node] = self.new_standby(node, port);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In half an hour of chaos one commit of twelve million messages was gone that had been acknowledged. The failover had
+    /// asked what each standby had received: one that was started again says where it would go on to receive, at the
+    /// beginning of a segment, whatever it has.
+    #[test]
+    fn a_failover_finds_the_standby_that_has_most() {
+        if !crate::is_installed() {
+            return;
+        }
+        for more in [1, 2] {
+            let mut nodes = Replicated::start(true);
+            let insert = "INSERT INTO t VALUES (1)";
+            nodes.primary().sql("postgres", "CREATE TABLE t(n integer)");
+            nodes.nodes[3 - more].kill();
+            nodes.primary().sql("postgres", insert);
+            nodes.nodes[more].kill();
+            nodes.primary().kill();
+            nodes.nodes[1].resume();
+            nodes.nodes[2].resume();
+            nodes.lose_primary();
+            let count = nodes.primary().sql("postgres", "SELECT count(*) FROM t");
+            assert_eq!(count, "1", "node {more} had it");
+        }
     }
 }
