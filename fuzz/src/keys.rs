@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tenfour::Address;
 use tenfour::identity::{
-    AuthorizedKey, AuthorizedKeys, Identity, Invitations, KnownHosts, Rights, Token, Trust,
+    AuthorizedKey, AuthorizedKeys, Identity, Invitations, KeyList, KnownHosts, Rights, Token, Trust,
 };
 use tenfour::proto::Fingerprint;
 
@@ -99,7 +99,8 @@ fn known_hosts(path: &Path, content: &[u8]) {
 
 fn authorized_keys(path: &Path, content: &[u8]) {
     write(path, content);
-    let Ok(before) = AuthorizedKeys::load(path) else {
+    let list = &KeyList::from(path);
+    let Ok(before) = AuthorizedKeys::load(list) else {
         assert!(std::str::from_utf8(content).is_err());
         return;
     };
@@ -112,23 +113,23 @@ fn authorized_keys(path: &Path, content: &[u8]) {
         rights: "send=inbox".parse().expect("rights"),
         comment: "of the test".to_owned(),
     };
-    AuthorizedKeys::allow(path, key.clone()).expect("allowed");
-    let after = AuthorizedKeys::load(path).expect("read again");
+    AuthorizedKeys::allow(list, key.clone()).expect("allowed");
+    let after = AuthorizedKeys::load(list).expect("read again");
     assert_eq!(after.find(fingerprint), Some(&key));
     // A line more lets nobody else in, and takes no mistake away.
     assert_eq!(after.iter().count(), before.iter().count() + 1);
     assert_eq!(after.mistakes, before.mistakes);
     keeps(content, &read(path), 1);
-    assert!(AuthorizedKeys::remove(path, fingerprint).expect("removed"));
+    assert!(AuthorizedKeys::remove(list, fingerprint).expect("removed"));
     keeps(content, &read(path), 0);
 }
 
 fn tokens(path: &Path, content: &[u8]) {
     write(path, content);
-    let name = "of-the-test".parse().expect("a name");
-    if let Ok(Some(_)) = Token::create(path, &name, Rights::default()) {
+    let (list, name) = (&KeyList::from(path), "of-the-test".parse().expect("a name"));
+    if let Ok(Some(_)) = Token::create(list, &name, Rights::default()) {
         keeps(content, &read(path), 1);
-        assert!(Token::remove(path, &name).expect("removed"));
+        assert!(Token::remove(list, &name).expect("removed"));
         keeps(content, &read(path), 0);
     }
 }
@@ -137,7 +138,7 @@ fn invitations(folder: &Path, content: &[u8]) {
     let (path, keys) = (folder.join("invitations"), folder.join("invited"));
     write(&path, content);
     let _ = std::fs::remove_file(&keys);
-    let invitations = Invitations::new(&path, &keys);
+    let invitations = Invitations::new(path.as_path(), keys.as_path());
     let key = Fingerprint::from_bytes(STRANGER);
     // Nobody knows the secret to a hash.
     assert!(invitations.accept(&[7; 32], key, "here").is_err());

@@ -125,7 +125,7 @@ verbs! {
     Mailbox "mailbox" "Remove mailboxes from a server"
     Cursor "cursor" "Remove cursors from a server"
     Backup "backup" "Fetch the whole store of a running server, as a file"
-    Store "store" "Make a store in a database"
+    Store "store" "Make a store in a database, or copy a store"
     Check "check" "Read a whole store and name what is damaged; changes nothing"
     Keys "keys" "Show, trust, allow and remove keys"
     Invite "invite" "Let another machine in: prints a token for `tenfour join`"

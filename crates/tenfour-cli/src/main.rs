@@ -6,6 +6,7 @@ mod amount;
 mod args;
 mod escape;
 mod exit;
+mod key_lists;
 mod log;
 mod new_file;
 mod output;
@@ -15,6 +16,7 @@ mod route;
 mod service_manager;
 mod setup;
 mod signals;
+mod stores;
 mod target;
 mod verbs;
 
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
         Verb::Mailbox(mailbox) => on_this_thread(verbs::removal::mailbox(mailbox)),
         Verb::Cursor(cursor) => on_this_thread(verbs::removal::cursor(cursor)),
         Verb::Backup(backup) => on_this_thread(verbs::backup::run(backup)),
-        Verb::Store(store) => verbs::store::run(store),
+        Verb::Store(store) => on_this_thread(verbs::store::run(store)),
         Verb::Check(check) => verbs::check::run(check),
         Verb::Keys(keys) => verbs::keys::run(keys),
         Verb::Invite(invite) => on_this_thread(verbs::invite::run(invite)),

@@ -3,11 +3,11 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use support::http::{ask, body, get, getting, is, post};
+use support::http::{Events, ask, body, get, getting, is, post};
 use support::{Home, Served, mailbox, wait_for};
 
 fn serve(home: &Home) -> Served {
@@ -29,38 +29,6 @@ fn texts(answer: &str) -> Vec<String> {
             line["text"].as_str().unwrap().to_owned()
         })
         .collect()
-}
-
-/// A stream of events, read line by line.
-struct Events(BufReader<TcpStream>);
-
-impl Events {
-    fn open(served: &Served, token: &str, path: &str, headers: &str) -> Self {
-        let mut stream = TcpStream::connect(&served.http).unwrap();
-        stream.set_read_timeout(Some(support::LONG)).unwrap();
-        stream
-            .write_all(getting(token, path, headers).as_bytes())
-            .unwrap();
-        let mut events = Events(BufReader::new(stream));
-        events.until(": tenfour");
-        events
-    }
-
-    /// The next line that begins so, without its line end. Chunk sizes lie between.
-    fn until(&mut self, start: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.0.read_line(&mut line).unwrap() > 0, "ended before `{start}`");
-            if line.starts_with(start) {
-                return line.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn ends(&mut self) {
-        let mut rest = String::new();
-        let _ = self.0.read_to_string(&mut rest);
-    }
 }
 
 #[test]

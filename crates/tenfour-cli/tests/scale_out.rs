@@ -4,7 +4,9 @@ mod support;
 
 use std::process::Stdio;
 
-use support::{Home, Lines, Receiving, SERVE, Served, mailbox, wait_for};
+use support::browser::Browser;
+use support::http::Events;
+use support::{Home, Lines, Receiving, SERVE, Served, mailbox, needs, wait_for};
 use tenfour_test_postgres::Cluster;
 
 /// A database with a store in it; `None` where there is no PostgreSQL.
@@ -69,12 +71,150 @@ fn whoever_follows_at_one_server_sees_what_comes_to_the_other() {
     home.run(&["send", &one.at("old"), "x"]).ok();
     home.run(&["mailbox", "rm", "old", "--server", &other.native, "--yes"])
         .ok();
-    home.run(&["backup", "copy.db", &one.native])
-        .failed(65, "pg_dump");
     let status = home.run(&["status", &one.native]).ok();
     assert!(!status.contains("old "), "{status}");
     home.run(&["send", &one.at("old"), "again"]).ok();
     assert_eq!(mailbox(&home, &other.at("old")), ["again"]);
+}
+
+/// Streams of events and the page, too.
+#[test]
+fn whoever_looks_at_one_server_sees_what_comes_to_the_other() {
+    let home = Home::new();
+    let Some((_, _, url)) = store(&home) else { return };
+    let one = serve(&home, &url, &["--http", "127.0.0.1:0"]);
+    let page = one.page();
+    let other = serve(&home, &url, &[]);
+    let token = page.split_once("#token=").unwrap().1;
+    let mut events = Events::open(&one, token, "/v1/events?mailbox=inbox", "");
+    let mut mailboxes = Events::open(&one, token, "/v1/events", "");
+    home.run(&["send", &other.native, "at the other"]).ok();
+    let event = events.until("data:");
+    assert!(event.contains("at the other"), "{event}");
+    let event = mailboxes.until("data:");
+    assert!(event.contains("inbox"), "{event}");
+    if needs("chromium") && needs("chromedriver") {
+        let browser = Browser::start();
+        browser.open(&page);
+        browser.wait_for("#list", "at the other");
+        home.run(&["send", &other.native, "while it is open"]).ok();
+        browser.wait_for("#list li:first-child", "while it is open");
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+}
+
+/// Any server tells of all; of its own connections each tells itself.
+#[test]
+fn the_status_names_all_servers_of_the_store() {
+    let home = Home::new();
+    let Some((_, _, url)) = store(&home) else { return };
+    let one = serve(&home, &url, &[]);
+    let other = home.serve_with(&["--store", &url, "--engine-replicates"]);
+    for served in [&one, &other] {
+        let status = home.run(&["status", &served.native]).ok();
+        let (_, servers) = status.split_once("SERVERS OF THIS STORE\n").unwrap();
+        let servers: Vec<&str> = servers.lines().take_while(|line| !line.is_empty()).collect();
+        assert_eq!(servers.len(), 3, "{status}");
+        assert!(servers[1].contains("  disk  "), "{status}");
+        assert!(servers[2].contains("  replicated, as declared  "), "{status}");
+        let own = usize::from(served.native == other.native) + 1;
+        assert!(
+            servers[own].ends_with("yes") && servers[3 - own].ends_with("no"),
+            "{status}"
+        );
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let rows = home.run(&["status", &one.native, "--json"]).ok();
+    let peer = rows.lines().find(|row| row.contains(r#""peer""#)).unwrap();
+    assert!(peer.contains(name.trim()), "{peer}");
+    // A store in a file has one server.
+    let alone = home.serve();
+    let status = home.run(&["status", &alone.native]).ok();
+    assert!(!status.contains("SERVERS OF"), "{status}");
+}
+
+/// Who may do what is in the database: one command for all servers.
+#[test]
+fn whoever_is_let_in_is_let_in_by_all_servers() {
+    let (home, guest) = (Home::new(), Home::new());
+    let Some((_, _, url)) = store(&home) else { return };
+    let one = serve(&home, &url, &["--http", "127.0.0.1:0"]);
+    let other = serve(&home, &url, &[]);
+    let servers = [&one, &other];
+    for served in servers {
+        guest
+            .run(&["keys", "trust", &served.native, &home.fingerprint()])
+            .ok();
+        guest
+            .run(&["send", &served.native, "x"])
+            .failed(77, "not allowed");
+    }
+    let key = guest.fingerprint();
+    // In files of this machine, which no server reads.
+    home.run(&["keys", "allow", &key]).ok();
+    guest.run(&["send", &one.native, "x"]).failed(77, "not allowed");
+    home.run(&["keys", "allow", &key, "--store", &url]).ok();
+    let may = |served: &Served| guest.run(&["send", &served.native, "x"]).code == Some(0);
+    for served in servers {
+        wait_for("the key to be let in", || may(served));
+    }
+    let listed = home.run(&["keys", "list", "--store", &url]).ok();
+    assert!(listed.contains(&key), "{listed}");
+    home.run(&["keys", "remove", &key, "--store", &url]).ok();
+    for served in servers {
+        wait_for("the key to be kept out", || !may(served));
+    }
+    let token = home
+        .run(&["keys", "token", "shop", "send=inbox", "--store", &url])
+        .ok();
+    home.run(&["keys", "token", "shop", "send=inbox", "--store", &url])
+        .failed(1, "there is a token `shop` already");
+    let posted = || support::http::ask(&one, &posting(token.trim()));
+    wait_for("the token to count", || posted().starts_with("HTTP/1.1 201"));
+    home.run(&["keys", "remove", "shop", "--store", &url]).ok();
+    wait_for("the token to count no more", || {
+        posted().starts_with("HTTP/1.1 401")
+    });
+    // The next one is told that files here say something else.
+    let third = serve(&home, &url, &[]);
+    third.log.wait_for("authorized_keys");
+}
+
+fn posting(token: &str) -> String {
+    format!(
+        "POST /inbox HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
+    )
+}
+
+/// It counts once, at whichever server; and whoever it lets in is known to all.
+#[test]
+fn an_invitation_counts_once_at_all_servers() {
+    let (home, guest, late) = (Home::new(), Home::new(), Home::new());
+    let Some((cluster, database, url)) = store(&home) else {
+        return;
+    };
+    let (one, other) = (serve(&home, &url, &[]), serve(&home, &url, &[]));
+    let invite = |served: &Served| {
+        let said = home
+            .run(&["invite", "--address", &served.native, "--store", &url])
+            .ok();
+        said.trim().to_owned()
+    };
+    let token = invite(&one);
+    guest.run(&["join", &token]).ok();
+    guest.run(&["send", &one.native, "let in"]).ok();
+    guest
+        .run(&["keys", "trust", &other.native, &home.fingerprint()])
+        .ok();
+    let may = || guest.run(&["send", &other.native, "known"]).code == Some(0);
+    wait_for("the other to know", may);
+    late.run(&["join", &token]).failed(77, "used by another key");
+    late.run(&["join", &invite(&other)]).ok();
+    // A secret that somebody made up leaves nothing behind.
+    let version = "SELECT version FROM tenfour.access WHERE name = 'invitations'";
+    let before = cluster.sql(&database, version);
+    late.run(&["join", &token]).failed(77, "used by another key");
+    assert_eq!(cluster.sql(&database, version), before);
 }
 
 #[test]

@@ -17,7 +17,10 @@ const KNOWS: [(&str, &[&str]); 10] = [
     ("tenfour-proto", &[]),
     ("tenfour-checker", &[]),
     ("tenfour-store", &["tenfour-proto"]),
-    ("tenfour-store-postgres", &["tenfour-proto", "tenfour-store"]),
+    (
+        "tenfour-store-postgres",
+        &["tenfour-identity", "tenfour-proto", "tenfour-store"],
+    ),
     ("tenfour-identity", &["tenfour-proto"]),
     ("tenfour-worker", &["tenfour-proto"]),
     (

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use tenfour_proto::{Fingerprint, MailboxName};
 
-use super::{Rights, private_file};
+use super::key_list::without;
+use super::{KeyList, Rights};
 
 /// One line: a key and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,6 @@ impl fmt::Display for AuthorizedKey {
 /// The keys that may connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorizedKeys {
-    path: PathBuf,
     keys: Vec<AuthorizedKey>,
     /// What senders without a key may do beyond sending to `inbox`: a line `anonymous OPTIONS`.
     anonymous: Option<Rights>,
@@ -62,14 +61,10 @@ pub struct AuthorizedKeys {
 }
 
 impl AuthorizedKeys {
-    /// Reads the file; one that is not there allows nobody.
-    pub fn load(path: &Path) -> io::Result<Self> {
-        let mut all = AuthorizedKeys {
-            path: path.to_owned(),
-            ..AuthorizedKeys::default()
-        };
-        private_file::refuse_writable_by_others(path)?;
-        for (number, line) in private_file::read_or_empty(path)?.lines().enumerate() {
+    /// Reads the list; one that is not there allows nobody.
+    pub fn load(list: &KeyList) -> io::Result<Self> {
+        let mut all = AuthorizedKeys::default();
+        for (number, line) in list.read()?.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -108,16 +103,17 @@ impl AuthorizedKeys {
     }
 
     /// Adds a key, or replaces its line. Every other line stays as it is.
-    pub fn replace(path: &Path, key: &AuthorizedKey) -> io::Result<()> {
+    pub fn replace(list: &KeyList, key: &AuthorizedKey) -> io::Result<()> {
         let is_it = |line: &str| is_key(line, |known| known.fingerprint == key.fingerprint);
-        private_file::replace_lines(path, is_it, &key.line()).map(|_| ())
+        list.replace_lines(is_it, &key.line()).map(|_| ())
     }
 
     /// Adds a key, or adds to what it may do: nothing is taken away, and its comment stays unless there is a new one.
     /// Gives the line as it is then.
-    pub fn allow(path: &Path, key: AuthorizedKey) -> io::Result<AuthorizedKey> {
+    pub fn allow(list: &KeyList, key: AuthorizedKey) -> io::Result<AuthorizedKey> {
         let mut now = key.clone();
-        private_file::edit(path, |text| {
+        list.edit(|text| {
+            now = key.clone();
             let is_it = |line: &str| is_key(line, |known| known.fingerprint == key.fingerprint);
             let known = text
                 .lines()
@@ -131,35 +127,35 @@ impl AuthorizedKeys {
                     now.comment = known.comment;
                 }
             }
-            private_file::without(text, is_it) + &now.line()
+            Ok(without(text, is_it) + &now.line())
         })?;
         Ok(now)
     }
 
     /// Adds a line if every other one fits; false if one does not.
     pub(super) fn add(
-        path: &Path,
+        list: &KeyList,
         key: &AuthorizedKey,
         fits: impl Fn(&AuthorizedKey) -> bool,
     ) -> io::Result<bool> {
-        private_file::edit(path, |text| {
+        list.edit(|text| {
             let all_fit = text
                 .lines()
                 .filter_map(|line| AuthorizedKey::parse(line.trim()).ok())
                 .all(|known| fits(&known));
             let addition = if all_fit { key.line() } else { String::new() };
-            private_file::without(text, |_| false) + &addition
+            Ok(without(text, |_| false) + &addition)
         })
     }
 
     /// Removes a key; false if it was not there.
-    pub fn remove(path: &Path, fingerprint: Fingerprint) -> io::Result<bool> {
-        Self::remove_where(path, |key| key.fingerprint == fingerprint)
+    pub fn remove(list: &KeyList, fingerprint: Fingerprint) -> io::Result<bool> {
+        Self::remove_where(list, |key| key.fingerprint == fingerprint)
     }
 
     /// Removes all such keys; false if there was none.
-    pub(super) fn remove_where(path: &Path, is_it: impl Fn(&AuthorizedKey) -> bool) -> io::Result<bool> {
-        private_file::replace_lines(path, |line| is_key(line, &is_it), "")
+    pub(super) fn remove_where(list: &KeyList, is_it: impl Fn(&AuthorizedKey) -> bool) -> io::Result<bool> {
+        list.replace_lines(|line| is_key(line, &is_it), "")
     }
 }
 
@@ -192,7 +188,13 @@ fn is_key(line: &str, is_it: impl Fn(&AuthorizedKey) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn list(path: &Path) -> KeyList {
+        path.into()
+    }
 
     #[test]
     fn those_without_a_key_may_send_where_their_line_says() {
@@ -200,7 +202,7 @@ mod tests {
         let path = folder.path().join("authorized_keys");
         let load = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            AuthorizedKeys::load(&path).unwrap()
+            AuthorizedKeys::load(&list(&path)).unwrap()
         };
         let may = |keys: &AuthorizedKeys, name: &str| keys.anonymous_may_send(&name.parse().unwrap());
         let usual = load("");
@@ -229,12 +231,12 @@ mod tests {
             "send=logs/*",
         ] {
             std::fs::write(&path, format!("{key} {limit}\n")).unwrap();
-            let keys = AuthorizedKeys::load(&path).unwrap();
+            let keys = AuthorizedKeys::load(&list(&path)).unwrap();
             assert_eq!(keys.find(key), None, "{limit}");
             assert!(keys.mistakes[0].1.contains("before it"), "{:?}", keys.mistakes);
         }
         std::fs::write(&path, format!("read=inbox {key} sender of logs\n")).unwrap();
-        assert!(AuthorizedKeys::load(&path).unwrap().find(key).is_some());
+        assert!(AuthorizedKeys::load(&list(&path)).unwrap().find(key).is_some());
     }
 
     #[test]
@@ -247,12 +249,12 @@ mod tests {
             format!("# ours\nnonsense\nread=inbox,send=\"a,b\" {one} the first one\n{two}\n"),
         )
         .unwrap();
-        let keys = AuthorizedKeys::load(&path).unwrap();
+        let keys = AuthorizedKeys::load(&list(&path)).unwrap();
         assert_eq!(keys.mistakes.len(), 1);
         assert_eq!(keys.find(one).unwrap().comment, "the first one");
         assert_eq!(keys.find(two).unwrap().rights, Rights::default());
-        assert!(AuthorizedKeys::remove(&path, one).unwrap());
-        assert!(!AuthorizedKeys::remove(&path, one).unwrap());
+        assert!(AuthorizedKeys::remove(&list(&path), one).unwrap());
+        assert!(!AuthorizedKeys::remove(&list(&path), one).unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, format!("# ours\nnonsense\n{two}\n"));
         let key = AuthorizedKey {
@@ -260,8 +262,8 @@ mod tests {
             rights: "admin".parse().unwrap(),
             comment: "web".into(),
         };
-        AuthorizedKeys::replace(&path, &key).unwrap();
-        assert_eq!(AuthorizedKeys::load(&path).unwrap().find(two), Some(&key));
+        AuthorizedKeys::replace(&list(&path), &key).unwrap();
+        assert_eq!(AuthorizedKeys::load(&list(&path)).unwrap().find(two), Some(&key));
     }
 
     /// What was added with `keys allow`, or by an invitation, replaced what the key could do before.
@@ -276,7 +278,7 @@ mod tests {
             rights: rights.parse().unwrap(),
             comment: comment.to_owned(),
         };
-        let now = AuthorizedKeys::allow(&path, more("send=inbox,read=inbox", "")).unwrap();
+        let now = AuthorizedKeys::allow(&list(&path), more("send=inbox,read=inbox", "")).unwrap();
         assert_eq!(now.comment, "the first one");
         assert!(now.rights.admin);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -294,7 +296,7 @@ mod tests {
         std::fs::write(&path, format!("{key}\n")).unwrap();
         for (mode, is_sound) in [(0o644, true), (0o664, false), (0o602, false), (0o600, true)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(AuthorizedKeys::load(&path).is_ok(), is_sound, "{mode:o}");
+            assert_eq!(AuthorizedKeys::load(&list(&path)).is_ok(), is_sound, "{mode:o}");
         }
     }
 
@@ -311,8 +313,8 @@ mod tests {
             rights: Rights::default(),
             comment: String::new(),
         };
-        AuthorizedKeys::allow(&path, key).unwrap();
+        AuthorizedKeys::allow(&list(&path), key).unwrap();
         assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
-        assert_eq!(AuthorizedKeys::load(&real).unwrap().iter().count(), 1);
+        assert_eq!(AuthorizedKeys::load(&list(&real)).unwrap().iter().count(), 1);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tenfour_proto::Fingerprint;
 
-use super::{AuthorizedKey, AuthorizedKeys, Rights, private_file};
+use super::{AuthorizedKey, AuthorizedKeys, KeyList, Rights};
 use tenfour_proto::Address;
 
 /// What is handed to the other side: where the server is, its pin, and the secret.
@@ -77,10 +76,11 @@ impl FromStr for Invitation {
 /// The server's list of open invitations: `HASH EXPIRES KEY-OR-- RIGHTS`, one a line.
 #[derive(Clone, Debug)]
 pub struct Invitations {
-    path: PathBuf,
-    authorized_keys: PathBuf,
+    list: KeyList,
+    authorized_keys: KeyList,
 }
 
+#[derive(Clone)]
 struct Line {
     hash: String,
     expires: Timestamp,
@@ -99,17 +99,17 @@ pub enum InvitationError {
     /// Another key has used it.
     #[error("the invitation has been used by another key")]
     Used,
-    /// The files cannot be changed.
+    /// The lists cannot be changed.
     #[error("the invitation cannot be recorded")]
     Io(#[from] io::Error),
 }
 
 impl Invitations {
-    /// The list in `path`; whoever is let in is written to `authorized_keys`.
-    pub fn new(path: &Path, authorized_keys: &Path) -> Self {
+    /// Those in `list`; whoever is let in is written to `authorized_keys`.
+    pub fn new(list: impl Into<KeyList>, authorized_keys: impl Into<KeyList>) -> Self {
         Invitations {
-            path: path.to_owned(),
-            authorized_keys: authorized_keys.to_owned(),
+            list: list.into(),
+            authorized_keys: authorized_keys.into(),
         }
     }
 
@@ -125,7 +125,7 @@ impl Invitations {
             rights,
         };
         self.change(now, |lines| {
-            lines.push(line);
+            lines.push(line.clone());
             Ok(())
         })?;
         Ok(secret)
@@ -157,22 +157,26 @@ impl Invitations {
         answer?
     }
 
-    fn change<T>(&self, now: Timestamp, edit: impl FnOnce(&mut Vec<Line>) -> io::Result<T>) -> io::Result<T> {
-        private_file::exclusively(&self.path, || {
-            let mut lines: Vec<Line> = private_file::read_or_empty(&self.path)?
+    fn change<T>(
+        &self,
+        now: Timestamp,
+        mut edit: impl FnMut(&mut Vec<Line>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut result = Err(io::Error::other("the list was not looked at"));
+        self.list.edit(|text| {
+            let mut lines: Vec<Line> = text
                 .lines()
                 .filter_map(Line::parse)
                 .filter(|line| line.expires > now)
                 .collect();
-            let before: String = lines.iter().map(Line::text).collect();
-            let result = edit(&mut lines)?;
-            let text: String = lines.iter().map(Line::text).collect();
+            let whole = |lines: &[Line]| lines.iter().map(Line::text).collect::<String>();
+            let before = whole(&lines);
+            result = Ok(edit(&mut lines)?);
+            let after = whole(&lines);
             // A secret that somebody has made up costs no write, and no flush.
-            if text != before {
-                private_file::replace(&self.path, text.as_bytes())?;
-            }
-            Ok(result)
-        })
+            Ok(if after == before { text.to_owned() } else { after })
+        })?;
+        result
     }
 }
 
@@ -209,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("authorized_keys");
         let path = folder.path().join("invitations");
-        let invitations = Invitations::new(&path, &keys);
+        let invitations = Invitations::new(path.as_path(), keys.as_path());
         let secret = invitations
             .invite(Rights::default(), Duration::from_secs(60))
             .unwrap();
@@ -232,7 +236,7 @@ mod tests {
             Err(InvitationError::Unknown)
         ));
         assert_eq!(written(), before);
-        assert_eq!(AuthorizedKeys::load(&keys).unwrap().iter().count(), 1);
+        assert_eq!(AuthorizedKeys::load(&keys.into()).unwrap().iter().count(), 1);
         let late = invitations.invite(Rights::default(), Duration::ZERO).unwrap();
         assert!(matches!(
             invitations.accept(&late, two, "x"),

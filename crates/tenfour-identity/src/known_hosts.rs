@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tenfour_proto::Fingerprint;
 
-use super::private_file;
+use super::{KeyList, private_file};
 use tenfour_proto::Address;
 
 /// The pins of servers. A pin for `HOST:PORT` goes before one for `HOST`.
@@ -85,7 +85,7 @@ impl KnownHosts {
 
     fn change(&mut self, host: &str, addition: &str) -> io::Result<bool> {
         let is_it = |line: &str| parse(line).is_some_and(|(known, _)| known.eq_ignore_ascii_case(host));
-        let changed = private_file::replace_lines(&self.path, is_it, addition)?;
+        let changed = KeyList::from(self.path.as_path()).replace_lines(is_it, addition)?;
         *self = KnownHosts::load(&self.path)?;
         Ok(changed)
     }

@@ -2,7 +2,8 @@
 //!
 //! An identity is a key in a self-signed certificate. Nothing in the certificate counts but the key:
 //! no authority, no name, no date. Servers are pinned in `known_hosts`, clients are listed with their
-//! rights in `authorized_keys`, and an invitation writes both. Where no key can be shown, a token stands for one.
+//! rights in `authorized_keys`, and an invitation writes both. What a server's lists say may also be kept elsewhere
+//! ([`KeyListStorage`]), where many servers find it. Where no key can be shown, a token stands for one.
 //!
 //! What client and server share beside that is here too: TLS between two such keys, and the clock that drives the
 //! machines of `tenfour-proto`. No listener, no store.
@@ -16,6 +17,7 @@ mod file_stamp;
 mod home;
 mod invitation;
 mod key;
+mod key_list;
 mod known_hosts;
 mod lock;
 mod private_file;
@@ -31,6 +33,7 @@ pub use file_stamp::FileStamp;
 pub use home::{Home, NoHome};
 pub use invitation::{Invitation, InvitationError, Invitations, ParseInvitationError};
 pub use key::{Identity, IdentityError};
+pub use key_list::{KeyList, KeyListStorage, Stamp};
 pub use known_hosts::{KnownHosts, Trust};
 pub use lock::lock;
 pub use rights::{Consume, ParseRightsError, Pattern, Rights};

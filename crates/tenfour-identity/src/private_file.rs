@@ -59,25 +59,11 @@ pub(super) fn read_or_empty(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Changes the lines of a file that `is_it` does not mean in no way, takes out the others, and puts `addition` behind
-/// them. False if that leaves the file as it was.
-pub(super) fn replace_lines(path: &Path, is_it: impl Fn(&str) -> bool, addition: &str) -> io::Result<bool> {
-    edit(path, |text| without(text, is_it) + addition)
-}
-
-/// The lines that `is_it` does not mean.
-pub(super) fn without(text: &str, is_it: impl Fn(&str) -> bool) -> String {
-    text.lines()
-        .filter(|line| !is_it(line))
-        .map(|line| format!("{line}\n"))
-        .collect()
-}
-
 /// Makes another text of a file. False if it is the same.
-pub(super) fn edit(path: &Path, edit: impl FnOnce(&str) -> String) -> io::Result<bool> {
+pub(super) fn edit(path: &Path, change: &mut dyn FnMut(&str) -> io::Result<String>) -> io::Result<bool> {
     exclusively(path, || {
         let before = read_or_empty(path)?;
-        let after = edit(&before);
+        let after = change(&before)?;
         if after != before {
             replace(path, after.as_bytes())?;
         }

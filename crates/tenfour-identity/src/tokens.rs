@@ -3,13 +3,12 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tenfour_proto::{Fingerprint, TokenName};
 
-use super::{AuthorizedKey, AuthorizedKeys, Rights};
+use super::{AuthorizedKey, AuthorizedKeys, KeyList, Rights};
 
 /// So that people, and programs that look for secrets, see what it is.
 const PREFIX: &str = "tenfour_";
@@ -44,15 +43,15 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or written.
-    pub fn create(path: &Path, name: &TokenName, rights: Rights) -> io::Result<Option<Self>> {
+    /// When the list cannot be read or written.
+    pub fn create(list: &KeyList, name: &TokenName, rights: Rights) -> io::Result<Option<Self>> {
         let token = Token::generate()?;
         let line = AuthorizedKey {
             fingerprint: token.hash(),
             rights,
             comment: name.to_string(),
         };
-        let is_new = AuthorizedKeys::add(path, &line, |known| known.comment != name.as_str())?;
+        let is_new = AuthorizedKeys::add(list, &line, |known| known.comment != name.as_str())?;
         Ok(is_new.then_some(token))
     }
 
@@ -60,9 +59,9 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or written.
-    pub fn remove(path: &Path, name: &TokenName) -> io::Result<bool> {
-        AuthorizedKeys::remove_where(path, |line| line.comment == name.as_str())
+    /// When the list cannot be read or written.
+    pub fn remove(list: &KeyList, name: &TokenName) -> io::Result<bool> {
+        AuthorizedKeys::remove_where(list, |line| line.comment == name.as_str())
     }
 }
 
@@ -86,20 +85,21 @@ mod tests {
     fn a_name_is_given_once_and_the_secret_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
+        let list = KeyList::from(path.as_path());
         let name: TokenName = "backup".parse().unwrap();
         let rights: Rights = "send=inbox,read=inbox".parse().unwrap();
-        let token = Token::create(&path, &name, rights.clone()).unwrap().unwrap();
-        assert_eq!(Token::create(&path, &name, Rights::everything()).unwrap(), None);
+        let token = Token::create(&list, &name, rights.clone()).unwrap().unwrap();
+        assert_eq!(Token::create(&list, &name, Rights::everything()).unwrap(), None);
         let kept = std::fs::read_to_string(&path).unwrap();
         assert!(!kept.contains(&token.secret()[PREFIX.len()..]), "{kept}");
-        let line = AuthorizedKeys::load(&path)
+        let line = AuthorizedKeys::load(&list)
             .unwrap()
             .find(hash(token.secret()))
             .cloned()
             .unwrap();
         assert_eq!((line.rights, line.comment.as_str()), (rights, "backup"));
-        assert!(Token::remove(&path, &name).unwrap());
-        assert!(!Token::remove(&path, &name).unwrap());
-        assert!(Token::create(&path, &name, Rights::default()).unwrap().is_some());
+        assert!(Token::remove(&list, &name).unwrap());
+        assert!(!Token::remove(&list, &name).unwrap());
+        assert!(Token::create(&list, &name, Rights::default()).unwrap().is_some());
     }
 }

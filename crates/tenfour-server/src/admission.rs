@@ -5,4 +5,4 @@ pub(crate) mod connections;
 pub(crate) mod counters;
 pub(crate) mod gate;
 pub(crate) mod producer_lease;
-mod watched_file;
+mod watched_list;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tenfour_proto::native::{self, StatusRow, StatusValue};
 use tenfour_proto::{MailboxName, Settled, Settlement, hex};
-use tenfour_store::{CursorInfo, MailboxInfo, ReadError};
+use tenfour_store::{CursorInfo, MailboxInfo, ReadError, ServerInfo};
 
 use crate::broker::{LATENCY_BOUNDS, StoreGone};
 use crate::context::Context;
@@ -22,14 +22,18 @@ pub(crate) async fn server(context: &Context) -> Result<(Vec<StatusRow>, Piece),
     let mut piece = context.outgoing.room_for(MOST).await.ok_or(StoreGone)?;
     let found = context
         .broker
-        .read(|reader| Ok::<_, ReadError>((reader.mailboxes()?, reader.cursors()?, reader.sizes()?)))
+        .read(|reader| {
+            let places = (reader.mailboxes()?, reader.cursors()?, reader.sizes()?);
+            Ok::<_, ReadError>((places, reader.servers()?))
+        })
         .await?;
-    let (mailboxes, cursors, sizes) = found.map_err(|error| {
+    let ((mailboxes, cursors, sizes), servers) = found.map_err(|error| {
         tracing::error!(%error, "the store cannot be read");
         StoreGone
     })?;
     let sizes: HashMap<MailboxName, u64> = sizes.into_iter().collect();
     let mut rows = vec![about(context)];
+    rows.extend(servers.iter().map(peer));
     rows.extend(connections(context));
     rows.extend(mailboxes.iter().map(|info| {
         let bytes = sizes.get(&info.name).copied().unwrap_or(0);
@@ -63,6 +67,17 @@ fn about(context: &Context) -> StatusRow {
         .with("stored", context.broker.latency().messages())
         .with("max-connections", context.config.limits.max_connections as u64)
         .with("max-message", u64::from(context.config.limits.max_message))
+}
+
+/// A server that writes to the same store.
+fn peer(info: &ServerInfo) -> StatusRow {
+    StatusRow::new("peer")
+        .with("name", info.name.as_str())
+        .with("software", info.software.as_str())
+        .with("receipts", info.promise.as_str())
+        .with("since", moment(info.since))
+        .with("silent-s", info.silent)
+        .with("this", if info.is_own { "yes" } else { "no" })
 }
 
 /// How many of the messages that were stored since the start got their receipts within which time.

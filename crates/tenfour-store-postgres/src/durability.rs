@@ -12,6 +12,17 @@ pub enum Demand {
     Disk,
 }
 
+impl Demand {
+    /// What receipts say, and on whose word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Demand::Replicated => "replicated",
+            Demand::Declared => "replicated, as declared",
+            Demand::Disk => "disk",
+        }
+    }
+}
+
 /// Settings of the database that a receipt depends on, as they are now.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {

@@ -56,6 +56,9 @@ impl Writer {
                 return Ok(false);
             }
         }
+        if !self.sizes.uncounted.is_empty() {
+            self.count()?;
+        }
         if is_idle && self.retention.swept != Some(self.hours.now()) {
             return self.sweep();
         }
@@ -107,6 +110,25 @@ impl Writer {
             self.retention.swept = Some(hours);
         }
         Ok(is_more)
+    }
+
+    /// Writes down the sizes of mailboxes that have grown a lot: they are added up from there on, at each look of each server.
+    fn count(&mut self) -> Result<(), Trouble> {
+        let grown = std::mem::take(&mut self.sizes.uncounted);
+        self.transaction(|store, session, plan| {
+            session.run(async {
+                store.lane.begin(session, Some(store.demand)).await?;
+                if session.client().query_opt(HOUSE, &[]).await?.is_some() {
+                    for mailbox in &grown {
+                        let count = session.statement(COUNT)?;
+                        session.client().execute(count, &[&(*mailbox as i32)]).await?;
+                    }
+                }
+                Ok(())
+            })?;
+            *plan = Some(());
+            session.run(store.lane.end(session))
+        })
     }
 
     fn delete_old(&mut self, is_idle: bool) -> Result<bool, Trouble> {

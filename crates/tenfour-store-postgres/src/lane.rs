@@ -31,12 +31,15 @@ pub(crate) const BE_SEEN: &str = "UPDATE lane SET seen = now() WHERE id = $1";
 /// which is, comes first.
 pub(crate) fn connect(address: &Address, lane: i64, statements: &[&'static str]) -> Result<Session, Trouble> {
     let session = Session::connect(address, 0, statements)?;
-    session.run(async {
-        session.begin().await?;
-        session.client().execute(BE_SEEN, &[&lane]).await?;
-        session.commit().await
-    })?;
+    session.run(see(&session, lane))?;
     Ok(session)
+}
+
+/// A write that is replicated when it is done, and with it all that is visible.
+pub(crate) async fn see(session: &Session, lane: i64) -> Result<(), Trouble> {
+    session.begin().await?;
+    session.client().execute(BE_SEEN, &[&lane]).await?;
+    session.commit().await
 }
 
 /// A place among those that write.
@@ -53,7 +56,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// A new one.
-    pub(crate) fn take(session: &Session) -> Result<Self, Trouble> {
+    pub(crate) fn take(session: &Session, name: &str, demand: Demand) -> Result<Self, Trouble> {
         let mut token = [0; 16];
         getrandom::fill(&mut token).map_err(|error| Trouble::Failed(error.to_string().into()))?;
         let software = concat!("tenfour ", env!("CARGO_PKG_VERSION"));
@@ -62,8 +65,9 @@ impl Lane {
             let row = session
                 .client()
                 .query_one(
-                    "INSERT INTO lane(token, epoch, seen, software) VALUES ($1, 1, now(), $2) RETURNING id",
-                    &[&&token[..], &software],
+                    "INSERT INTO lane(token, epoch, since, seen, name, software, promise)
+                     VALUES ($1, 1, now(), now(), $2, $3, $4) RETURNING id",
+                    &[&&token[..], &name, &software, &demand.as_str()],
                 )
                 .await?;
             session.commit().await?;
@@ -95,6 +99,14 @@ impl Lane {
         };
         let lacks = demand.and_then(|demand| settings.lacks(demand));
         lacks.map_or(Ok(()), |why| Err(Trouble::Unsafe(why)))
+    }
+
+    /// Ends the lanes of servers that are gone, within the transaction of now. False: one of them was seen just now.
+    pub(crate) async fn end_others(&self, session: &Session) -> Result<bool, Trouble> {
+        let gone = "DELETE FROM lane WHERE id <> $1 AND seen < now() - interval '15 seconds'";
+        session.client().execute(gone, &[&self.id]).await?;
+        let others = "SELECT 1 FROM lane WHERE id <> $1 LIMIT 1";
+        Ok(session.client().query_opt(others, &[&self.id]).await?.is_none())
     }
 
     /// Ends it.

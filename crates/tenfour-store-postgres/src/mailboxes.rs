@@ -20,9 +20,9 @@ pub(crate) const ENDS: &str = concat!(
 pub(crate) const ALL: &str = concat!(
     "SELECT mailbox.id, name, maker, removed, ",
     last_offset!(),
-    ", mailbox.bytes + coalesce(since.bytes, 0), mailbox.synthetic + coalesce(since.synthetic, 0)
+    ", mailbox.bytes + coalesce(since.bytes, 0), mailbox.synthetic + coalesce(since.synthetic, 0), since.packs
     FROM mailbox LEFT JOIN LATERAL (
-        SELECT sum(bytes)::bigint AS bytes, sum(synthetic)::bigint AS synthetic
+        SELECT sum(bytes)::bigint AS bytes, sum(synthetic)::bigint AS synthetic, count(*) AS packs
           FROM pack WHERE pack.mailbox = mailbox.id AND last > counted) AS since ON true
     ORDER BY mailbox.id"
 );

@@ -33,6 +33,23 @@ pub(crate) struct Entry {
     pub(crate) body: Bytes,
 }
 
+impl Entry {
+    /// A message that came in natively, at its first place.
+    pub(crate) fn of(stream: i64, sequence: u64, sum: u32, message: &Message) -> Self {
+        Entry {
+            stream,
+            sequence,
+            sum,
+            source: None,
+            origin: None,
+            content_type: message.content_type.as_ref().map(|word| word.as_str().to_owned()),
+            name: message.name.as_ref().map(|word| word.as_str().to_owned()),
+            asks: message.asks,
+            body: message.body.clone(),
+        }
+    }
+}
+
 /// Messages of one mailbox, up to offset `last` without a gap.
 #[derive(Debug)]
 pub(crate) struct Pack {

@@ -79,7 +79,7 @@ pub(crate) fn replay(
                 mailboxes.know(run.mailbox, name);
             }
             match found.last_mut() {
-                Some(last) if is_behind(last, &run) => last.count += run.count,
+                Some(last) if last.is_followed_by(&run) => last.count += run.count,
                 _ => found.push(run),
             }
         }
@@ -88,11 +88,4 @@ pub(crate) fn replay(
             return Ok(ledger::replay(mailboxes, found, after, most));
         }
     }
-}
-
-/// The second begins where the first one ends.
-fn is_behind(first: &PlacedRun, second: &PlacedRun) -> bool {
-    second.mailbox == first.mailbox
-        && second.first == first.first + first.count
-        && second.offset == first.offset + first.count
 }

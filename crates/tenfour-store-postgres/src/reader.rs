@@ -1,7 +1,15 @@
 //! Reading the database, on a connection of its own.
 
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use tenfour_proto::{CursorName, Item, MailboxName, ProducerId, Reply, Sender};
-use tenfour_store::{CURSOR_HOURS, CursorInfo, MailboxInfo, Position, ReadError, Reader};
+use tenfour_store::{
+    CURSOR_HOURS, CopyError, CursorInfo, Import, MailboxInfo, Position, ReadError, Reader, ServerInfo,
+    SqliteImport,
+};
 use tokio_postgres::Row;
 
 use crate::address::Address;
@@ -11,7 +19,7 @@ use crate::pack::Stored;
 use crate::session::Session;
 use crate::sql::{last_offset, pack_columns};
 use crate::streams::{self, Streams};
-use crate::{cursors, lane, replies};
+use crate::{cursors, export, lane, replies};
 
 /// Packs that are looked at in one go, as far as their bodies are wanted.
 const PACKS: i64 = 256;
@@ -46,6 +54,10 @@ const CURSORS: &str =
         $2 - used >= $3
     FROM cursor WHERE coalesce(mailbox = $1, true) ORDER BY mailbox, name";
 
+const SERVERS: &str =
+    "SELECT name, software, promise, (extract(epoch FROM since) * 1000000)::bigint, extract(epoch FROM now() - seen)::bigint, id = $1
+       FROM lane ORDER BY id";
+
 const STATEMENTS: &[&str] = &[
     READ,
     LAST,
@@ -53,6 +65,7 @@ const STATEMENTS: &[&str] = &[
     MAILBOXES,
     SIZES,
     CURSORS,
+    SERVERS,
     replies::FIND,
     streams::SELECT,
 ];
@@ -65,16 +78,24 @@ pub(crate) struct PostgresReader {
     session: Option<Session>,
     streams: Streams,
     hours: Clock,
+    /// Where backups are made.
+    backups: Option<PathBuf>,
 }
 
 impl PostgresReader {
-    pub(crate) fn open(address: &Address, lane: i64, hours: Clock) -> Result<Self, Trouble> {
+    pub(crate) fn open(
+        address: &Address,
+        lane: i64,
+        hours: Clock,
+        backups: Option<PathBuf>,
+    ) -> Result<Self, Trouble> {
         Ok(PostgresReader {
             address: address.clone(),
             lane,
             session: Some(lane::connect(address, lane, STATEMENTS)?),
             streams: Streams::default(),
             hours,
+            backups,
         })
     }
 
@@ -241,9 +262,66 @@ impl Reader for PostgresReader {
     fn mailbox(&mut self, name: &MailboxName) -> Result<Option<MailboxInfo>, ReadError> {
         Ok(self.mailboxes_where(Some(name))?.pop())
     }
+
+    fn servers(&mut self) -> Result<Vec<ServerInfo>, ReadError> {
+        let lane = self.lane;
+        let rows = self.ask(|session, _, _| {
+            session.run(async {
+                Ok(session
+                    .client()
+                    .query(session.statement(SERVERS)?, &[&lane])
+                    .await?)
+            })
+        })?;
+        let info = |row: &Row| {
+            Some(ServerInfo {
+                name: row.try_get(0).ok()?,
+                software: row.try_get(1).ok()?,
+                promise: row.try_get(2).ok()?,
+                since: row.try_get(3).ok()?,
+                silent: row.try_get::<_, i64>(4).ok()?.unsigned_abs(),
+                is_own: row.try_get(5).ok()?,
+            })
+        };
+        Ok(rows.iter().filter_map(info).collect())
+    }
+
+    fn export(&mut self, into: &mut dyn Import, wanted: &AtomicBool) -> Result<(), CopyError> {
+        self.export_all(into, wanted)
+    }
+
+    fn copy(&mut self, wanted: &Arc<AtomicBool>) -> Result<File, CopyError> {
+        let folder = self.backups.clone().ok_or(CopyError::NoFile)?;
+        let bytes = self.ask(|session, _, _| {
+            session.run(async {
+                Ok(session
+                    .client()
+                    .query_one(SIZE, &[])
+                    .await?
+                    .try_get::<_, i64>(0)?)
+            })
+        });
+        let bytes = bytes.map_err(|error| CopyError::Failed(error.into()))?;
+        let mut import = SqliteImport::create_unnamed(&folder, bytes.unsigned_abs())?;
+        self.export_all(&mut import, wanted)?;
+        import.finish()
+    }
 }
 
+/// Bytes of a file for each byte of the messages, and of the indexes of the database, about.
+const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'tenfour'::regnamespace";
+
 impl PostgresReader {
+    /// Gives everything, on a connection of its own that is done with afterwards.
+    fn export_all(&mut self, into: &mut dyn Import, wanted: &AtomicBool) -> Result<(), CopyError> {
+        let session = lane::connect(&self.address, self.lane, &[streams::SELECT])?;
+        export::export(&session, &mut Streams::default(), into, wanted)?;
+        // What was visible is replicated when a write behind it is.
+        session.run(lane::see(&session, self.lane))?;
+        Ok(())
+    }
+
     /// All mailboxes, or that of a name.
     fn mailboxes_where(&mut self, name: Option<&MailboxName>) -> Result<Vec<MailboxInfo>, ReadError> {
         let name = name.map(MailboxName::as_str);

@@ -25,8 +25,11 @@ CREATE TABLE lane(                      -- a server that writes
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     token    bytea NOT NULL,            -- 16 random bytes, known to its process only
     epoch    bigint NOT NULL,           -- of its connections; an older one commits nothing
+    since    timestamptz NOT NULL,
     seen     timestamptz NOT NULL,
-    software text NOT NULL
+    name     text NOT NULL,             -- as its machine is called
+    software text NOT NULL,
+    promise  text NOT NULL              -- what its receipts say, and on whose word
 );
 CREATE TABLE done(                      -- a commit of a lane has happened
     lane     bigint NOT NULL,
@@ -126,6 +129,11 @@ CREATE TABLE reply(                     -- to messages that asked; kept for an h
     PRIMARY KEY(stream, sequence)
 );
 CREATE INDEX reply_hours ON reply(hours);
+CREATE TABLE access(                    -- who may do what: the files that lie beside a store in a file
+    name     text PRIMARY KEY,          -- authorized_keys, tokens, invitations
+    content  text NOT NULL,
+    version  bigint NOT NULL            -- counts its changes
+);
 CREATE FUNCTION as_text(body bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
     BEGIN RETURN convert_from(body, 'UTF8'); EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$;
 CREATE VIEW messages AS
@@ -167,15 +175,26 @@ const FIND: &str = "SELECT to_regclass('tenfour.store') IS NOT NULL";
 ///
 /// The database is not there, is of another encoding, or does not allow it.
 pub fn init(address: &Address) -> Result<bool, PostgresError> {
+    let Some(session) = create(address)? else {
+        return Ok(false);
+    };
+    session
+        .run(session.commit())
+        .map_err(|trouble| refusal(address, trouble))?;
+    Ok(true)
+}
+
+/// Makes a store, in a transaction that is not ended. `None`: there is one.
+pub(crate) fn create(address: &Address) -> Result<Option<Session>, PostgresError> {
     let session = connect(address)?;
     look(address, &session)?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| refusal(address, Trouble::Lost(error.to_string())))?;
     let made = session.run(async {
+        session.begin().await?;
         if session.client().query_one(FIND, &[]).await?.try_get(0)? {
             return Ok(false);
         }
-        session.begin().await?;
         session.client().batch_execute(TABLES).await?;
         session
             .client()
@@ -184,10 +203,12 @@ pub fn init(address: &Address) -> Result<bool, PostgresError> {
                 &[&&id[..], &VERSION],
             )
             .await?;
-        session.commit().await?;
         Ok(true)
     });
-    made.map_err(|trouble| refusal(address, trouble))
+    match made {
+        Ok(is_new) => Ok(is_new.then_some(session)),
+        Err(trouble) => Err(refusal(address, trouble)),
+    }
 }
 
 /// Looks whether there is a store that can be used, and gives its id.

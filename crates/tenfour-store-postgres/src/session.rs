@@ -167,6 +167,27 @@ impl Session {
         limited.unwrap_or_else(|_| Err(Trouble::Lost("it does not answer".to_owned())))
     }
 
+    /// The same without a limit: for work that is long, and that nobody waits for. What a server does in between may have one.
+    pub(crate) fn run_patiently<T>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let Some(runtime) = &self.runtime else {
+            return Err(Trouble::Lost("closed".to_owned()));
+        };
+        runtime.block_on(work)
+    }
+
+    /// Prepares more statements.
+    pub(crate) fn prepare(&mut self, statements: &[&'static str]) -> Result<(), Trouble> {
+        let prepared = self.run(async {
+            let prepared = statements.iter().map(|sql| self.client.prepare(sql));
+            Ok(try_join_all(prepared).await?)
+        })?;
+        self.statements.extend(statements.iter().copied().zip(prepared));
+        Ok(())
+    }
+
     /// Begins a transaction; what is polled after it is sent after it.
     pub(crate) async fn begin(&self) -> Result<(), Trouble> {
         Ok(self.client.batch_execute(BEGIN).await?)

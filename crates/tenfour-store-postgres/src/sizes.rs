@@ -10,6 +10,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Sizes {
     by_mailbox: HashMap<i64, (u64, u64)>,
     synthetic: u64,
+    /// Mailboxes to which much has come since their sizes were written down.
+    pub(crate) uncounted: Vec<i64>,
     pub(crate) looked: Option<Instant>,
 }
 

@@ -1,5 +1,6 @@
 //! The store, as every store is used.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -14,6 +15,7 @@ use crate::address::Address;
 use crate::durability::Demand;
 use crate::error::{PostgresError, Trouble};
 use crate::hours::Hours;
+use crate::key_lists::{KeyLists, Known};
 use crate::lane::Lane;
 use crate::news::{PostgresNews, Word, Words};
 use crate::producers::Counts;
@@ -29,12 +31,16 @@ use crate::{claim, commit, cursors, draw, past, removal, schema};
 const USUAL_QUOTA: u64 = 1 << 30;
 
 /// How a store on PostgreSQL is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PostgresOptions {
     /// What a receipt is to mean.
     pub demand: Demand,
     /// Senders without a key may hold so many bytes together, about; 1 GiB unless said.
     pub anonymous_quota: Option<u64>,
+    /// As the server calls itself, for people.
+    pub name: String,
+    /// The folder in which a backup is made, of which nothing stays; none can be made without.
+    pub backups: Option<PathBuf>,
 }
 
 /// Messages in a PostgreSQL, replicated before they are said to be stored.
@@ -53,7 +59,7 @@ impl PostgresStore {
         let mut behind = 0;
         let (session, lane) = loop {
             let taken = Session::connect(address, behind, STATEMENTS)
-                .and_then(|session| Ok((Lane::take(&session)?, session)));
+                .and_then(|session| Ok((Lane::take(&session, &options.name, options.demand)?, session)));
             match taken {
                 Ok((lane, session)) => break (session, lane),
                 Err(Trouble::Lost(_)) if behind + 1 < address.hosts().len() => behind += 1,
@@ -76,12 +82,15 @@ impl PostgresStore {
             counts: Counts::default(),
             streams: Streams::default(),
             words: Words::default(),
+            key_lists: Known::default(),
+            backups: options.backups,
             stopping: Arc::default(),
             said_unsafe: false,
             has_failed: false,
             session: None,
         };
         writer.look_at_mailboxes(&session).map_err(refusal)?;
+        writer.key_lists.look(&session).map_err(refusal)?;
         writer.session = Some(session);
         Ok(PostgresStore(writer))
     }
@@ -89,6 +98,26 @@ impl PostgresStore {
     /// Says what mailboxes keep; without it, everything.
     pub fn retain(&mut self, rules: Rules) {
         self.0.retention = Retention::by(rules);
+    }
+
+    /// The lists of keys that are kept with the store, which the writer looks after.
+    pub fn key_lists(&self) -> KeyLists {
+        KeyLists::known(&self.0.address, self.0.key_lists.clone())
+    }
+
+    /// Takes the place of every server that is not there any more, for good. False: one is there, and was seen just now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn be_alone(&mut self) -> Result<bool, StoreError> {
+        self.0.check()?;
+        let alone = self.0.transaction(|store, session, plan| {
+            session.run(store.lane.begin(session, None))?;
+            *plan = Some(session.run(store.lane.end_others(session))?);
+            session.run(store.lane.end(session))
+        });
+        alone.map_err(|trouble| self.0.failed(trouble))
     }
 }
 
@@ -251,7 +280,8 @@ impl Store for PostgresStore {
 
     fn verify(&mut self) -> Result<(), StoreError> {
         self.0.check()?;
-        self.0.be_seen().map_err(|trouble| self.0.failed(trouble))
+        let seen = self.0.be_seen().and_then(|()| self.0.look_at_key_lists());
+        seen.map_err(|trouble| self.0.failed(trouble))
     }
 
     fn tidy(&mut self) -> Result<bool, StoreError> {
@@ -292,8 +322,9 @@ impl Store for PostgresStore {
 
     fn readers(&self) -> Readers {
         let (address, lane, hours) = (self.0.address.clone(), self.0.lane.id, self.0.hours.clock());
+        let backups = self.0.backups.clone();
         Readers::new(move || {
-            let reader = PostgresReader::open(&address, lane, hours.clone());
+            let reader = PostgresReader::open(&address, lane, hours.clone(), backups.clone());
             Ok(Box::new(reader.map_err(ReadError::from)?))
         })
     }

@@ -319,7 +319,7 @@ impl<'a> Engine<'a> for Transaction<'a> {
         };
         let entry = Entry {
             source,
-            ..entry(current.stream, sequence, sum, message)
+            ..Entry::of(current.stream, sequence, sum, message)
         };
         self.put(mailbox, offset, entry, synthetic);
     }
@@ -423,7 +423,7 @@ impl<'a> Engine<'a> for Transaction<'a> {
         let entry = Entry {
             source: source.map(Rc::from),
             origin: letter.origin.as_ref().map(ToString::to_string),
-            ..entry(letter.producer, letter.sequence, sum, &letter.message)
+            ..Entry::of(letter.producer, letter.sequence, sum, &letter.message)
         };
         self.put(mailbox, offset, entry, synthetic);
         Ok(())
@@ -452,19 +452,5 @@ impl<'a> Engine<'a> for Transaction<'a> {
     fn keep_reply(&mut self, question: &Question, reply: &Reply) -> Result<bool, Trouble> {
         let session = self.session;
         session.run(replies::keep(session, question, reply, self.hours))
-    }
-}
-
-fn entry(stream: i64, sequence: u64, sum: u32, message: &Message) -> Entry {
-    Entry {
-        stream,
-        sequence,
-        sum,
-        source: None,
-        origin: None,
-        content_type: message.content_type.as_ref().map(|word| word.as_str().to_owned()),
-        name: message.name.as_ref().map(|word| word.as_str().to_owned()),
-        asks: message.asks,
-        body: message.body.clone(),
     }
 }

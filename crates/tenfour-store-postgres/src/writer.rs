@@ -1,5 +1,6 @@
 //! What a server has of the store, and the frame of every transaction.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use crate::address::Address;
 use crate::durability::Demand;
 use crate::error::Trouble;
 use crate::hours::Hours;
+use crate::key_lists::Known;
 use crate::lane::{BE_SEEN, Lane, SEEN};
 use crate::mailboxes::{ALL, place};
 use crate::news::Words;
@@ -22,6 +24,9 @@ use crate::streams::Streams;
 
 /// Others may be in the way so often; after that it is not they.
 const ATTEMPTS: u32 = 50;
+
+/// So many packs are added up at each look at the mailboxes; of more the sum is written down.
+const UNCOUNTED: u64 = 512;
 
 /// The writer of one server: its place in the database, and what it knows of it.
 pub(crate) struct Writer {
@@ -42,6 +47,9 @@ pub(crate) struct Writer {
     pub(crate) streams: Streams,
     /// For other servers.
     pub(crate) words: Words,
+    pub(crate) key_lists: Known,
+    /// Where backups are made.
+    pub(crate) backups: Option<PathBuf>,
     /// Nothing is waited for any more.
     pub(crate) stopping: Arc<AtomicBool>,
     /// It was said that the database is not safe enough any more.
@@ -264,6 +272,14 @@ impl Writer {
         seen.map(drop)
     }
 
+    /// Reads now and then whether somebody was let in, or is not any more.
+    pub(crate) fn look_at_key_lists(&mut self) -> Result<(), Trouble> {
+        if self.key_lists.is_due() {
+            self.beside(|writer, session| writer.key_lists.look(session))?;
+        }
+        Ok(())
+    }
+
     /// Reads how all mailboxes are.
     pub(crate) fn look_at_mailboxes(&mut self, session: &Session) -> Result<(), Trouble> {
         let rows = session.run(async { Ok(session.client().query(session.statement(ALL)?, &[]).await?) })?;
@@ -272,7 +288,11 @@ impl Writer {
         for row in &rows {
             place(&mut mailboxes, row)?;
             let size = |column| Ok::<_, Trouble>(row.try_get::<_, i64>(column)?.unsigned_abs());
-            sizes.set(row.try_get::<_, i32>(0)?.into(), size(5)?, size(6)?);
+            let mailbox = row.try_get::<_, i32>(0)?.into();
+            sizes.set(mailbox, size(5)?, size(6)?);
+            if size(7)? >= UNCOUNTED {
+                sizes.uncounted.push(mailbox);
+            }
         }
         sizes.looked = Some(Instant::now());
         (self.mailboxes, self.sizes) = (mailboxes, sizes);

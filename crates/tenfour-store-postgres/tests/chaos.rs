@@ -66,7 +66,7 @@ fn batch(stream: u64, epoch: u64, named: u64, first: u64, last: u64) -> Batch {
 fn open(url: &str, demand: Demand) -> PostgresStore {
     let options = PostgresOptions {
         demand,
-        anonymous_quota: None,
+        ..PostgresOptions::default()
     };
     match PostgresStore::open(&url.parse().unwrap(), options) {
         Ok(store) => store,

@@ -16,7 +16,7 @@ fn a_commit_updates_nothing() {
     init(&address).unwrap();
     let options = PostgresOptions {
         demand: Demand::Disk,
-        anonymous_quota: None,
+        ..PostgresOptions::default()
     };
     let mut store = PostgresStore::open(&address, options).unwrap();
     let producer = ProducerId::of_key("s");

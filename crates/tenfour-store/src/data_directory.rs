@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::store_files::{COPY, fill};
+use crate::store_files::{copies_of, fill};
 
 /// Below this share of the disk nothing more is taken ...
 const RESERVE_SHARE: u64 = 20;
@@ -100,20 +100,8 @@ pub(crate) fn has_room_beside(folder: &Path, bytes: u64) -> bool {
 }
 
 /// Removes copies that somebody who was killed has left. Only for who owns the store.
-pub(crate) fn remove_copies(store: &Path, folder: &Path) -> io::Result<()> {
-    let mut name = store.file_name().unwrap_or_default().to_owned();
-    name.push(COPY);
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        if file
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(name.as_encoded_bytes())
-        {
-            fs::remove_file(file.path())?;
-        }
-    }
-    Ok(())
+pub(crate) fn remove_copies(store: &Path) -> io::Result<()> {
+    copies_of(store)?.into_iter().try_for_each(fs::remove_file)
 }
 
 /// How little room is left.

@@ -155,3 +155,15 @@ pub enum CopyError {
     #[error("the store cannot be copied: {0}")]
     Failed(#[source] Cause),
 }
+
+impl CopyError {
+    /// A number that the other kind of store has no room for.
+    pub fn too_large(what: &'static str) -> Self {
+        CopyError::Failed(format!("{what} has too large a number for the other kind of store").into())
+    }
+
+    /// A row that no store of ours has written.
+    pub fn strange(what: &'static str) -> Self {
+        CopyError::Failed(format!("{what} cannot be read").into())
+    }
+}

@@ -40,6 +40,7 @@ mod source_word;
 mod sqlite;
 mod store;
 mod store_files;
+mod transfer;
 
 pub use batch::{Answered, Batch, BatchOutcome, Committed};
 pub use check::{Checked, Finding};
@@ -55,7 +56,10 @@ pub use policy::{
 pub use retention::{Retain, Rules};
 pub use sqlite::{
     Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer,
-    SqliteOptions, SqliteStore, Verdict, check,
+    SqliteImport, SqliteOptions, SqliteStore, Verdict, check,
 };
-pub use store::{Claim, Claimant, Heard, MAX_MAILBOXES, MailboxInfo, News, Reader, Readers, Removal, Store};
+pub use store::{
+    Claim, Claimant, Heard, MAX_MAILBOXES, MailboxInfo, News, Reader, Readers, Removal, ServerInfo, Store,
+};
 pub use tenfour_proto::Stored;
+pub use transfer::{Import, Record};

@@ -6,8 +6,11 @@ mod columns;
 mod connection;
 mod cursors;
 mod dead_letters;
+mod export;
 mod format;
 mod hours;
+mod import;
+mod message_row;
 mod open;
 mod options;
 mod outbox;
@@ -22,6 +25,7 @@ mod transaction;
 mod writer;
 
 pub use check::check;
+pub use import::SqliteImport;
 pub use options::SqliteOptions;
 pub use outbox::{
     Advance, Dispatch, Dropped, Outbox, OutboxDestination, OutboxError, OutboxItem, OutboxProducer, Verdict,

@@ -12,6 +12,7 @@ use tenfour_proto::{
 use crate::batch::{Answered, Batch, BatchOutcome, Committed};
 use crate::cursor::{CursorChange, CursorInfo, Portion, Position};
 use crate::error::{CopyError, ReadError, StoreError};
+use crate::transfer::Import;
 
 /// Most mailboxes in one store: a name costs memory in the server, and a sender may make names up.
 pub const MAX_MAILBOXES: usize = 10_000;
@@ -286,6 +287,23 @@ impl MailboxInfo {
     }
 }
 
+/// A server that writes to a store which many share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// As it calls itself.
+    pub name: String,
+    /// Its name and version.
+    pub software: String,
+    /// What its receipts say, and on whose word.
+    pub promise: String,
+    /// When it began, in microseconds since 1970-01-01 UTC.
+    pub since: i64,
+    /// For so many seconds nobody has heard of it.
+    pub silent: u64,
+    /// It is this one.
+    pub is_own: bool,
+}
+
 /// Reads committed messages. Sees none before it is as durable as its receipt says.
 pub trait Reader: Send {
     /// The messages of `mailbox` from offset `from` on, in order: at most `items`, and no more once
@@ -318,6 +336,13 @@ pub trait Reader: Send {
         Err(CopyError::NoFile)
     }
 
+    /// Gives the whole store as it is at one moment to one of another kind, which has it when all has come. Fails soon after
+    /// `wanted` has become false.
+    fn export(&mut self, into: &mut dyn Import, wanted: &AtomicBool) -> Result<(), CopyError> {
+        let _ = (into, wanted);
+        Err(CopyError::NoFile)
+    }
+
     /// Where a cursor is; `None` if there is none of that name.
     fn position(&mut self, mailbox: &MailboxName, name: &CursorName) -> Result<Option<Position>, ReadError>;
 
@@ -331,6 +356,11 @@ pub trait Reader: Send {
 
     /// Bytes of bodies that each mailbox keeps.
     fn sizes(&mut self) -> Result<Vec<(MailboxName, u64)>, ReadError>;
+
+    /// The servers that write to the store; none where there can be one only.
+    fn servers(&mut self) -> Result<Vec<ServerInfo>, ReadError> {
+        Ok(Vec::new())
+    }
 
     /// All mailboxes, by name.
     fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, ReadError>;

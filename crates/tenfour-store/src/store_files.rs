@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Marks the name of a copy.
-pub(crate) const COPY: &str = ".copy-";
+const COPY: &str = ".copy-";
 
 /// SQLite's write-ahead log of a database.
 pub(crate) fn log_of(path: &Path) -> PathBuf {
@@ -21,6 +21,22 @@ pub(crate) fn copy_name(store: &Path) -> io::Result<PathBuf> {
     let mut name = store.file_name().unwrap_or_default().to_owned();
     name.push(format!("{COPY}{:016x}", u64::from_be_bytes(drawn)));
     Ok(store.with_file_name(name))
+}
+
+/// Copies of a store that lie beside it.
+pub(crate) fn copies_of(store: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(COPY);
+    let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut copies = Vec::new();
+    for file in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let file = file?;
+        let bytes = file.file_name();
+        if bytes.as_encoded_bytes().starts_with(name.as_encoded_bytes()) {
+            copies.push(file.path());
+        }
+    }
+    Ok(copies)
 }
 
 /// Makes an empty file that only its owner may see, if it is not there.

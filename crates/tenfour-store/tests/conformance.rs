@@ -41,7 +41,7 @@ fn on_postgres() -> Option<PostgresStore> {
     tenfour_store_postgres::init(&address).unwrap();
     let options = PostgresOptions {
         demand: Demand::Disk,
-        anonymous_quota: None,
+        ..PostgresOptions::default()
     };
     Some(PostgresStore::open(&address, options).unwrap())
 }

@@ -195,10 +195,10 @@ impl Guarded {
         let server_key = identity();
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("authorized_keys");
-        let invitations = Invitations::new(&folder.path().join("invitations"), &keys);
+        let invitations = Invitations::new(folder.path().join("invitations"), keys.as_path());
         let mut config = ServerConfig::new(server_key.clone());
         config.access = Access::own_key_only(server_key.fingerprint())
-            .with_authorized_keys(keys.clone())
+            .with_authorized_keys(keys.as_path())
             .unwrap()
             .with_invitations(invitations.clone());
         Guarded {
@@ -224,7 +224,7 @@ impl Guarded {
             rights: rights.parse().unwrap(),
             comment: String::new(),
         };
-        AuthorizedKeys::replace(&self.keys, &key).unwrap();
+        AuthorizedKeys::replace(&self.keys.as_path().into(), &key).unwrap();
     }
 }
 
@@ -274,7 +274,7 @@ async fn a_removed_key_is_cut_off() {
         .await
         .unwrap();
     in_time(deliver(&client, inbox("still allowed"))).await.unwrap();
-    assert!(AuthorizedKeys::remove(&guarded.keys, friend.fingerprint()).unwrap());
+    assert!(AuthorizedKeys::remove(&guarded.keys.as_path().into(), friend.fingerprint()).unwrap());
     let removed = std::time::Instant::now();
     let refused = in_time(async {
         loop {

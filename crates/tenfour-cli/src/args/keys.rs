@@ -1,5 +1,6 @@
 //! `tenfour keys`, `invite` and `join`, as they were typed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -13,6 +14,15 @@ pub struct Keys {
     /// What to do
     #[command(subcommand)]
     pub verb: KeysVerb,
+    /// Change or list what is allowed by all servers of this store, postgres://...; otherwise by those of this user
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "TENFOUR_STORE",
+        hide_env_values = true
+    )]
+    pub store: Option<PathBuf>,
     /// The user's key
     #[command(flatten)]
     pub identity: Identity,
@@ -88,6 +98,9 @@ pub struct Invite {
         value_delimiter = ','
     )]
     pub address: Vec<tenfour::Address>,
+    /// Store of the servers that know the invitation, postgres://...; otherwise those of this user do
+    #[arg(long, value_name = "URL", env = "TENFOUR_STORE", hide_env_values = true)]
+    pub store: Option<PathBuf>,
     /// The server's key
     #[command(flatten)]
     pub identity: Identity,

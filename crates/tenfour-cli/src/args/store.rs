@@ -1,5 +1,7 @@
 //! `tenfour store`, as it was typed.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// `tenfour store`
@@ -18,5 +20,14 @@ pub enum StoreVerb {
         /// postgres://USER@HOST[:PORT][,HOST]/DATABASE[?sslmode=verify-full|disable&sslrootcert=FILE]. A password is better
         /// given in PGPASSWORD
         url: String,
+    },
+    /// Copy a store that nobody serves into a new one: a file, or a PostgreSQL database without a store
+    ///
+    /// Ids, offsets and marks stay: to senders the copy is the store. Between a file and a database rights are copied, too.
+    Copy {
+        /// Store to copy, PATH or postgres://...
+        from: PathBuf,
+        /// Where to, PATH or postgres://...; nothing may be there yet
+        to: PathBuf,
     },
 }

@@ -1,11 +1,10 @@
 //! `tenfour backup`: the whole store of a server, as a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::TempPath;
 use tenfour::Durability;
 use tenfour::client::BackupError;
 use tokio::io::BufWriter;
@@ -13,10 +12,8 @@ use tokio::io::BufWriter;
 use super::read_client::{asking_client, readable};
 use crate::amount::{show_count, show_size};
 use crate::args::Backup;
-use tenfour::client::random_id;
-
 use crate::exit::{Code, Failure};
-use crate::new_file::give_name;
+use crate::new_file::{give_durable_name, name_beside};
 use crate::progress::progress;
 use crate::remove_on_drop::RemoveOnDrop;
 use crate::target::Target;
@@ -39,10 +36,7 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
         return Err(Failure::local(format!("`{}` is there already", path.display()))
             .hint("a backup overwrites nothing; name another file"));
     }
-    // Nobody else's: two may be made at once, and in containers every process is number 1.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".part-{}", random_id()));
-    let beside = PathBuf::from(beside);
+    let beside = name_beside(path);
     // What is not whole is of no use.
     let remove_on_drop = RemoveOnDrop::of(&beside);
     let work = async {
@@ -66,7 +60,7 @@ pub async fn run(arguments: Backup) -> Result<(), Failure> {
         ))
         .hint(format!("tenfour check {}", beside.display())));
     }
-    name(&beside, path)
+    give_durable_name(&beside, path)
         .map_err(|error| Failure::local(format!("cannot write `{}`: {error}", path.display())))?;
     output::talk(&format!(
         "{}: {} in {}, {}; nothing is wrong. It holds messages, cursors and streams; keys and rights are files beside the store: copy those too",
@@ -100,21 +94,13 @@ async fn fetch(arguments: &Backup, target: &Target, beside: &Path) -> Result<u64
     Ok(bytes)
 }
 
-/// Gives the file its name, unless something has it by now, and flushes that.
-fn name(beside: &Path, path: &Path) -> io::Result<()> {
-    let beside = TempPath::try_from_path(beside)?;
-    give_name(beside, path).map_err(|error| error.error)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
 fn failure(error: &BackupError) -> Failure {
     match error {
         BackupError::NotAllowed => Failure::new(Code::NotAllowed, error.to_string())
             .hint("use the server's own key, or on the server: tenfour keys allow FINGERPRINT admin"),
         BackupError::Write(_) => Failure::local(error.to_string()),
         BackupError::NoFile => Failure::new(Code::Refused, error.to_string()).hint(
-            "in memory there is nothing to save; a database is saved by its own tools, such as pg_dump",
+            "in memory there is nothing to save; a server of a database that has no data folder cannot make one: set HOME or TENFOUR_HOME",
         ),
         _ => Failure::new(Code::Unavailable, error.to_string()),
     }

@@ -7,7 +7,7 @@ use crate::args::Check;
 use crate::escape::safe;
 use crate::exit::Failure;
 use crate::progress::progress;
-use crate::verbs::store::is_database;
+use crate::stores::is_database;
 use crate::{output, setup};
 
 /// Prints what is wrong, one a line.

@@ -10,6 +10,7 @@ use tenfour::{Address, Client, ClientConfig, ConnectError};
 use crate::amount::show_count;
 use crate::args::Invite;
 use crate::exit::Failure;
+use crate::key_lists::KeyLists;
 use crate::{output, setup};
 
 /// Most addresses in a token: more make it long, and joining slow.
@@ -20,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Makes the token and prints it.
 pub async fn run(arguments: Invite) -> Result<(), Failure> {
-    let home = setup::home()?;
     let identity = setup::identity(&arguments.identity)?;
     let mut options = format!("send=\"{}\"", arguments.send);
     for (name, list) in [
@@ -50,8 +50,14 @@ pub async fn run(arguments: Invite) -> Result<(), Failure> {
         addresses.push(name);
     }
     warn_of_another_server(&identity).await;
-    let secret = Invitations::new(&home.invitations(), &home.authorized_keys())
-        .invite(rights.clone(), arguments.lifetime)
+    let lists = KeyLists::of_store(arguments.store.as_deref())?;
+    let (given, lifetime) = (rights.clone(), arguments.lifetime);
+    let invited = tokio::task::spawn_blocking(move || {
+        Invitations::new(lists.invitations, lists.authorized_keys).invite(given, lifetime)
+    });
+    let secret = invited
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
         .map_err(|error| Failure::local(format!("cannot record the invitation: {error}")))?;
     let invitation = Invitation {
         addresses,
@@ -66,7 +72,7 @@ pub async fn run(arguments: Invite) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whoever accepts it is let in by a server with this key and these files. If another one runs here, another user has
+/// Whoever accepts it is let in by a server with this key and these lists. If another one runs here, another user has
 /// started it, most likely.
 async fn warn_of_another_server(identity: &Identity) {
     let mut config = ClientConfig::new(identity.clone(), KnownHosts::default());

@@ -1,17 +1,17 @@
 //! `tenfour keys`: who we are, whom we trust, whom we let in.
 
-use std::path::Path;
-
-use tenfour::identity::{AuthorizedKey, AuthorizedKeys, Home, KnownHosts, Rights, Token};
+use tenfour::identity::{AuthorizedKey, AuthorizedKeys, Home, KeyList, KnownHosts, Rights, Token};
 use tenfour::proto::Fingerprint;
 
 use super::serve::page;
 use crate::args::{Keys, KeysVerb};
 use crate::exit::{Code, Failure};
+use crate::key_lists::KeyLists;
 use crate::{output, setup};
 
 /// Does what was asked.
 pub fn run(arguments: Keys) -> Result<(), Failure> {
+    let store = arguments.store.as_deref();
     match arguments.verb {
         KeysVerb::Show => output::line(&setup::identity(&arguments.identity)?.fingerprint().to_string()),
         KeysVerb::Trust {
@@ -51,16 +51,16 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             comment,
             replace,
         } => {
-            let path = setup::home()?.authorized_keys();
+            let list = KeyLists::of_store(store)?.authorized_keys;
             let key = AuthorizedKey {
                 fingerprint,
                 rights: rights(&options)?,
                 comment: comment.replace(char::is_control, " "),
             };
             let key = if replace {
-                AuthorizedKeys::replace(&path, &key).map(|()| key)
+                AuthorizedKeys::replace(&list, &key).map(|()| key)
             } else {
-                added(&path, key, &options)
+                added(&list, key, &options)
             };
             let key = key.map_err(|error| written(&error))?;
             output::talk(&format!("{fingerprint} may: {}", key.rights));
@@ -75,8 +75,8 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             }
             let rights = rights(&options)?;
             let shown = rights.to_string();
-            let token =
-                Token::create(&setup::home()?.tokens(), &name, rights).map_err(|error| written(&error))?;
+            let token = Token::create(&KeyLists::of_store(store)?.tokens, &name, rights)
+                .map_err(|error| written(&error))?;
             let Some(token) = token else {
                 return Err(Failure::local(format!("there is a token `{name}` already"))
                     .hint(format!("tenfour keys remove {name}")));
@@ -84,30 +84,27 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
             output::talk(&format!("`{name}` may: {shown}; this is shown once:"));
             output::line(token.secret())
         }
-        KeysVerb::Remove { what } => {
-            let home = setup::home()?;
-            match remove(&home, &what) {
-                Ok(true) => {
-                    output::talk(&format!("{what} is removed"));
-                    if what.parse::<Fingerprint>().is_ok() {
-                        output::talk(&format!(
-                            "a server that runs with `--open native` lets any key send to `inbox`; to keep this one out there: tenfour keys allow {what} --replace expires=2000-01-01T00:00:00Z"
-                        ));
-                    }
-                    Ok(())
+        KeysVerb::Remove { what } => match remove(&KeyLists::of_store(store)?, &setup::home()?, &what) {
+            Ok(true) => {
+                output::talk(&format!("{what} is removed"));
+                if what.parse::<Fingerprint>().is_ok() {
+                    output::talk(&format!(
+                        "a server that runs with `--open native` lets any key send to `inbox`; to keep this one out there: tenfour keys allow {what} --replace expires=2000-01-01T00:00:00Z"
+                    ));
                 }
-                Ok(false) => Err(Failure::local(format!(
-                    "{what} is no key, token or server that is known here"
-                ))
-                .hint("tenfour keys list")),
-                Err(error) => Err(written(&error)),
+                Ok(())
             }
-        }
+            Ok(false) => Err(
+                Failure::local(format!("{what} is no key, token or server that is known here"))
+                    .hint("tenfour keys list"),
+            ),
+            Err(error) => Err(written(&error)),
+        },
         KeysVerb::List => {
-            let home = setup::home()?;
-            list("allowed", &home.authorized_keys())?;
-            list("token", &home.tokens())?;
-            for (host, fingerprint) in load(&home)?.iter() {
+            let lists = KeyLists::of_store(store)?;
+            list("allowed", &lists.authorized_keys)?;
+            list("token", &lists.tokens)?;
+            for (host, fingerprint) in load(&setup::home()?)?.iter() {
                 output::line(&format!("trusted {host} {fingerprint}"))?;
             }
             Ok(())
@@ -116,8 +113,8 @@ pub fn run(arguments: Keys) -> Result<(), Failure> {
 }
 
 /// Adds to what a key may do. What was not named is not meant: not the mailbox that a new key may send to, and no limit.
-fn added(path: &Path, mut key: AuthorizedKey, options: &[String]) -> std::io::Result<AuthorizedKey> {
-    let known = AuthorizedKeys::load(path)?;
+fn added(list: &KeyList, mut key: AuthorizedKey, options: &[String]) -> std::io::Result<AuthorizedKey> {
+    let known = AuthorizedKeys::load(list)?;
     if let Some(known) = known.find(key.fingerprint) {
         let named = |option: &str| options.iter().any(|given| given.contains(option));
         if !named("send=") {
@@ -127,13 +124,13 @@ fn added(path: &Path, mut key: AuthorizedKey, options: &[String]) -> std::io::Re
             key.rights = key.rights.limited_as(&known.rights);
         }
     }
-    AuthorizedKeys::allow(path, key)
+    AuthorizedKeys::allow(list, key)
 }
 
-/// One line for each of a file.
-fn list(what: &str, path: &Path) -> Result<(), Failure> {
-    let listed = AuthorizedKeys::load(path)
-        .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", path.display())))?;
+/// One line for each of a list.
+fn list(what: &str, keys: &KeyList) -> Result<(), Failure> {
+    let listed = AuthorizedKeys::load(keys)
+        .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", keys.place())))?;
     for key in listed.iter() {
         // As it must be typed.
         output::line(&format!("{what} {key}"))?;
@@ -141,20 +138,20 @@ fn list(what: &str, path: &Path) -> Result<(), Failure> {
     for (line, reason) in &listed.mistakes {
         output::talk(&format!(
             "tenfour: line {line} of `{}` allows nothing: {reason}",
-            path.display()
+            keys.place()
         ));
     }
     Ok(())
 }
 
 /// Whatever is known by that name; of tokens and hosts both, for one name is enough to take both away.
-fn remove(home: &Home, what: &str) -> std::io::Result<bool> {
+fn remove(lists: &KeyLists, home: &Home, what: &str) -> std::io::Result<bool> {
     if let Ok(key) = what.parse::<Fingerprint>() {
-        return Ok(AuthorizedKeys::remove(&home.authorized_keys(), key)?
-            | AuthorizedKeys::remove(&home.tokens(), key)?);
+        return Ok(AuthorizedKeys::remove(&lists.authorized_keys, key)?
+            | AuthorizedKeys::remove(&lists.tokens, key)?);
     }
     let token = match what.parse() {
-        Ok(name) => Token::remove(&home.tokens(), &name)?,
+        Ok(name) => Token::remove(&lists.tokens, &name)?,
         Err(_) => false,
     };
     Ok(token | KnownHosts::load(&home.known_hosts())?.remove(what)?)

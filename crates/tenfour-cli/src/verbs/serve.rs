@@ -12,12 +12,13 @@ mod store;
 use std::path::Path;
 
 use tenfour::Server;
-use tenfour::identity::{Home, Invitations};
+use tenfour::identity::{Home, Invitations, KeyList};
 use tenfour::proto::limits;
 use tenfour::server::{Access, ServeError, ServerConfig};
 
 use crate::args::{self, Listener};
 use crate::exit::Failure;
+use crate::key_lists::KeyLists;
 use crate::{allocator, output, service_manager, setup, signals};
 use console::Console;
 
@@ -34,11 +35,11 @@ pub async fn run(arguments: args::Serve) -> Result<(), Failure> {
     let identity = setup::identity(&arguments.identity)?;
     let own = identity.fingerprint();
     // The store first: nothing that was recovered may be served before it is on the disk.
-    let store = tokio::task::block_in_place(|| store::open(&arguments, home.as_ref()))?;
+    let (store, lists) = tokio::task::block_in_place(|| store::open(&arguments, home.as_ref()))?;
     let mut sockets = sockets::bind(&arguments)?;
 
     let mut config = ServerConfig::new(identity);
-    config.access = access(&config, home.as_ref(), arguments.open.contains(&Listener::Native))?;
+    config.access = access(&config, lists, arguments.open.contains(&Listener::Native))?;
     config.limits.max_message = max_message(&arguments)?;
     config.limits.max_connections = files.connections(arguments.max_connections);
     config.limits.message_budget = arguments.memory_limit / BUDGET_SHARE;
@@ -102,16 +103,18 @@ fn max_message(arguments: &args::Serve) -> Result<u32, Failure> {
         })
 }
 
-fn access(config: &ServerConfig, home: Option<&Home>, open: bool) -> Result<Access, Failure> {
+fn access(config: &ServerConfig, lists: Option<KeyLists>, open: bool) -> Result<Access, Failure> {
     let mut access = config.access.clone();
-    if let Some(home) = home {
-        let keys = home.authorized_keys();
+    if let Some(lists) = lists {
+        let unreadable =
+            |list: &KeyList, error| Failure::local(format!("cannot read `{}`: {error}", list.place()));
+        let (keys, tokens) = (lists.authorized_keys, lists.tokens);
         access = access
             .with_authorized_keys(keys.clone())
-            .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", keys.display())))?
-            .with_tokens(home.tokens())
-            .map_err(|error| Failure::local(format!("cannot read `{}`: {error}", home.tokens().display())))?
-            .with_invitations(Invitations::new(&home.invitations(), &keys));
+            .map_err(|error| unreadable(&keys, error))?
+            .with_tokens(tokens.clone())
+            .map_err(|error| unreadable(&tokens, error))?
+            .with_invitations(Invitations::new(lists.invitations, keys));
     }
     Ok(if open { access.open_to_everybody() } else { access })
 }

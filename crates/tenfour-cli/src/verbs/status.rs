@@ -15,8 +15,9 @@ use crate::target::Target;
 use crate::{output, setup, signals};
 
 /// Sections of the answer for people: the kind of their rows, their title, and whether a row of zeros is left out.
-const SECTIONS: [(&str, &str, bool); 6] = [
+const SECTIONS: [(&str, &str, bool); 7] = [
     ("server", "SERVER", false),
+    ("peer", "SERVERS OF THIS STORE", true),
     ("connection", "CONNECTED", false),
     ("mailbox", "MAILBOXES", false),
     ("cursor", "CURSORS", false),
@@ -143,6 +144,10 @@ fn table(rows: &[StatusRow]) -> String {
                 lines.push(row.values.iter().map(|(name, _)| safe(name)).collect());
             }
             lines.push(row.values.iter().map(|(_, value)| text(value)).collect());
+        }
+        // A store in a file has one server.
+        if kind == "peer" && lines.is_empty() {
+            continue;
         }
         if !out.is_empty() {
             out.push('\n');

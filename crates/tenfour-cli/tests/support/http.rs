@@ -1,6 +1,6 @@
 //! HTTP as it stands on the wire.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use super::{LONG, Served};
@@ -67,4 +67,36 @@ pub fn body(answer: &str) -> String {
         rest = &more[size + 2..];
     }
     body
+}
+
+/// A stream of events, read line by line.
+pub struct Events(BufReader<TcpStream>);
+
+impl Events {
+    pub fn open(served: &Served, token: &str, path: &str, headers: &str) -> Self {
+        let mut stream = TcpStream::connect(&served.http).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream
+            .write_all(getting(token, path, headers).as_bytes())
+            .unwrap();
+        let mut events = Events(BufReader::new(stream));
+        events.until(": tenfour");
+        events
+    }
+
+    /// The next line that begins so, without its line end. Chunk sizes lie between.
+    pub fn until(&mut self, start: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.0.read_line(&mut line).unwrap() > 0, "ended before `{start}`");
+            if line.starts_with(start) {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    pub fn ends(&mut self) {
+        let mut rest = String::new();
+        let _ = self.0.read_to_string(&mut rest);
+    }
 }

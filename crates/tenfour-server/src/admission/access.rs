@@ -1,17 +1,17 @@
 //! Who may do what, now.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tenfour_proto::{Fingerprint, MailboxName, TokenName};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::admission::watched_file::Watched;
-use tenfour_identity::{AuthorizedKeys, InvitationError, Invitations, Rights, Token};
+use crate::admission::watched_list::Watched;
+use tenfour_identity::{AuthorizedKeys, InvitationError, Invitations, KeyList, Rights, Token};
 
-/// How often the files are looked at: a key that was removed is cut off within a second.
+/// How often the lists are looked at: a key that was removed is cut off within a second.
 const LOOK: Duration = Duration::from_millis(400);
 
 /// The rules of a server: its own key has every right, `authorized_keys` says the rest, everyone else is denied.
@@ -23,6 +23,8 @@ pub struct Access {
     tokens: Watched,
     page: Option<(Fingerprint, TokenName)>,
     invitations: Option<Invitations>,
+    /// One at a time: whoever comes with secrets that are made up keeps nobody waiting but others that come with secrets.
+    enrolling: Arc<Semaphore>,
 }
 
 impl Access {
@@ -35,26 +37,27 @@ impl Access {
             tokens: Watched::default(),
             page: None,
             invitations: None,
+            enrolling: Arc::new(Semaphore::new(1)),
         }
     }
 
-    /// Also the keys in this file, which is read again whenever it changes.
+    /// Also the keys in this list, a file or another, which is read again whenever it changes.
     ///
     /// # Errors
     ///
-    /// When the file is there and cannot be read.
-    pub fn with_authorized_keys(mut self, file: PathBuf) -> std::io::Result<Self> {
-        self.keys = Watched::load(file)?;
+    /// When the list is there and cannot be read.
+    pub fn with_authorized_keys(mut self, list: impl Into<KeyList>) -> std::io::Result<Self> {
+        self.keys = Watched::load(list.into())?;
         Ok(self)
     }
 
-    /// Also, for HTTP, the tokens whose hashes are in this file, which is read again whenever it changes.
+    /// Also, for HTTP, the tokens whose hashes are in this list, which is read again whenever it changes.
     ///
     /// # Errors
     ///
-    /// When the file is there and cannot be read.
-    pub fn with_tokens(mut self, file: PathBuf) -> std::io::Result<Self> {
-        self.tokens = Watched::load(file)?;
+    /// When the list is there and cannot be read.
+    pub fn with_tokens(mut self, list: impl Into<KeyList>) -> std::io::Result<Self> {
+        self.tokens = Watched::load(list.into())?;
         Ok(self)
     }
 
@@ -87,7 +90,7 @@ impl Access {
         }
     }
 
-    /// The same, after a look at the file: a key that was let in a moment ago need not wait for the next one.
+    /// The same, after a look at the list: a key that was let in a moment ago need not wait for the next one.
     pub(crate) fn rights_after_a_look(&self, key: Fingerprint, from: IpAddr) -> Option<Rights> {
         self.rights(key, from).or_else(|| {
             self.keys.look(false);
@@ -124,17 +127,25 @@ impl Access {
         }
     }
 
-    /// Lets the holder of an invitation in.
-    pub(crate) fn enrol(
+    /// Lets the holder of an invitation in. Waits for a disk, or a database, and for nobody else's tasks.
+    pub(crate) async fn enrol(
         &self,
-        secret: &[u8; 32],
+        secret: [u8; 32],
         key: Fingerprint,
         from: IpAddr,
     ) -> Result<(), InvitationError> {
-        let invitations = self.invitations.as_ref().ok_or(InvitationError::Unknown)?;
-        invitations.accept(secret, key, &from.to_string())?;
-        self.keys.look(true);
-        Ok(())
+        let invitations = self.invitations.clone().ok_or(InvitationError::Unknown)?;
+        let keys = self.keys.clone();
+        // It is never closed.
+        let _turn = self.enrolling.acquire().await;
+        let accepted = tokio::task::spawn_blocking(move || {
+            invitations.accept(&secret, key, &from.to_string())?;
+            keys.look(true);
+            Ok(())
+        });
+        accepted
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
     }
 
     /// Tells that the rules for keys changed.
@@ -147,7 +158,7 @@ impl Access {
         self.tokens.changes()
     }
 
-    /// Reads the files again when they change, until the server stops.
+    /// Reads the lists again when they change, until the server stops.
     pub(crate) fn watch_files(&self, alive: &mpsc::Sender<()>, stopping: &watch::Receiver<bool>) {
         for list in [&self.keys, &self.tokens] {
             let (list, alive, mut stopping) = (list.clone(), alive.clone(), stopping.clone());
@@ -205,15 +216,15 @@ mod tests {
         )
         .unwrap();
         Access::own_key_only(key(1))
-            .with_authorized_keys(keys.clone())
+            .with_authorized_keys(keys.as_path())
             .unwrap()
             .with_tokens(tokens)
             .unwrap()
-            .with_invitations(Invitations::new(&folder.join("invitations"), &keys))
+            .with_invitations(Invitations::new(folder.join("invitations"), keys))
     }
 
-    #[test]
-    fn nobody_but_the_own_key() {
+    #[tokio::test]
+    async fn nobody_but_the_own_key() {
         let access = Access::own_key_only(key(1));
         assert_eq!(access.rights(key(1), here()), Some(Rights::everything()));
         assert_eq!(access.rights(key(2), here()), None);
@@ -223,7 +234,7 @@ mod tests {
         assert!(!access.anonymous_may_send(&"logs".parse().unwrap()));
         assert_eq!(access.name_of(key(1)), "own key");
         assert_eq!(access.name_of(key(2)), "");
-        assert!(access.enrol(&[7; 32], key(2), here()).is_err());
+        assert!(access.enrol([7; 32], key(2), here()).await.is_err());
     }
 
     #[test]
@@ -258,7 +269,7 @@ mod tests {
             rights: rights("send=inbox"),
             comment: String::new(),
         };
-        AuthorizedKeys::replace(&folder.path().join("authorized_keys"), &line).unwrap();
+        AuthorizedKeys::replace(&folder.path().join("authorized_keys").into(), &line).unwrap();
         assert_eq!(access.rights_after_a_look(key(5), here()), Some(line.rights));
     }
 
@@ -267,7 +278,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let access = given(folder.path());
         let name: TokenName = "backup".parse().unwrap();
-        let file = folder.path().join("tokens");
+        let file = folder.path().join("tokens").into();
         let token = Token::create(&file, &name, rights("from=127.0.0.0/8,read=inbox"))
             .unwrap()
             .unwrap();
@@ -289,8 +300,8 @@ mod tests {
         assert_eq!(access.token(key(9), here()), None);
     }
 
-    #[test]
-    fn whoever_was_invited_is_let_in_once_and_from_then_on() {
+    #[tokio::test]
+    async fn whoever_was_invited_is_let_in_once_and_from_then_on() {
         let folder = tempfile::tempdir().unwrap();
         let access = given(folder.path());
         let changes = access.changes();
@@ -298,10 +309,10 @@ mod tests {
         let secret = invitations
             .invite(rights("send=inbox"), Duration::from_secs(60))
             .unwrap();
-        access.enrol(&secret, key(6), here()).unwrap();
+        access.enrol(secret, key(6), here()).await.unwrap();
         assert!(access.rights(key(6), here()).is_some());
         assert!(changes.has_changed().unwrap());
-        assert!(access.enrol(&secret, key(7), here()).is_err());
+        assert!(access.enrol(secret, key(7), here()).await.is_err());
         assert_eq!(access.rights(key(7), here()), None);
     }
 
@@ -315,12 +326,12 @@ mod tests {
         access.watch_files(&alive, &stopping);
         drop(alive);
         let mut changes = access.changes();
-        AuthorizedKeys::remove(&folder.path().join("authorized_keys"), key(2)).unwrap();
+        AuthorizedKeys::remove(&folder.path().join("authorized_keys").into(), key(2)).unwrap();
         changes.changed().await.unwrap();
         assert_eq!(access.rights(key(2), here()), None);
         let mut changes = access.token_changes();
         let name = "new".parse().unwrap();
-        Token::create(&folder.path().join("tokens"), &name, rights("read=inbox")).unwrap();
+        Token::create(&folder.path().join("tokens").into(), &name, rights("read=inbox")).unwrap();
         changes.changed().await.unwrap();
         stop.send_replace(true);
         assert_eq!(gone.recv().await, None);
@@ -336,7 +347,7 @@ mod tests {
             rights: rights(&format!("send=inbox,expires={end}")),
             comment: String::new(),
         };
-        AuthorizedKeys::replace(&folder.path().join("authorized_keys"), &line).unwrap();
+        AuthorizedKeys::replace(&folder.path().join("authorized_keys").into(), &line).unwrap();
         assert!(access.rights_after_a_look(key(8), here()).is_some());
         let (alive, _gone) = mpsc::channel(1);
         let (_stop, stopping) = watch::channel(false);

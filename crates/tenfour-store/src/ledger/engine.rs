@@ -149,6 +149,13 @@ impl PlacedRun {
         (sequence >= self.first && sequence - self.first < self.count)
             .then(|| self.offset + (sequence - self.first))
     }
+
+    /// The other one begins where this one ends, in sequence and place.
+    pub fn is_followed_by(&self, other: &PlacedRun) -> bool {
+        other.mailbox == self.mailbox
+            && other.first == self.first + self.count
+            && other.offset == self.offset + self.count
+    }
 }
 
 /// What the store knows of a producer.

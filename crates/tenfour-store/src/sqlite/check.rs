@@ -9,9 +9,9 @@ use tenfour_proto::{MailboxName, ProducerId};
 
 use super::columns::{LAST_OFFSET, OFFSET_MASK, message_key};
 use super::connection::guard;
+use super::message_row::{KnownProducer, MESSAGES, item};
 use super::open::{check_schema, check_version, judge_header};
 use super::producers;
-use super::reader::{KnownProducer, MESSAGES, item};
 use super::row_error::RowError;
 use super::schema;
 use crate::OpenError;

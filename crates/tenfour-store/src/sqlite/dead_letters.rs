@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::columns::message_key;
-use super::reader::{known_producer, message_at};
+use super::message_row::{known_producer, message_at};
 use super::row_error::RowError;
 use crate::cursor::CursorChange;
 use crate::ledger::Letter;

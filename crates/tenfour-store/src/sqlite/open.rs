@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenEr
 fn try_open(path: &Path, options: SqliteOptions) -> Result<Opened, OpenError> {
     let is_new = judge(path, &schema::STORE)?;
     let mut lock = Lock::take(path)?;
-    data_directory::remove_copies(path, folder_of(path)).map_err(|source| OpenError::Io {
+    data_directory::remove_copies(path).map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })?;

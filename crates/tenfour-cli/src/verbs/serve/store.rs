@@ -7,16 +7,21 @@ use std::path::{Path, PathBuf};
 
 use tenfour::Durability;
 use tenfour::identity::Home;
-use tenfour::store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store};
+use tenfour::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 
-use super::super::store::is_database;
 use super::rules::{BENCH_BYTES, BENCH_BYTES_IN_MEMORY, rules};
 use crate::args;
 use crate::exit::Failure;
+use crate::key_lists::KeyLists;
 use crate::setup;
+use crate::stores::{file_failure, is_database};
+
+/// A store, and who may do what with it.
+type Opened = (Box<dyn Store>, Option<KeyLists>);
 
 /// Opens what `--store` names.
-pub(super) fn open(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<dyn Store>, Failure> {
+pub(super) fn open(arguments: &args::Serve, home: Option<&Home>) -> Result<Opened, Failure> {
+    let lists = home.map(KeyLists::of_home);
     let path: PathBuf = match (&arguments.store, home) {
         (Some(path), _) if path == Path::new("memory") => {
             if !arguments.retain.is_empty() {
@@ -26,16 +31,17 @@ pub(super) fn open(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<d
             }
             let mut store = MemoryStore::default();
             store.retain(rules(arguments, BENCH_BYTES_IN_MEMORY));
-            return Ok(Box::new(match arguments.anonymous_quota {
+            let store = match arguments.anonymous_quota {
                 Some(quota) => store.with_anonymous_quota(quota),
                 None => store,
-            }));
+            };
+            return Ok((Box::new(store), lists));
         }
         (Some(path), _) if is_database(path) => {
             #[cfg(feature = "postgres")]
-            return database::open(arguments, path);
+            return database::open(arguments, path, home).map(|(store, lists)| (store, Some(lists)));
             #[cfg(not(feature = "postgres"))]
-            return Err(crate::verbs::store::without());
+            return Err(crate::stores::without());
         }
         (Some(path), _) => path.clone(),
         (None, Some(home)) => home.store(),
@@ -66,27 +72,8 @@ pub(super) fn open(arguments: &args::Serve, home: Option<&Home>) -> Result<Box<d
     match SqliteStore::open(&path, options) {
         Ok(mut store) => {
             store.retain(rules(arguments, BENCH_BYTES));
-            Ok(Box::new(store))
+            Ok((Box::new(store), lists))
         }
-        Err(error) => Err(store_failure(&error)),
-    }
-}
-
-fn store_failure(error: &OpenError) -> Failure {
-    let failure = Failure::caused(error);
-    match error {
-        OpenError::InUse { .. } => failure.hint("one server owns a store; name another one: --store PATH"),
-        OpenError::Aliased { .. } => failure.hint(
-            "its log would lie beside another name, and be lost with it: mount the folder (-v FOLDER:/data), and remove other links",
-        ),
-        OpenError::Schema { .. } => failure.hint("it was not touched; move it away, or restore a backup"),
-        OpenError::NotOurs(_) => failure.hint("it was not touched; name another file: --store PATH"),
-        OpenError::ForeignLog { .. } => {
-            failure.hint("its owner was killed; put its store back, or move it away")
-        }
-        OpenError::Newer { .. } => failure.hint("it was not touched; use the newer tenfour"),
-        OpenError::Network { .. } => failure.hint("name a place on a local disk: --store PATH"),
-        _ if error.is_full() => failure.hint("make room on that disk; nothing was lost"),
-        _ => failure,
+        Err(error) => Err(file_failure(&error)),
     }
 }

@@ -27,8 +27,8 @@ impl Connection {
         let Some(key) = self.key else {
             return deny(&mut self.machine, ErrorCode::NotAllowed, "no key was shown");
         };
-        if let Some(secret) = &hello.invitation
-            && let Err(error) = context.config.access.enrol(secret, key, self.peer.ip())
+        if let Some(secret) = hello.invitation
+            && let Err(error) = context.config.access.enrol(secret, key, self.peer.ip()).await
         {
             context.counters.count(Counter::NotAllowed);
             tracing::warn!(peer = %self.peer, %key, %error, reference, "an invitation was refused");

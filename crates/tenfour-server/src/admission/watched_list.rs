@@ -1,6 +1,5 @@
-//! A list of keys that is read again when its file changes.
+//! A list of keys that is read again when it changes.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -8,28 +7,28 @@ use tenfour_proto::Fingerprint;
 use tokio::sync::watch;
 
 use tenfour_identity::lock;
-use tenfour_identity::{AuthorizedKey, AuthorizedKeys, FileStamp};
+use tenfour_identity::{AuthorizedKey, AuthorizedKeys, KeyList, Stamp};
 
-/// Without a file: nobody. Cheap to clone.
+/// Without a list: nobody. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched(Arc<WatchedState>);
 
 #[derive(Debug, Default)]
 struct WatchedState {
-    file: Option<PathBuf>,
-    /// What the file looked like before it was read.
-    seen: Mutex<Option<FileStamp>>,
+    list: Option<KeyList>,
+    /// What the list looked like before it was read.
+    seen: Mutex<Option<Stamp>>,
     keys: watch::Sender<AuthorizedKeys>,
 }
 
 impl Watched {
-    /// Reads the file; one that is not there allows nobody.
-    pub(crate) fn load(file: PathBuf) -> std::io::Result<Self> {
-        let stamp = FileStamp::of(&file);
-        let keys = AuthorizedKeys::load(&file)?;
-        warn_of_mistakes(&file, &keys);
+    /// Reads the list; one that is not there allows nobody.
+    pub(crate) fn load(list: KeyList) -> std::io::Result<Self> {
+        let stamp = list.stamp();
+        let keys = AuthorizedKeys::load(&list)?;
+        warn_of_mistakes(&list, &keys);
         Ok(Watched(Arc::new(WatchedState {
-            file: Some(file),
+            list: Some(list),
             seen: Mutex::new(stamp),
             keys: watch::Sender::new(keys),
         })))
@@ -62,33 +61,33 @@ impl Watched {
             .min()
     }
 
-    /// Reads the file if it has changed, or in any case. True if it was read.
+    /// Reads the list if it has changed, or in any case. True if it was read.
     pub(crate) fn look(&self, in_any_case: bool) -> bool {
-        let Some(file) = &self.0.file else {
+        let Some(list) = &self.0.list else {
             return false;
         };
-        let now = FileStamp::of(file);
+        let now = list.stamp();
         let mut seen = lock(&self.0.seen);
         if now == *seen && !in_any_case {
             return false;
         }
         *seen = now;
-        let name = file.display();
-        match AuthorizedKeys::load(file) {
+        let name = list.place();
+        match AuthorizedKeys::load(list) {
             Ok(fresh) => {
-                warn_of_mistakes(file, &fresh);
+                warn_of_mistakes(list, &fresh);
                 self.0.keys.send_replace(fresh);
-                tracing::info!(file = %name, "read again");
+                tracing::info!(list = %name, "read again");
             }
             Err(error) if is_passing(&error) => {
                 // As it was, and it is tried again at the next look.
                 *seen = None;
-                tracing::error!(file = %name, %error, "cannot be read now; what it said before counts");
+                tracing::error!(list = %name, %error, "cannot be read now; what it said before counts");
                 return false;
             }
             Err(error) => {
                 // Nobody knows who is still allowed, so nobody is.
-                tracing::error!(file = %name, %error, "cannot be read; nobody listed there is let in");
+                tracing::error!(list = %name, %error, "cannot be read; nobody listed there is let in");
                 self.0.keys.send_replace(AuthorizedKeys::default());
             }
         }
@@ -96,7 +95,7 @@ impl Watched {
     }
 }
 
-/// It says nothing of the file: there are no handles, or no memory.
+/// It says nothing of the list: there are no handles, or no memory.
 fn is_passing(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let passing = [
@@ -111,8 +110,8 @@ fn is_passing(error: &std::io::Error) -> bool {
         .is_some_and(|code| passing.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-fn warn_of_mistakes(file: &Path, keys: &AuthorizedKeys) {
+fn warn_of_mistakes(list: &KeyList, keys: &AuthorizedKeys) {
     for (line, reason) in &keys.mistakes {
-        tracing::warn!(file = %file.display(), line, reason, "a line allows nothing");
+        tracing::warn!(list = %list.place(), line, reason, "a line allows nothing");
     }
 }
