@@ -11,7 +11,7 @@ ROOT = SOURCES.parent.parent
 
 
 def build_ask():
-    """The programs of the work `ask`: in Rust, with a library of its peer. Gives their folder."""
+    """The programs in Rust, with the library of a peer. Gives their folder."""
     command = ["cargo", "build", "--profile", "dist", "--locked", "--quiet", "--package", "bench-ask"]
     output([*command, "--manifest-path", ROOT / "Cargo.toml"], timeout=900)
     return ROOT / "target" / "dist"

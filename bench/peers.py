@@ -62,6 +62,29 @@ def nats(folder):
         yield port
 
 
+JETSTREAM = """
+server_name: n{number}
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{folder}", sync_interval: always }}
+cluster {{ name: bench, listen: "127.0.0.1:{route}", routes: [{routes}] }}
+"""
+
+
+@contextlib.contextmanager
+def jetstream(folder):
+    """Three NATS servers whose streams are flushed before they are acknowledged. Yields their ports."""
+    ports, routes = [free_port() for _ in range(3)], [free_port() for _ in range(3)]
+    all_routes = ", ".join(f'"nats-route://127.0.0.1:{route}"' for route in routes)
+    with contextlib.ExitStack() as stack:
+        for number, (port, route) in enumerate(zip(ports, routes)):
+            settings, errors = folder / f"n{number}.conf", folder / f"n{number}.log"
+            values = {"number": number, "port": port, "folder": folder / f"n{number}", "route": route}
+            settings.write_text(JETSTREAM.format(**values, routes=all_routes))
+            process = stack.enter_context(running([program("nats-server"), "-c", settings], errors=errors))
+            wait_until(listening(port), "nats-server (2.10 or newer)", process, errors)
+        yield ports
+
+
 @contextlib.contextmanager
 def recipe_threads(helpers):
     """The recipe's server with one thread for each connection. Yields the port and the process."""

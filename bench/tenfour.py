@@ -66,12 +66,15 @@ def listeners(ports):
 
 
 @contextlib.contextmanager
-def serving(folder, *, store, connections=None):
-    """A server with a store of its own, in memory or in the folder, and keys of its own."""
+def serving(folder, *, store, connections=None, options=()):
+    """A server with a store of its own, in memory, in the folder or in a database, and keys of its own."""
     ports, errors = folder / "ports", folder / "tenfour.log"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TENFOUR")}
     env = inherited | {"TENFOUR_HOME": str(folder / "home")}
-    command = [binary(), "serve", "--store", store if store == "memory" else folder / store, "--quiet"]
+    is_file = store != "memory" and not store.startswith("postgres:")
+    if not is_file and store != "memory":
+        output([binary(), "store", "init", store], 30, env)
+    command = [binary(), "serve", "--store", folder / store if is_file else store, "--quiet", *options]
     command += ["--text", "127.0.0.1:0", "--datagram", "127.0.0.1:0", "--native", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     command += ["--port-file", ports]
     if connections:

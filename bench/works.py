@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import databases
 import helpers
 import peers
 import tenfour
@@ -67,6 +68,45 @@ def redis_rate(*, clients, size, keys=1, durable=True):
 def append_rate(setting):
     command = [setting.helpers / "append_sync", setting.folder / "log", 128, setting.seconds]
     return last_json(output(command, setting.seconds + 30))["messages_per_second"]
+
+
+# A store that many servers share: on three databases, and on one.
+
+
+def shared_rate(*, clients, size, window=1000, nodes=3):
+    def measure(setting):
+        with databases.postgres(setting.folder, nodes) as port:
+            url = f"postgres://{databases.OWNER}@127.0.0.1:{port}/postgres"
+            options = ["--durability", "replicated" if nodes > 1 else "disk"]
+            with tenfour.serving(setting.folder, store=url, options=options) as server:
+                return server.bench(clients=clients, window=window, size=size, seconds=setting.seconds)
+
+    return measure
+
+
+def jetstream_rate(*, clients, size, window=1000):
+    def measure(setting):
+        program = helpers.build_ask() / "jetstream_publish"
+        with peers.jetstream(setting.folder) as ports:
+            command = [program, ",".join(map(str, ports)), clients, window, size, setting.seconds]
+            return last_json(output(command, setting.seconds + 120))["messages_per_second"]
+
+    return measure
+
+
+PIPELINE = 1000  # rows of one transaction
+
+TABLE = """CREATE TABLE message(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream bigint, sequence bigint,
+    time bigint, body bytea)"""
+
+INSERT = "INSERT INTO message(stream, sequence, time, body) VALUES (1, 1, 1, decode(repeat('78', 128), 'hex'));\n"
+
+
+def insert_rate(setting):
+    with databases.postgres(setting.folder) as port:
+        databases.sql(port, TABLE)
+        script = "\\startpipeline\nBEGIN;\n" + INSERT * PIPELINE + "COMMIT;\n\\endpipeline\n"
+        return PIPELINE * databases.pgbench(port, setting.folder, script, setting.seconds)
 
 
 # One message a process.
@@ -366,6 +406,30 @@ WORKS = {
         "msg/s",
         rate(clients=1, size=128, store="memory"),
         redis_rate(clients=1, size=128, durable=False),
+    ),
+    "shared-1": Work(
+        "three PostgreSQL, 128 B, 1 client, window 1,000; JetStream, 3 replicas, flushed, a publish for each",
+        "msg/s",
+        shared_rate(clients=1, size=128),
+        jetstream_rate(clients=1, size=128),
+    ),
+    "shared-1-1k": Work(
+        "the same, 1 KiB",
+        "msg/s",
+        shared_rate(clients=1, size=1024),
+        jetstream_rate(clients=1, size=1024),
+    ),
+    "shared-1000": Work(
+        "the same, 128 B, 1,000 clients, one message at a time",
+        "msg/s",
+        shared_rate(clients=1000, size=128, window=1),
+        jetstream_rate(clients=1000, size=128, window=1),
+    ),
+    "shared-disk": Work(
+        "one PostgreSQL, 128 B, 1 client, window 1,000; pgbench, the rows pipelined, 1,000 a transaction",
+        "msg/s",
+        shared_rate(clients=1, size=128, nodes=1),
+        insert_rate,
     ),
     "one-at-a-time": Work(
         "durable, 128 B, one message at a time; write + fdatasync alone",

@@ -114,6 +114,7 @@ impl Replicated {
         let Some(next) = self.standbys().max_by_key(|node| self.has_up_to(*node)) else {
             return;
         };
+        let old = self.primary().port();
         self.nodes[next].promote();
         let other = self.standbys().find(|node| *node != next);
         self.primary = next;
@@ -126,6 +127,11 @@ impl Replicated {
             );
             self.nodes[other].sql("postgres", &follow);
             self.nodes[other].sql("postgres", "SELECT pg_reload_conf()");
+            // Before the old one goes on: what it commits must have nobody who says that he has it, too.
+            let follows_old = format!("SELECT count(*) FROM pg_stat_wal_receiver WHERE sender_port = {old}");
+            while self.nodes[other].sql("postgres", &follows_old) != "0" {
+                std::thread::yield_now();
+            }
         }
     }
 
