@@ -95,6 +95,9 @@ impl Broker {
             claims: broadcast::Sender::new(CLAIMS),
             stopping,
         });
+        if shared.is_remote {
+            lock(&shared.queue).jobs.is_of_remote_store();
+        }
         let broker = Broker(Arc::clone(&shared));
         if let Some(source) = news {
             let shared = Arc::clone(&shared);

@@ -128,7 +128,7 @@ const STATEMENTS: &[&str] = &[
     crate::pack::INSERT,
     crate::streams::SELECT,
     claim::CLAIM,
-    claim::OWN,
+    claim::HELD,
     past::STATE,
     commit::SENDERS,
     commit::STREAMS,
@@ -209,14 +209,25 @@ impl Store for PostgresStore {
     }
 
     fn claim(&mut self, sender: &Sender, producer: ProducerId, by: &Claimant) -> Result<Claim, StoreError> {
+        let claimed = self.claim_all(&[(sender.clone(), producer, *by)])?;
+        Ok(claimed
+            .first()
+            .copied()
+            .unwrap_or(Claim::NotNow(TemporaryCode::Busy)))
+    }
+
+    fn claim_all(&mut self, claims: &[(Sender, ProducerId, Claimant)]) -> Result<Vec<Claim>, StoreError> {
         self.0.check()?;
         let claimed = self
             .0
-            .transaction(|store, session, plan| claim::claim(store, session, sender, producer, by, plan));
-        if let Ok(Claim::Held { epoch, .. }) = claimed {
-            self.0.words.say(Word::Claimed(epoch, producer, sender.clone()));
+            .transaction(|store, session, plan| claim::claim_all(store, session, claims, plan));
+        for ((sender, producer, _), claim) in claims.iter().zip(claimed.iter().flatten()) {
+            if let Claim::Held { epoch, .. } = claim {
+                self.0.words.say(Word::Claimed(*epoch, *producer, sender.clone()));
+            }
         }
-        self.0.unless_full(claimed, Claim::NotNow(TemporaryCode::Full))
+        let full = vec![Claim::NotNow(TemporaryCode::Full); claims.len()];
+        self.0.unless_full(claimed, full)
     }
 
     fn high_water_mark(&mut self, sender: &Sender, producer: ProducerId) -> Result<u64, StoreError> {

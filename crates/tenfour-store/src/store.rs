@@ -79,6 +79,18 @@ pub trait Store: Send {
         })
     }
 
+    /// The same for several producers, none of them twice, in one transaction where there are any.
+    ///
+    /// # Errors
+    ///
+    /// As for `commit`.
+    fn claim_all(&mut self, claims: &[(Sender, ProducerId, Claimant)]) -> Result<Vec<Claim>, StoreError> {
+        let claims = claims.iter();
+        claims
+            .map(|(sender, producer, by)| self.claim(sender, *producer, by))
+            .collect()
+    }
+
     /// The mark that a producer had before it was forgotten; 0 for one that is known, or never was, or if the store cannot
     /// tell.
     fn forgotten_high_water_mark(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tenfour_proto::{ProducerId, Sender, Stored, TemporaryCode};
 use tenfour_store::{Batch, BatchOutcome, Claim, Claimant, Store, StoreError};
+use tokio::sync::oneshot;
 
 use super::completions::Completion;
 use super::consumer_group::ConsumerGroup;
@@ -28,11 +29,34 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How often the writer lets others run before it sleeps.
 const PATIENCE: u32 = 8;
 
+/// Most claims of one transaction.
+const CLAIMS: usize = 1_024;
+
 /// What goes into the next commit.
 #[derive(Default)]
 struct Gathered {
     deposits: Vec<Deposit>,
     cursors: Vec<Arc<ConsumerGroup>>,
+    /// Behind all of these, so that each is told of everything that was deposited before.
+    claims: Vec<ClaimJob>,
+}
+
+/// A connection that is to send on a producer from here on.
+struct ClaimJob {
+    sender: Sender,
+    producer: ProducerId,
+    by: Claimant,
+    past: Past,
+    reply: oneshot::Sender<Result<Resumed, NotResumed>>,
+}
+
+/// What of a producer's past is wanted.
+#[derive(Clone, Copy)]
+struct Past {
+    after: Option<u64>,
+    has_receipts: bool,
+    /// Runs of it.
+    most: usize,
 }
 
 /// Works until the inbox is closed and empty, or the store fails.
@@ -94,14 +118,31 @@ fn work(
                 claim,
                 reply,
             } => {
+                let past = Past {
+                    after,
+                    has_receipts,
+                    most,
+                };
+                if let Some(by) = claim {
+                    let claim = ClaimJob {
+                        sender,
+                        producer,
+                        by,
+                        past,
+                        reply,
+                    };
+                    // Those that come together are one transaction; of one producer each comes after the other.
+                    if gathered.claims.len() == CLAIMS
+                        || gathered.claims.iter().any(|other| claim.is_of(other))
+                    {
+                        result = result.and_then(|()| commit(store, gathered, shared));
+                    }
+                    gathered.claims.push(claim);
+                    continue;
+                }
                 result = result.and_then(|()| commit(store, gathered, shared));
                 let answer = match &result {
-                    Ok(()) => match claim {
-                        Some(by) => {
-                            claim_and_resume(store, &sender, producer, &by, after, has_receipts, most)
-                        }
-                        None => resume(store, &sender, producer, after, has_receipts, most),
-                    },
+                    Ok(()) => resume(store, &sender, producer, past),
                     Err(_) => Err(NotResumed::Gone(StoreGone)),
                 };
                 let _ = reply.send(answer);
@@ -250,55 +291,44 @@ fn resume(
     store: &mut dyn Store,
     sender: &Sender,
     producer: ProducerId,
-    after: Option<u64>,
-    has_receipts: bool,
-    most: usize,
+    wanted: Past,
 ) -> Result<Resumed, NotResumed> {
     let high_water_mark = store.high_water_mark(sender, producer).map_err(unreadable)?;
-    past(
-        store,
-        sender,
-        producer,
-        high_water_mark,
-        after,
-        has_receipts,
-        most,
-    )
-    .map_err(unreadable)
+    past(store, sender, producer, high_water_mark, wanted).map_err(unreadable)
 }
 
-/// The same for a connection that sends from here on.
-fn claim_and_resume(
-    store: &mut dyn Store,
-    sender: &Sender,
-    producer: ProducerId,
-    by: &Claimant,
-    after: Option<u64>,
-    has_receipts: bool,
-    most: usize,
-) -> Result<Resumed, NotResumed> {
-    match store.claim(sender, producer, by).map_err(unreadable)? {
-        Claim::Held {
-            epoch,
-            high_water_mark,
-        } => {
-            let past = past(
-                store,
-                sender,
-                producer,
-                high_water_mark,
-                after,
-                has_receipts,
-                most,
-            );
-            Ok(Resumed {
-                epoch,
-                ..past.map_err(unreadable)?
-            })
-        }
-        Claim::TakenOver => Err(NotResumed::TakenOver),
-        Claim::NotNow(code) => Err(NotResumed::NotNow(code)),
+impl ClaimJob {
+    fn is_of(&self, other: &ClaimJob) -> bool {
+        (&self.sender, self.producer) == (&other.sender, other.producer)
     }
+}
+
+/// Claims all that were gathered, and answers each.
+fn claim(store: &mut dyn Store, gathered: &mut Gathered) -> Result<(), StoreError> {
+    let jobs = std::mem::take(&mut gathered.claims);
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let claims: Vec<_> = jobs
+        .iter()
+        .map(|job| (job.sender.clone(), job.producer, job.by))
+        .collect();
+    // Without an answer whoever waits is told that the store is gone.
+    let claimed = store.claim_all(&claims)?;
+    for (job, claimed) in jobs.into_iter().zip(claimed) {
+        let answer = match claimed {
+            Claim::Held {
+                epoch,
+                high_water_mark,
+            } => past(store, &job.sender, job.producer, high_water_mark, job.past)
+                .map(|resumed| Resumed { epoch, ..resumed })
+                .map_err(unreadable),
+            Claim::TakenOver => Err(NotResumed::TakenOver),
+            Claim::NotNow(code) => Err(NotResumed::NotNow(code)),
+        };
+        let _ = job.reply.send(answer);
+    }
+    Ok(())
 }
 
 /// What a client may lack that goes on at this mark.
@@ -307,15 +337,13 @@ fn past(
     sender: &Sender,
     producer: ProducerId,
     high_water_mark: u64,
-    after: Option<u64>,
-    has_receipts: bool,
-    most: usize,
+    wanted: Past,
 ) -> Result<Resumed, StoreError> {
-    let receipts = match after {
-        Some(after) if after < high_water_mark => store.replay(sender, producer, after, most)?,
+    let receipts = match wanted.after {
+        Some(after) if after < high_water_mark => store.replay(sender, producer, after, wanted.most)?,
         _ => Stored::default(),
     };
-    let forgotten = if high_water_mark == 0 && has_receipts {
+    let forgotten = if high_water_mark == 0 && wanted.has_receipts {
         store.forgotten_high_water_mark(sender, producer)?
     } else {
         0
@@ -333,8 +361,14 @@ fn unreadable(error: StoreError) -> NotResumed {
     NotResumed::Gone(StoreGone)
 }
 
-/// One transaction, one flush, one answer for each deposit and cursor.
+/// Does all that was gathered.
 fn commit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Result<(), StoreError> {
+    deposit(store, gathered, shared)?;
+    claim(store, gathered)
+}
+
+/// One transaction, one flush, one answer for each deposit and cursor.
+fn deposit(store: &mut dyn Store, gathered: &mut Gathered, shared: &Shared) -> Result<(), StoreError> {
     let mut deposits = Vec::with_capacity(gathered.deposits.len());
     let mut batches = Vec::with_capacity(gathered.deposits.len());
     for mut deposit in gathered.deposits.drain(..) {

@@ -17,6 +17,9 @@ const ALONE: u64 = 32_768;
 /// Most and least of a round while others may come. Between them it is what the disk does in [`ROUND`].
 const SHARED: (u64, u64) = (8_192, 256);
 
+/// The least of a round whose store is on another machine.
+const REMOTE: u64 = 4_096;
+
 /// So long others may wait for a round. One that took longer makes the next ones shorter, and one that took half of it longer.
 const ROUND: Duration = Duration::from_millis(4);
 
@@ -53,6 +56,8 @@ pub(super) struct FairQueue<T> {
     resting: Option<Instant>,
     /// What is taken at most while others may come.
     shared: u64,
+    /// It is never less.
+    least: u64,
 }
 
 #[derive(Debug)]
@@ -104,6 +109,7 @@ impl<T> Default for FairQueue<T> {
             strangers: Lines::default(),
             resting: None,
             shared: SHARED.0,
+            least: SHARED.1,
         }
     }
 }
@@ -152,11 +158,16 @@ impl<T> FairQueue<T> {
                 _ if time < ROUND / 2 => self.shared * 9 / 8,
                 _ => self.shared,
             }
-            .clamp(SHARED.1, SHARED.0);
+            .clamp(self.least, SHARED.0);
         }
         if self.resting.is_none_or(|until| until <= now) && self.known.is_recent(now) {
             self.resting = Some(now + time.min(LONGEST_REST));
         }
+    }
+
+    /// Each round is a way to another machine and back, which costs the same for one job and for many.
+    pub(super) fn is_of_remote_store(&mut self) {
+        self.least = REMOTE;
     }
 
     /// Nobody rests any more: all that waits is to be done.
